@@ -1,0 +1,147 @@
+"""Everything Nightshift raises on purpose.
+
+NightshiftError
+ ├─ InputError            something given from outside is wrong: exit code 2
+ │   ├─ ScenarioError     all faults of a scenario at once
+ │   ├─ TraceError        a fault in a trace file
+ │   └─ CatalogueError    an unknown GPU, model or calibration
+ └─ EngineError           our fault: exit code 1
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+__all__ = [
+    "CatalogueError",
+    "EngineError",
+    "Fault",
+    "InputError",
+    "NightshiftError",
+    "ScenarioError",
+    "TraceError",
+    "did_you_mean",
+    "one_of",
+]
+
+_LONGEST_VALUE = 80
+
+
+class NightshiftError(Exception):
+    """Root of all errors that Nightshift raises on purpose."""
+
+
+class InputError(NightshiftError):
+    """A value from outside that breaks a rule; the text names the value, the rule and the remedy on one line.
+
+    >>> str(InputError("fast", "is not a number", "give one, such as 1.5", where="trace.csv:3"))
+    'trace.csv:3  fast is not a number; give one, such as 1.5'
+    """
+
+    def __init__(self, value: object, rule: str, remedy: str, *, where: str | None = None) -> None:
+        self.value, self.rule, self.remedy, self.where = value, rule, remedy, where
+        super().__init__(value, rule, remedy)
+
+    def __str__(self) -> str:
+        text = _sentence(f"{_shown(self.value)} {self.rule}", self.remedy)
+        return f"{self.where}  {text}" if self.where else text
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.value, self.rule, self.remedy), self.__dict__
+
+
+class TraceError(InputError):
+    """A trace file that cannot be replayed; `where` is "file:line"."""
+
+
+class CatalogueError(InputError):
+    """A GPU, model or calibration that the catalogue does not hold."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing wrong in a scenario: where it stands, its dotted path, the value, the rule and the remedy.
+
+    A fault of a key itself (unknown, missing, given twice) has the key as its value.
+
+    >>> print(Fault("peak.yaml:5", "fleet.0.replicsa", "replicsa", "unknown key", "did you mean 'replicas'?"))
+    peak.yaml:5  fleet.0.replicsa: unknown key, did you mean 'replicas'?
+    >>> print(Fault("peak.yaml:9", "seed", -1, "must be at least 0", "raise it"))
+    peak.yaml:9  seed: -1 must be at least 0; raise it
+    """
+
+    where: str
+    path: str
+    value: object
+    rule: str
+    remedy: str
+
+    def __str__(self) -> str:
+        place = f"{self.where}  {self.path}: " if self.path else f"{self.where}  "
+        return place + _sentence(self._statement(), self.remedy)
+
+    def _statement(self) -> str:
+        names_its_key = isinstance(self.value, str) and self.path.split(".")[-1] == self.value
+        return self.rule if names_its_key else f"{_shown(self.value)} {self.rule}"
+
+
+class ScenarioError(InputError):
+    """All faults of a scenario, one line each, in the order in which they stand in the file."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        self.faults = tuple(faults)
+        first = self.faults[0]
+        super().__init__(first.value, first.rule, first.remedy, where=first.where)
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.faults))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.faults,)
+
+
+class EngineError(NightshiftError):
+    """Nightshift contradicts itself; not the user's fault."""
+
+
+def did_you_mean(word: object, known: Iterable[str]) -> str:
+    """A remedy naming the nearest known word, or all known words where none is near.
+
+    >>> did_you_mean("horizn", ["horizon", "seed"])
+    "did you mean 'horizon'?"
+    >>> did_you_mean("zzz", ["horizon", "seed"])
+    'use one of: horizon, seed'
+    """
+    names = list(known)
+    near = nearest(word, names)
+    return f"did you mean '{near}'?" if near else one_of(names)
+
+
+def nearest(word: object, known: Iterable[str]) -> str | None:
+    """The known word most like `word`, whatever its case, or None where none is near."""
+    from difflib import get_close_matches
+
+    by_fold = {name.casefold(): name for name in known}
+    found = get_close_matches(str(word).casefold(), list(by_fold), n=1)
+    return by_fold[found[0]] if found else None
+
+
+def one_of(known: Iterable[str]) -> str:
+    """A remedy that lists what is accepted.
+
+    >>> one_of(["bf16", "fp8"])
+    'use one of: bf16, fp8'
+    """
+    names = list(known)
+    return f"use one of: {', '.join(names)}" if names else "leave it out"
+
+
+def _sentence(statement: str, remedy: str) -> str:
+    joint = ", " if remedy.startswith("did you mean") else "; "
+    return statement + (joint + remedy if remedy else "")
+
+
+def _shown(value: object) -> str:
+    text = " ".join(str(value).split())
+    return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 3] + "..."

@@ -1,0 +1,55 @@
+"""What every part of a scenario is: a frozen record that refuses unknown keys and says what is wrong."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel, ConfigDict
+from pydantic_core import PydanticCustomError
+
+__all__ = ["Part", "Refusal", "refuse", "refuse_all"]
+
+
+class Part(BaseModel):
+    """A frozen, documented record; unknown keys, NaN and infinity are refused."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        allow_inf_nan=False,
+        validate_default=False,
+    )
+
+
+class Refusal(NamedTuple):
+    """A rule broken at `path`, counted from the part whose validator found it."""
+
+    path: tuple[str | int, ...]
+    value: Any
+    rule: str
+    remedy: str
+
+    def __str__(self) -> str:
+        place = "".join(f"{step}." for step in self.path).rstrip(".")
+        return f"{place}: {self.value} {self.rule}; {self.remedy}".removeprefix(": ")
+
+
+def refuse(value: object, rule: str, remedy: str) -> PydanticCustomError:
+    """The error a validator raises for its own value."""
+    return _custom([Refusal((), value, rule, remedy)])
+
+
+def refuse_all(refusals: list[Refusal]) -> None:
+    """Raise every refusal at once; nothing happens when there are none.
+
+    Raises:
+        PydanticCustomError: when there is at least one.
+    """
+    if refusals:
+        raise _custom(refusals)
+
+
+def _custom(refusals: list[Refusal]) -> PydanticCustomError:
+    text = "\n".join(map(str, refusals))
+    return PydanticCustomError("refusals", "{text}", {"text": text, "refusals": refusals})

@@ -1,0 +1,202 @@
+"""The supply side of a scenario: pools of GPUs, their offers, their engines, inline models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from sim.demand import Weekday
+from sim.part import Part, Refusal, refuse_all
+from sim.quantities import Amount, Count, Hours, Share, Whole, parse_hours
+
+__all__ = [
+    "Engine",
+    "GpuPool",
+    "InlineModel",
+    "Offer",
+    "OnDemand",
+    "Precision",
+    "Reserved",
+    "ScheduleWindow",
+    "StepTimeFile",
+]
+
+_Replicas = Annotated[Count, Field(le=100_000)]
+WEEKDAYS: tuple[Weekday, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+
+class InlineModel(Part):
+    """A model that the catalogue does not hold, by the figures of its published configuration."""
+
+    name: str = Field(min_length=1)
+    """Name by which pools refer to the model."""
+    layers: Count
+    """Transformer layers."""
+    hidden: Count
+    """Width of the residual stream."""
+    heads: Count
+    """Query heads."""
+    kv_heads: Count
+    """Key and value heads; fewer than `heads` for grouped queries."""
+    head_dim: Count
+    """Width of one head."""
+    ffn_intermediate: Count
+    """Inner width of a dense feed-forward layer."""
+    vocab: Count
+    """Tokens in the vocabulary."""
+    tied_embeddings: bool = False
+    """Whether input and output embeddings are one matrix."""
+    experts: Count | None = None
+    """Routed experts of a mixture-of-experts layer; absent for a dense model."""
+    experts_per_token: Count | None = None
+    """Routed experts that each token visits."""
+    shared_experts: Whole = 0
+    """Experts that every token visits."""
+    moe_intermediate: Count | None = None
+    """Inner width of one expert."""
+    first_dense_layers: Whole = 0
+    """Leading layers that are dense in a mixture-of-experts model."""
+
+    @model_validator(mode="after")
+    def _experts_complete(self) -> InlineModel:
+        refuse_all(_expert_refusals(self))
+        return self
+
+
+class Precision(Part):
+    """Number formats a replica holds its weights and its KV cache in."""
+
+    weights: Literal["bf16", "fp16", "fp8", "int8", "fp4", "int4"] = "bf16"
+    """Format of the weights."""
+    kv: Literal["bf16", "fp16", "fp8", "int8"] = "bf16"
+    """Format of the KV cache."""
+
+
+class Reserved(Part):
+    """GPUs paid for around the clock, used or not."""
+
+    kind: Literal["reserved"] = "reserved"
+    """Reserved capacity."""
+    usd_per_gpu_hour: Amount
+    """Price of one GPU for one hour, US dollars."""
+
+
+class OnDemand(Part):
+    """GPUs paid for while they run."""
+
+    kind: Literal["on-demand"] = "on-demand"
+    """On-demand capacity."""
+    usd_per_gpu_hour: Amount
+    """Price of one GPU for one hour, US dollars."""
+
+
+Offer = Annotated[Reserved | OnDemand, Field(discriminator="kind")]
+
+
+class Engine(Part):
+    """Settings of the server that runs on each replica, named as in vLLM."""
+
+    scheduler: Literal["chunked", "prefill-first"] = "chunked"
+    """Decodes plus a slice of prompt in every step, or whole prompts before decodes."""
+    max_num_seqs: Annotated[Count, Field(le=65_536)] = 256
+    """Most requests in a batch."""
+    max_num_batched_tokens: Annotated[Count, Field(le=1_048_576)] = 8192
+    """Most tokens in a step."""
+    memory_utilisation: Annotated[Share, Field(gt=0)] = 0.9
+    """Share of GPU memory the engine may use for weights and KV cache."""
+    kv_capacity_tokens: Count | None = None
+    """KV capacity of a replica in tokens, used as it is; derived from memory and weights without it."""
+
+    @model_validator(mode="after")
+    def _a_token_for_each_row(self) -> Engine:
+        refuse_all(_batch_refusals(self))
+        return self
+
+
+class StepTimeFile(Part):
+    """Measured or calibrated step times, in place of the catalogue's roofline."""
+
+    path: Path
+    """JSON file with step times, relative to the scenario."""
+
+
+class ScheduleWindow(Part):
+    """How many replicas accept work in a daily window of local time."""
+
+    hours: Hours
+    """Window such as 08:00-20:00; over midnight it belongs to the day on which it starts."""
+    days: Annotated[list[Weekday], Field(min_length=1)] = Field(default=list(WEEKDAYS))
+    """Local weekdays; every day where left out."""
+    replicas: Annotated[Whole, Field(le=100_000)]
+    """Replicas that accept work inside the window; the first window that holds an instant counts."""
+
+    @property
+    def start_s(self) -> int:
+        """Start in seconds after local midnight."""
+        return parse_hours(self.hours)[0]
+
+    @property
+    def end_s(self) -> int:
+        """End in seconds after local midnight; on the next day where not above `start_s`."""
+        return parse_hours(self.hours)[1]
+
+
+class GpuPool(Part):
+    """Replicas of one model on one type of GPU, bought one way."""
+
+    name: str = Field(min_length=1)
+    """Name of the pool, unique in the scenario."""
+    kind: Literal["gpu"] = "gpu"
+    """A pool of GPUs of one's own."""
+    gpu: str = Field(min_length=1)
+    """GPU type, a name in the catalogue such as H100-SXM."""
+    model: str = Field(min_length=1)
+    """Model it serves, a name in the catalogue such as Llama-3.1-8B, or of an inline model."""
+    tensor_parallel: Annotated[Count, Field(le=1024)] = 1
+    """GPUs that share one replica."""
+    replicas: _Replicas
+    """Replicas that are paid for, one at least."""
+    offer: Offer
+    """How the GPUs are bought."""
+    engine: Engine = Field(default_factory=Engine)
+    """Settings of the server on each replica."""
+    step_time: StepTimeFile | None = None
+    """Step times from a file; a roofline of the GPU without it."""
+    precision: Precision | None = None
+    """Number formats; bf16 weights and KV cache without it."""
+    schedule: list[ScheduleWindow] = Field(default=[])
+    """Windows in which another number of replicas accepts work; all of them do outside the windows."""
+
+    @model_validator(mode="after")
+    def _schedule_fits(self) -> GpuPool:
+        refuse_all(_schedule_refusals(self))
+        return self
+
+
+def _expert_refusals(model: InlineModel) -> list[Refusal]:
+    if model.experts is None:
+        return []
+    missing = [key for key in ("experts_per_token", "moe_intermediate") if getattr(model, key) is None]
+    remedy = "add it: a mixture of experts needs it beside `experts`"
+    return [Refusal((key,), key, "is missing", remedy) for key in missing]
+
+
+def _batch_refusals(engine: Engine) -> list[Refusal]:
+    if engine.max_num_batched_tokens >= engine.max_num_seqs:
+        return []
+    rule = f"must be at least max_num_seqs ({engine.max_num_seqs})"
+    remedy = "raise it, or lower max_num_seqs: each request in a batch takes a token a step"
+    return [Refusal(("max_num_batched_tokens",), engine.max_num_batched_tokens, rule, remedy)]
+
+
+def _schedule_refusals(pool: GpuPool) -> list[Refusal]:
+    rule = f"must be at most the pool's replicas ({pool.replicas})"
+    return [
+        Refusal(
+            ("schedule", index, "replicas"), window.replicas, rule, "lower it, or raise the pool's replicas"
+        )
+        for index, window in enumerate(pool.schedule)
+        if window.replicas > pool.replicas
+    ]
