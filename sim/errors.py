@@ -22,7 +22,9 @@ __all__ = [
     "ScenarioError",
     "TraceError",
     "did_you_mean",
+    "nearest",
     "one_of",
+    "shown",
 ]
 
 _LONGEST_VALUE = 80
@@ -44,7 +46,7 @@ class InputError(NightshiftError):
         super().__init__(value, rule, remedy)
 
     def __str__(self) -> str:
-        text = _sentence(f"{_shown(self.value)} {self.rule}", self.remedy)
+        text = _sentence(f"{shown(self.value)} {self.rule}", self.remedy)
         return f"{self.where}  {text}" if self.where else text
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -78,12 +80,13 @@ class Fault:
     remedy: str
 
     def __str__(self) -> str:
-        place = f"{self.where}  {self.path}: " if self.path else f"{self.where}  "
-        return place + _sentence(self._statement(), self.remedy)
+        where = f"{self.where}  " if self.where else ""
+        path = f"{self.path}: " if self.path else ""
+        return where + path + _sentence(self._statement(), self.remedy)
 
     def _statement(self) -> str:
         names_its_key = isinstance(self.value, str) and self.path.split(".")[-1] == self.value
-        return self.rule if names_its_key else f"{_shown(self.value)} {self.rule}"
+        return self.rule if names_its_key else f"{shown(self.value)} {self.rule}"
 
 
 class ScenarioError(InputError):
@@ -142,6 +145,16 @@ def _sentence(statement: str, remedy: str) -> str:
     return statement + (joint + remedy if remedy else "")
 
 
-def _shown(value: object) -> str:
-    text = " ".join(str(value).split())
+def shown(value: object) -> str:
+    """A value as it stands in a message: on one line, as YAML writes it, cut where it is long."""
+    text = " ".join(_as_written(value).split())
     return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 3] + "..."
+
+
+def _as_written(value: object) -> str:
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    try:
+        return str(value) if value != "" else "an empty text"
+    except ValueError:
+        return "a number of too many digits"

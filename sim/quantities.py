@@ -70,15 +70,13 @@ def format_duration(seconds: float) -> str:
     >>> format_duration(86400.0), format_duration(1800.0), format_duration(0.25), format_duration(1.5)
     ('24h', '30m', '250ms', '1.5s')
     """
-    if seconds >= _SECONDS["d"] and seconds % _SECONDS["d"] == 0 and seconds > _SECONDS["d"]:
-        return f"{int(seconds / _SECONDS['d'])}d"
-    for unit in ("h", "m", "s"):
-        if seconds >= _SECONDS[unit] and seconds % _SECONDS[unit] == 0:
-            return f"{int(seconds / _SECONDS[unit])}{unit}"
-    thousandths = seconds * 1000
-    if 0 < seconds < 1 and thousandths == int(thousandths) and thousandths / 1000 == seconds:
-        return f"{int(thousandths)}ms"
-    return f"{seconds!r}s"
+    for unit, size in _SECONDS.items():
+        # A single day reads better as 24h.
+        if seconds % size == 0 and (seconds > size or (seconds == size and unit != "d")):
+            return f"{int(seconds / size)}{unit}"
+    thousandths = round(seconds * 1000)
+    exact = seconds < 1 and thousandths / 1000 == seconds
+    return f"{thousandths}ms" if exact and thousandths else f"{seconds!r}s".replace("0.0s", "0s")
 
 
 def parse_hours(text: str) -> tuple[int, int]:

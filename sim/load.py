@@ -1,0 +1,134 @@
+"""From a YAML file and overrides to a Scenario; everything that is wrong is told at once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import yaml
+from pydantic import ValidationError
+
+from sim.errors import CatalogueError, Fault, ScenarioError, did_you_mean, shown
+from sim.overrides import apply_override
+from sim.paths import scenario_path
+from sim.scenario import Scenario
+from sim.spelling import check_keys
+from sim.tree import Path as TreePath
+from sim.tree import Tree, read_tree
+from sim.wording import note_complaints
+
+__all__ = ["bundled_scenarios", "dump_scenario", "load_scenario"]
+
+
+def load_scenario(path: Path | str, overrides: Sequence[str] = ()) -> Scenario:
+    """The scenario in a YAML file, or the bundled one of that name, with overrides like `fleet.0.replicas=4`.
+
+    File names in the scenario count from its folder, those in an override from the current folder. Names of
+    GPUs and models become the catalogue's.
+
+    Raises:
+        ScenarioError: with all faults at once, each with its line or override, path, value, rule and remedy.
+    """
+    file = _find(path)
+    tree = read_tree(_read(file), str(file))
+    for override in overrides:
+        apply_override(tree, override)
+    check_keys(tree, Scenario)
+    _resolve_files(tree, file.parent)
+    _resolve_names(tree)
+    return _validated(tree)
+
+
+def dump_scenario(scenario: Scenario) -> str:
+    """The scenario as YAML with every default written out; it loads back to an equal scenario."""
+    plain = scenario.model_dump(mode="json", exclude_none=True)
+    return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
+
+
+def bundled_scenarios() -> list[str]:
+    """Names of the scenarios that travel with Nightshift."""
+    return sorted(path.stem for path in scenario_path("any").parent.glob("*.yaml"))
+
+
+def _find(path: Path | str) -> Path:
+    file = Path(os.path.expanduser(path))
+    bundled = scenario_path(file.name)
+    if not file.exists() and file.parent == Path(".") and bundled.is_file():
+        return bundled
+    return file
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        near = did_you_mean(file.stem, bundled_scenarios())
+        rule, remedy = "does not exist", f"give a scenario file or a bundled scenario, {near}"
+    except OSError as error:
+        rule, remedy = f"cannot be read: {error.strerror}", "give a scenario file that you may read"
+    except ValueError:
+        rule, remedy = "is not UTF-8 text", "give a scenario in YAML"
+    raise ScenarioError([Fault("", "", str(file), rule, remedy)])
+
+
+def _validated(tree: Tree) -> Scenario:
+    try:
+        scenario = Scenario.model_validate(tree.data)
+    except ValidationError as error:
+        note_complaints(tree, Scenario, error.errors(include_url=False))
+    if tree.faults:
+        raise ScenarioError(_in_order(tree.faults))
+    return scenario
+
+
+def _in_order(faults: list[Fault]) -> list[Fault]:
+    """By line; where two checks meet at one value, the first to complain is heard."""
+    first: dict[tuple[str, str, str], Fault] = {}
+    for fault in faults:
+        first.setdefault((fault.where, fault.path, shown(fault.value)), fault)
+    return sorted(first.values(), key=_line)
+
+
+def _line(fault: Fault) -> int:
+    """Line in the file; overrides come after the file."""
+    line = fault.where.rpartition(":")[2]
+    return int(line) if line.isdecimal() and not fault.where.startswith("--") else 1 << 31
+
+
+def _resolve_files(tree: Tree, folder: Path) -> None:
+    """Make the names of files absolute, and note those that do not exist."""
+    for path in [*_each(tree, "workload", "arrivals", "path"), *_each(tree, "fleet", "step_time", "path")]:
+        written, origin = tree.get(path), tree.origin(path)
+        base = Path.cwd() if isinstance(origin, str) else folder
+        file = os.path.abspath(base / os.path.expanduser(written))
+        tree.get(path[:-1])[path[-1]] = file
+        if not os.path.isfile(file):
+            tree.fault(path, written, f"is not a file ({file})", "give the path of an existing file")
+
+
+def _resolve_names(tree: Tree) -> None:
+    """Put the catalogue's names for GPUs and models; note those that neither it nor the scenario knows."""
+    from sim.hardware import load_catalogue
+
+    catalogue = load_catalogue()
+    inline = {tree.get(path) for path in _each(tree, "models", "name")}
+    for path in _each(tree, "fleet", "gpu"):
+        _resolve(tree, path, lambda name: catalogue.gpu(name).name)
+    for path in [*_each(tree, "models"), *_each(tree, "fleet", "model"), *_each(tree, "workload", "model")]:
+        if tree.get(path) not in inline:
+            _resolve(tree, path, lambda name: catalogue.model(name).name)
+
+
+def _resolve(tree: Tree, path: TreePath, canonical: Callable[[str], str]) -> None:
+    try:
+        tree.get(path[:-1])[path[-1]] = canonical(tree.get(path))
+    except CatalogueError as error:
+        tree.fault(path, error.value, error.rule, error.remedy)
+
+
+def _each(tree: Tree, section: str, *keys: str) -> list[TreePath]:
+    """Paths of the texts at `section.INDEX.keys`, as far as they are there."""
+    items = tree.get((section,))
+    paths = [(section, index, *keys) for index in range(len(items))] if isinstance(items, list) else []
+    return [path for path in paths if isinstance(tree.get(path), str)]
