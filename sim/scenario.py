@@ -26,12 +26,12 @@ from sim.demand import (
     Weekday,
 )
 from sim.errors import did_you_mean
+from sim.inline import InlineModel
 from sim.part import Part, Refusal, refuse, refuse_all
 from sim.quantities import Amount, Count, Duration, LengthOfTime, Whole, format_duration
 from sim.supply import (
     Engine,
     GpuPool,
-    InlineModel,
     Offer,
     OnDemand,
     Precision,

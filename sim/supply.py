@@ -1,4 +1,4 @@
-"""The supply side of a scenario: pools of GPUs, their offers, their engines, inline models."""
+"""The supply side of a scenario: pools of GPUs, how they are bought, how their engines are set."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from sim.quantities import Amount, Count, Hours, Share, Whole, parse_hours
 __all__ = [
     "Engine",
     "GpuPool",
-    "InlineModel",
     "Offer",
     "OnDemand",
     "Precision",
@@ -25,44 +24,6 @@ __all__ = [
 
 _Replicas = Annotated[Count, Field(le=100_000)]
 WEEKDAYS: tuple[Weekday, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-
-
-class InlineModel(Part):
-    """A model that the catalogue does not hold, by the figures of its published configuration."""
-
-    name: str = Field(min_length=1)
-    """Name by which pools refer to the model."""
-    layers: Count
-    """Transformer layers."""
-    hidden: Count
-    """Width of the residual stream."""
-    heads: Count
-    """Query heads."""
-    kv_heads: Count
-    """Key and value heads; fewer than `heads` for grouped queries."""
-    head_dim: Count
-    """Width of one head."""
-    ffn_intermediate: Count
-    """Inner width of a dense feed-forward layer."""
-    vocab: Count
-    """Tokens in the vocabulary."""
-    tied_embeddings: bool = False
-    """Whether input and output embeddings are one matrix."""
-    experts: Count | None = None
-    """Routed experts of a mixture-of-experts layer; absent for a dense model."""
-    experts_per_token: Count | None = None
-    """Routed experts that each token visits."""
-    shared_experts: Whole = 0
-    """Experts that every token visits."""
-    moe_intermediate: Count | None = None
-    """Inner width of one expert."""
-    first_dense_layers: Whole = 0
-    """Leading layers that are dense in a mixture-of-experts model."""
-
-    @model_validator(mode="after")
-    def _experts_complete(self) -> InlineModel:
-        refuse_all(_expert_refusals(self))
-        return self
 
 
 class Precision(Part):
@@ -173,14 +134,6 @@ class GpuPool(Part):
     def _schedule_fits(self) -> GpuPool:
         refuse_all(_schedule_refusals(self))
         return self
-
-
-def _expert_refusals(model: InlineModel) -> list[Refusal]:
-    if model.experts is None:
-        return []
-    missing = [key for key in ("experts_per_token", "moe_intermediate") if getattr(model, key) is None]
-    remedy = "add it: a mixture of experts needs it beside `experts`"
-    return [Refusal((key,), key, "is missing", remedy) for key in missing]
 
 
 def _batch_refusals(engine: Engine) -> list[Refusal]:

@@ -1,0 +1,224 @@
+"""The command `nightshift`: read arguments, call one function, print what it gives back.
+
+Everything but typer is imported inside the commands, so that `nightshift --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+__all__ = ["app", "main", "run"]
+
+_SETTINGS: dict[str, Any] = {
+    "no_args_is_help": True,
+    "rich_markup_mode": None,
+    "pretty_exceptions_enable": False,
+    "context_settings": {"help_option_names": ["-h", "--help"]},
+}
+
+app = typer.Typer(name="nightshift", add_completion=False, **_SETTINGS)
+trace_app = typer.Typer(name="trace", help="Look at, convert and fetch traces of requests.", **_SETTINGS)
+app.add_typer(trace_app)
+
+
+class Layout(StrEnum):
+    """Layouts of traces; guessed from the file where none is given."""
+
+    azure = "azure"
+    mooncake = "mooncake"
+    burstgpt = "burstgpt"
+    nightshift = "nightshift"
+
+
+class BadRow(StrEnum):
+    """What to do with a row of a trace that cannot be read."""
+
+    refuse = "refuse"
+    skip = "skip"
+
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print only JSON.")]
+LayoutOption = Annotated[Layout | None, typer.Option("--format", help="Layout of the trace.")]
+BadRowOption = Annotated[
+    BadRow, typer.Option("--on-bad-row", help="Stop at a row that cannot be read, or skip it.")
+]
+
+
+def main() -> None:
+    """Run the command line of this process and leave with its exit code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Exit code of a command line: 0 done, 2 bad input, 1 our fault, 130 interrupted.
+
+    `--debug`, anywhere in it, shows where an error came from.
+    """
+    debug = "--debug" in arguments
+    try:
+        app(args=[argument for argument in arguments if argument != "--debug"], prog_name="nightshift")
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else 1
+    except Exception as error:
+        return _report(error, debug)
+    return 0
+
+
+def _report(error: Exception, debug: bool) -> int:
+    from sim.errors import InputError
+
+    if debug:
+        import traceback
+
+        typer.echo("".join(traceback.format_exception(error)), err=True)
+    if isinstance(error, InputError):
+        typer.echo(str(error), err=True)
+        return 2
+    text = " ".join(str(error).split())
+    typer.echo(f"{type(error).__name__}: {text}; this is a fault of Nightshift, --debug tells more", err=True)
+    return 1
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"nightshift {version('nightshift')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show where an error came from.")] = False,
+) -> None:
+    """Simulate fleets that serve language models: what they cost and how fast they answer."""
+
+
+@app.command()
+def simulate(
+    scenario: Annotated[
+        str, typer.Argument(help="A scenario file, or a bundled scenario such as quickstart.")
+    ],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a value: fleet.0.replicas=4."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Keep the results in this folder.")
+    ] = None,
+    as_json: AsJson = False,
+    requests: Annotated[
+        bool, typer.Option("--requests", help="Keep a row for each request, with --out.")
+    ] = False,
+    replications: Annotated[int | None, typer.Option(min=1, help="Independent runs.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of all randomness.")] = None,
+) -> None:
+    """Run a scenario: how fast it answers, how many objectives it meets, what it costs."""
+    from sim import commands
+    from sim.terminal import format_summary, progress_bar
+
+    given = {"replications": replications, "seed": seed}
+    changes = [*(overrides or []), *(f"{key}={value}" for key, value in given.items() if value is not None)]
+    with progress_bar() as progress:
+        summary = commands.simulate(scenario, changes, out=out, requests=requests, progress=progress)
+    if as_json:
+        _print_json(summary)
+    else:
+        _show(format_summary(summary))
+    if out is not None:
+        typer.echo(f"Results are in {out}", err=as_json)
+
+
+@app.command()
+def schema(as_json: AsJson = True) -> None:
+    """Print the JSON Schema of a scenario, with the meaning of every key."""
+    from sim import commands
+
+    _print_json(commands.schema())
+
+
+@app.command()
+def init(
+    file: Annotated[Path, typer.Argument(help="File to write.")] = Path("scenario.yaml"),
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write a commented scenario to start from."""
+    from sim import commands
+
+    written = commands.init(file, force=force)
+    _print(written, f"Wrote {file}. Run it with: nightshift simulate {file}", as_json)
+
+
+@trace_app.command()
+def inspect(
+    file: Annotated[Path, typer.Argument(help="A trace, plain or .gz.")],
+    layout: LayoutOption = None,
+    on_bad_row: BadRowOption = BadRow.refuse,
+    as_json: AsJson = False,
+) -> None:
+    """Tell what a trace holds: rows, rates, burstiness, lengths."""
+    from sim import commands
+    from sim.workload.inspect import format_inspection
+
+    found = commands.inspect(file, format=layout and layout.value, on_bad_row=on_bad_row.value)
+    _print(found, format_inspection(found), as_json)
+
+
+@trace_app.command()
+def convert(
+    source: Annotated[Path, typer.Argument(help="A trace, plain or .gz.")],
+    target: Annotated[Path, typer.Argument(help="File to write, .csv or .csv.gz.")],
+    layout: LayoutOption = None,
+    on_bad_row: BadRowOption = BadRow.refuse,
+    as_json: AsJson = False,
+) -> None:
+    """Write a trace in Nightshift's own layout."""
+    from sim import commands
+
+    written = commands.convert(source, target, format=layout and layout.value, on_bad_row=on_bad_row.value)
+    _print(written, f"Wrote {target}", as_json)
+
+
+@trace_app.command()
+def fetch(
+    name: Annotated[str, typer.Argument(help="A public trace, such as azure-llm-2023-conversation.")],
+    as_json: AsJson = False,
+) -> None:
+    """Bring a public trace into the cache."""
+    from sim import commands
+
+    fetched = commands.fetch(name)
+    _print(fetched, f"{name} is at {fetched['file']}", as_json)
+
+
+def _print(value: dict[str, Any], text: str, as_json: bool) -> None:
+    if as_json:
+        _print_json(value)
+    else:
+        typer.echo(text)
+
+
+def _show(renderable: Any) -> None:
+    from rich.console import Console
+
+    Console().print(renderable)
+
+
+def _print_json(value: dict[str, Any]) -> None:
+    import json
+
+    typer.echo(json.dumps(value, indent=2, allow_nan=False))
+
+
+if __name__ == "__main__":
+    main()

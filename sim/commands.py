@@ -1,0 +1,100 @@
+"""The commands as functions: each gives back what its `--json` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sim.errors import InputError
+
+if TYPE_CHECKING:
+    from sim.simulation import Progress
+
+__all__ = ["convert", "fetch", "init", "inspect", "schema", "simulate"]
+
+
+def simulate(
+    scenario: Path | str,
+    overrides: Sequence[str] = (),
+    *,
+    out: Path | None = None,
+    requests: bool = False,
+    progress: Callable[[Progress], None] | None = None,
+) -> dict[str, Any]:
+    """The summary of a run of the scenario; with `out` its results are kept in that folder.
+
+    `requests` keeps a row for each request among the results. An earlier results folder is replaced.
+
+    Raises:
+        InputError: for a faulty scenario, an unreadable trace, or an `out` that holds something else.
+    """
+    from sim.folders import check_results_folder, replace_folder
+    from sim.load import load_scenario
+    from sim.simulation import simulate as run
+
+    if requests and out is None:
+        raise InputError("--requests", "needs a folder to write to", "add --out DIR")
+    if out is not None:
+        check_results_folder(out)
+    results = run(load_scenario(scenario, overrides), progress=progress, keep_requests=requests)
+    if out is not None:
+        replace_folder(out, results.save)
+    return results.summary
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of a scenario, with the meaning of every field."""
+    from sim.scenario import Scenario
+
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Scenario.model_json_schema()}
+
+
+def init(file: Path, *, force: bool = False) -> dict[str, Any]:
+    """Write a commented starter scenario; gives back where.
+
+    Raises:
+        InputError: where the file exists and `force` is not set, or cannot be written.
+    """
+    from sim.folders import write_file
+    from sim.paths import data_path
+
+    if file.exists() and not force:
+        raise InputError(file, "exists", "give another name, or --force to overwrite it")
+    write_file(file, data_path("starter.yaml").read_text(encoding="utf-8"))
+    return {"file": str(file)}
+
+
+def inspect(file: Path, *, format: str | None = None, on_bad_row: str = "refuse") -> dict[str, Any]:
+    """What a trace holds: rows, rates, burstiness, quantiles of lengths.
+
+    Raises:
+        TraceError: for a file that cannot be read as a trace.
+    """
+    from sim.workload.inspect import inspect_trace
+
+    return inspect_trace(file, format, on_bad_row)
+
+
+def convert(
+    source: Path, target: Path, *, format: str | None = None, on_bad_row: str = "refuse"
+) -> dict[str, Any]:
+    """Write a trace in Nightshift's own layout; gives back what was written.
+
+    Raises:
+        TraceError: for a file that cannot be read as a trace.
+    """
+    from sim.workload.convert import convert_trace
+
+    return convert_trace(source, target, format, on_bad_row)
+
+
+def fetch(name: str) -> dict[str, Any]:
+    """Bring a public trace into the cache; gives back its name and file.
+
+    Raises:
+        InputError: for an unknown name, or a file that cannot be had or is not what it should be.
+    """
+    from sim.workload.fetch import fetch_trace
+
+    return {"name": name, "file": str(fetch_trace(name))}
