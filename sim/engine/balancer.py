@@ -1,0 +1,130 @@
+"""Which replica a request goes to, among those its strategy may use.
+
+A replica is open to a request if it accepts work and its whole KV cache could hold the request.
+"""
+
+from __future__ import annotations
+
+from sim.engine.jit import kernel
+from sim.engine.memory import blocks_of
+from sim.engine.state import (
+    LEAST_OUTSTANDING,
+    NO_REPLICA,
+    NONE,
+    ROUND_ROBIN,
+    TOO_LONG,
+    Records,
+    State,
+)
+
+__all__ = ["choose_replica", "why_refused"]
+
+
+@kernel
+def choose_replica(s: State, req: Records, luck: float) -> int:
+    """Replica for the request, or NONE if no replica is open to it."""
+    balancer = s.run[0].balancer
+    if balancer == ROUND_ROBIN:
+        return _round_robin(s, req)
+    if balancer == LEAST_OUTSTANDING:
+        return _least_outstanding(s, req)
+    return _power_of_two(s, req, luck)
+
+
+@kernel
+def _target(s: State, req: Records) -> int:
+    """Number of the list of replicas that the request's stream and strategy may use."""
+    return req.stream * s.ended_usd.shape[1] + req.strategy
+
+
+@kernel
+def why_refused(s: State, req: Records) -> int:
+    """TOO_LONG if no replica of the strategy could ever hold the request, else NO_REPLICA."""
+    target = _target(s, req)
+    for at in range(s.target_first[target], s.target_first[target + 1]):
+        if _holds(s, s.target_replica[at], req):
+            return NO_REPLICA
+    return TOO_LONG
+
+
+@kernel
+def _holds(s: State, r: int, req: Records) -> bool:
+    """The last token is never written to the KV cache, as nothing attends to it."""
+    return blocks_of(req.prompt_tokens + req.output_tokens - 1) <= s.pools[s.replicas[r].pool].capacity_blocks
+
+
+@kernel
+def _round_robin(s: State, req: Records) -> int:
+    target = _target(s, req)
+    first = s.target_first[target]
+    count = s.target_first[target + 1] - first
+    for tried in range(count):
+        turn = (s.target_turn[target] + tried) % count
+        r = s.target_replica[first + turn]
+        if s.accepting[r] and _holds(s, r, req):
+            s.target_turn[target] = turn + 1
+            return r
+    return NONE
+
+
+@kernel
+def _least_outstanding(s: State, req: Records) -> int:
+    """Fewest requests not ended; of equals the next in turn, so that an idle fleet is used evenly."""
+    target = _target(s, req)
+    first = s.target_first[target]
+    count = s.target_first[target + 1] - first
+    turn = s.target_turn[target]
+    best, best_turn, least = NONE, 0, -1
+    for _ in range(count):
+        turn = turn if turn < count else 0
+        r = s.target_replica[first + turn]
+        if (least < 0 or s.outstanding[r] < least) and s.accepting[r] and _holds(s, r, req):
+            best, best_turn, least = r, turn, s.outstanding[r]
+            if least == 0:
+                break
+        turn += 1
+    if best != NONE:
+        s.target_turn[target] = best_turn + 1
+    return best
+
+
+@kernel
+def _power_of_two(s: State, req: Records, luck: float) -> int:
+    """The less loaded of two different open replicas drawn at random (Mitzenmacher 2001).
+
+    One uniform number gives both draws: its integer part times the count, and what is left of it.
+    """
+    count = _count_open(s, req)
+    if count == 0:
+        return NONE
+    scaled = luck * count
+    one = min(int(scaled), count - 1)
+    first = _nth_open(s, req, one)
+    if count == 1:
+        return first
+    two = min(int((scaled - one) * (count - 1)), count - 2)
+    second = _nth_open(s, req, two if two < one else two + 1)
+    return second if s.outstanding[second] < s.outstanding[first] else first
+
+
+@kernel
+def _count_open(s: State, req: Records) -> int:
+    count = 0
+    target = _target(s, req)
+    for at in range(s.target_first[target], s.target_first[target + 1]):
+        r = s.target_replica[at]
+        if s.accepting[r] and _holds(s, r, req):
+            count += 1
+    return count
+
+
+@kernel
+def _nth_open(s: State, req: Records, n: int) -> int:
+    at = s.target_first[_target(s, req)]
+    while True:
+        r = s.target_replica[at]
+        if s.accepting[r] and _holds(s, r, req):
+            if n == 0:
+                return r
+            n -= 1
+        at += 1

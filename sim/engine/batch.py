@@ -1,0 +1,208 @@
+"""What goes into a replica's next step: which rows keep their memory, which prompts are read, who waits.
+
+Both schedulers serve the classes in order, first come first served within one. Nobody overtakes: while the first
+of a class does not fit, nobody behind it or below it is admitted. A prompt takes all its KV blocks when it is
+admitted. Where memory or places run out, the newest request of the lowest class goes back to the front of its
+queue and is computed again later (preemption by recompute).
+"""
+
+from __future__ import annotations
+
+from sim.engine.books import charge_row
+from sim.engine.jit import kernel
+from sim.engine.memory import blocks_of, free_blocks, growth, row_kv, row_phase
+from sim.engine.queues import append, pop_first, prepend, remove, remove_row, row_slot
+from sim.engine.state import CLASSES, NONE, Records, State
+
+__all__ = ["fill_chunked", "fill_prompts", "leave_rows", "make_room"]
+
+
+@kernel
+def make_room(s: State, r: int, rep: Records) -> None:
+    """Preempt until every decode row that needs a KV block in the next step can have one."""
+    while growth(s.phase, r, rep.rows, rep.step, 1) > free_blocks(s, rep):
+        _preempt(s, r, rep, _newest_of_lowest_class(s, r, rep))
+
+
+@kernel
+def fill_chunked(s: State, r: int, rep: Records) -> float:
+    """Fill the token budget that the decode rows leave with prompt slices, admitting while there is budget.
+
+    Sets rep.prompt_tokens and each request's chunk; returns the attention work in (token, attended token) pairs.
+    """
+    rep.prompt_tokens = 0
+    pairs = 0.0
+    blocked = False
+    for c in range(CLASSES):
+        slot = s.prefill_head[r, c]
+        while slot != NONE:
+            pairs += _slice(s, rep, slot)
+            slot = s.requests[slot].next
+        while not blocked and s.waiting_head[r, c] != NONE and _budget(s, rep) > 0:
+            slot = s.waiting_head[r, c]
+            if _make_way(s, r, rep, slot, 1):
+                _admit(s, r, rep, slot)
+                pairs += _slice(s, rep, slot)
+            else:
+                blocked = True
+    return pairs
+
+
+@kernel
+def fill_prompts(s: State, r: int, rep: Records) -> float:
+    """Admit whole prompts up to the token limit; one that is longer than the limit goes alone.
+
+    Sets rep.prompt_tokens and each request's chunk; returns the attention work in (token, attended token) pairs.
+    """
+    rep.prompt_tokens = 0
+    limit = s.pools[rep.pool].max_num_batched_tokens
+    pairs = 0.0
+    for c in range(CLASSES):
+        while s.waiting_head[r, c] != NONE:
+            slot = s.waiting_head[r, c]
+            req = s.requests[slot]
+            if rep.prompt_tokens > 0 and rep.prompt_tokens + req.target > limit:
+                return pairs
+            if not _make_way(s, r, rep, slot, 0):
+                return pairs
+            _admit(s, r, rep, slot)
+            pairs += _take(rep, req, req.target)
+    return pairs
+
+
+@kernel
+def _budget(s: State, rep: Records) -> int:
+    return s.pools[rep.pool].max_num_batched_tokens - rep.rows - rep.prompt_tokens
+
+
+@kernel
+def _slice(s: State, rep: Records, slot: int) -> float:
+    req = s.requests[slot]
+    return _take(rep, req, min(req.target - req.prefilled, _budget(s, rep)))
+
+
+@kernel
+def _take(rep: Records, req: Records, chunk: int) -> float:
+    """Put the next `chunk` tokens of a prompt into the step: each attends to itself and all before it."""
+    req.chunk = chunk
+    rep.prompt_tokens += chunk
+    return chunk * (req.prefilled + 0.5 * (chunk + 1))
+
+
+@kernel
+def _admit(s: State, r: int, rep: Records, slot: int) -> None:
+    req = s.requests[slot]
+    pop_first(s.requests, s.waiting_head, s.waiting_tail, r, req.priority)
+    append(s.requests, s.prefill_head, s.prefill_tail, r, req.priority, slot)
+    rep.waiting -= 1
+    rep.seqs += 1
+    s.seqs_of[r, req.priority] += 1
+    rep.blocks_used += blocks_of(req.target)
+    rep.admissions += 1
+    req.admission = rep.admissions
+
+
+@kernel
+def _make_way(s: State, r: int, rep: Records, slot: int, rows_advance: int) -> bool:
+    """True if the waiting request has a place and memory, after preempting lower classes where that is enough.
+
+    `rows_advance` is 1 if the decode rows take part in the step, and so must keep room for their next token.
+    """
+    req = s.requests[slot]
+    while not _fits(s, r, rep, req, rows_advance):
+        if not _would_fit_alone(s, r, rep, req, rows_advance):
+            return False
+        _preempt(s, r, rep, _newest_of_lowest_class(s, r, rep))
+    return True
+
+
+@kernel
+def _fits(s: State, r: int, rep: Records, req: Records, rows_advance: int) -> bool:
+    if rep.seqs >= s.pools[rep.pool].max_num_seqs:
+        return False
+    needed = blocks_of(req.target) + growth(s.phase, r, rep.rows, rep.step, rows_advance)
+    return needed <= free_blocks(s, rep)
+
+
+@kernel
+def _would_fit_alone(s: State, r: int, rep: Records, req: Records, rows_advance: int) -> bool:
+    """True if the request would fit once every request of a lower class were gone."""
+    lower = 0
+    for c in range(req.priority + 1, CLASSES):
+        lower += s.seqs_of[r, c]
+    if lower == 0 or rep.seqs - lower >= s.pools[rep.pool].max_num_seqs:
+        return False
+    free = free_blocks(s, rep) - growth(s.phase, r, rep.rows, rep.step, rows_advance)
+    for at in range(rep.rows):
+        row = s.requests[row_slot(s.heap[r, at])]
+        if row.priority > req.priority:
+            kv = row_kv(row, rep.step)
+            free += blocks_of(kv + rows_advance)
+    for c in range(req.priority + 1, CLASSES):
+        slot = s.prefill_head[r, c]
+        while slot != NONE:
+            free += blocks_of(s.requests[slot].target)
+            slot = s.requests[slot].next
+    return blocks_of(req.target) <= free
+
+
+@kernel
+def _newest_of_lowest_class(s: State, r: int, rep: Records) -> int:
+    """Slot of the admitted request that gives way: of the lowest class present, the one admitted last."""
+    lowest = CLASSES - 1
+    while s.seqs_of[r, lowest] == 0:
+        lowest -= 1
+    newest = s.prefill_tail[r, lowest]
+    for at in range(rep.rows):
+        slot = row_slot(s.heap[r, at])
+        row = s.requests[slot]
+        if row.priority == lowest and (newest == NONE or row.admission > s.requests[newest].admission):
+            newest = slot
+    return newest
+
+
+@kernel
+def _preempt(s: State, r: int, rep: Records, slot: int) -> None:
+    """Send an admitted request back to the front of its queue; what it had produced joins its prompt."""
+    req = s.requests[slot]
+    pool = s.pools[rep.pool]
+    if req.prefilled == req.target:
+        _drop_row(s, r, rep, slot)
+        req.produced = req.output_tokens - (req.finish_step - rep.step)
+    else:
+        remove(s.requests, s.prefill_head, s.prefill_tail, r, req.priority, slot)
+        rep.blocks_used -= blocks_of(req.target)
+        rep.prompt_tokens -= req.chunk
+    pool.preemptions += 1
+    pool.recomputed_tokens += req.prefilled
+    req.preemptions += 1
+    req.target = req.prompt_tokens + req.produced
+    req.prefilled = 0
+    req.chunk = 0
+    rep.seqs -= 1
+    s.seqs_of[r, req.priority] -= 1
+    rep.waiting += 1
+    prepend(s.requests, s.waiting_head, s.waiting_tail, r, req.priority, slot)
+
+
+@kernel
+def _drop_row(s: State, r: int, rep: Records, slot: int) -> None:
+    at = 0
+    while row_slot(s.heap[r, at]) != slot:
+        at += 1
+    leave_rows(s, r, rep, at)
+
+
+@kernel
+def leave_rows(s: State, r: int, rep: Records, at: int) -> int:
+    """Take the row at heap place `at` out of the decode rows, free its memory, charge it; returns its slot."""
+    slot = row_slot(s.heap[r, at])
+    req = s.requests[slot]
+    kv = row_kv(req, rep.step)
+    remove_row(s.heap, r, rep.rows, at)
+    s.phase[r, row_phase(req)] -= 1
+    rep.rows -= 1
+    rep.kv_tokens -= kv
+    rep.blocks_used -= blocks_of(kv)
+    charge_row(rep, req)
+    return slot

@@ -1,0 +1,137 @@
+"""Three small structures: lists of slots, a heap of decode rows, a tournament of replicas."""
+
+from __future__ import annotations
+
+from sim.engine.jit import kernel
+from sim.engine.state import NONE, Floats, Integers, Records
+
+__all__ = [
+    "append",
+    "play",
+    "pop_first",
+    "prepend",
+    "push_row",
+    "remove",
+    "remove_row",
+    "row_key",
+    "row_slot",
+    "row_step",
+]
+
+SLOT_BITS = 24
+"""A decode row is one integer, finish step above slot: up to 16 million slots and 5e11 steps."""
+
+
+@kernel
+def append(requests: Records, head: Integers, tail: Integers, r: int, c: int, slot: int) -> None:
+    """Put `slot` at the end of list (r, c)."""
+    requests[slot].next = NONE
+    if tail[r, c] == NONE:
+        head[r, c] = slot
+    else:
+        requests[tail[r, c]].next = slot
+    tail[r, c] = slot
+
+
+@kernel
+def prepend(requests: Records, head: Integers, tail: Integers, r: int, c: int, slot: int) -> None:
+    """Put `slot` at the front of list (r, c)."""
+    requests[slot].next = head[r, c]
+    if head[r, c] == NONE:
+        tail[r, c] = slot
+    head[r, c] = slot
+
+
+@kernel
+def pop_first(requests: Records, head: Integers, tail: Integers, r: int, c: int) -> None:
+    """Take the first slot off list (r, c), which is not empty."""
+    head[r, c] = requests[head[r, c]].next
+    if head[r, c] == NONE:
+        tail[r, c] = NONE
+
+
+@kernel
+def remove(requests: Records, head: Integers, tail: Integers, r: int, c: int, slot: int) -> None:
+    """Take `slot`, wherever it stands, off list (r, c)."""
+    if head[r, c] == slot:
+        pop_first(requests, head, tail, r, c)
+        return
+    before = head[r, c]
+    while requests[before].next != slot:
+        before = requests[before].next
+    requests[before].next = requests[slot].next
+    if tail[r, c] == slot:
+        tail[r, c] = before
+
+
+@kernel
+def row_key(finish_step: int, slot: int) -> int:
+    return (finish_step << SLOT_BITS) | slot
+
+
+@kernel
+def row_step(key: int) -> int:
+    return key >> SLOT_BITS
+
+
+@kernel
+def row_slot(key: int) -> int:
+    return key & ((1 << SLOT_BITS) - 1)
+
+
+@kernel
+def push_row(heap: Integers, r: int, rows: int, key: int) -> None:
+    """Add `key` to the heap of replica r, which holds `rows` keys."""
+    _rise(heap, r, rows, key)
+
+
+@kernel
+def remove_row(heap: Integers, r: int, rows: int, at: int) -> None:
+    """Take the key at place `at` (0: the least) off the heap of replica r, which holds `rows` keys."""
+    last = heap[r, rows - 1]
+    if at < rows - 1:
+        if at > 0 and last < heap[r, (at - 1) >> 1]:
+            _rise(heap, r, at, last)
+        else:
+            _sink(heap, r, rows - 1, at, last)
+
+
+@kernel
+def _rise(heap: Integers, r: int, at: int, key: int) -> None:
+    while at > 0:
+        parent = (at - 1) >> 1
+        if heap[r, parent] <= key:
+            break
+        heap[r, at] = heap[r, parent]
+        at = parent
+    heap[r, at] = key
+
+
+@kernel
+def _sink(heap: Integers, r: int, rows: int, at: int, key: int) -> None:
+    while True:
+        child = 2 * at + 1
+        if child >= rows:
+            break
+        if child + 1 < rows and heap[r, child + 1] < heap[r, child]:
+            child += 1
+        if key <= heap[r, child]:
+            break
+        heap[r, at] = heap[r, child]
+        at = child
+    heap[r, at] = key
+
+
+@kernel
+def play(event_s: Floats, winner: Integers, r: int) -> None:
+    """Replay the tournament after event_s[r] changed: winner[1] is again the replica whose event comes first.
+
+    `event_s` has a power of two of leaves, unused ones at infinity; of equal times the lower replica wins.
+    """
+    leaves = event_s.size
+    node = (leaves + r) >> 1
+    while node >= 1:
+        left = winner[2 * node]
+        right = winner[2 * node + 1]
+        winner[node] = left if event_s[left] <= event_s[right] else right
+        node >>= 1

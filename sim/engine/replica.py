@@ -1,0 +1,233 @@
+"""One model server: a span of steps ends, its tokens are counted, and the next span begins.
+
+A span is what happens between two changes of the batch: n decode steps, or one step that also reads prompts.
+Its end is known when it begins; only an arrival that could be admitted cuts it short, at the first step
+boundary not before the arrival.
+"""
+
+from __future__ import annotations
+
+from math import inf, isnan
+
+from sim.engine.batch import fill_chunked, fill_prompts, leave_rows, make_room
+from sim.engine.books import accrue, share_time
+from sim.engine.jit import kernel
+from sim.engine.memory import free_blocks, growth, row_phase, steps_that_fit
+from sim.engine.meter import measure, write_row
+from sim.engine.queues import append, play, pop_first, push_row, row_key, row_slot, row_step
+from sim.engine.state import (
+    CHUNKED,
+    CLASSES,
+    COMPLETED,
+    DECODE,
+    IDLE,
+    MIXED,
+    NONE,
+    PREFILL,
+    Records,
+    State,
+)
+from sim.engine.steps import law_segment, mixed_parts_s, span_s, steps_to_reach
+
+__all__ = ["boundary", "receive", "release"]
+
+
+@kernel
+def receive(s: State, r: int, slot: int, now_s: float) -> None:
+    """Queue a request that was routed here, and wake the replica at the boundary at which it may be admitted."""
+    rep = s.replicas[r]
+    c = s.requests[slot].priority
+    if rep.mode == IDLE:
+        s.event_s[r] = now_s
+        play(s.event_s, s.winner, r)
+    elif rep.mode == DECODE and not _is_blocked(s, r, rep, c):
+        _cut_span(s, r, rep, now_s)
+    append(s.requests, s.waiting_head, s.waiting_tail, r, c, slot)
+    rep.waiting += 1
+    s.outstanding[r] += 1
+
+
+@kernel
+def _is_blocked(s: State, r: int, rep: Records, c: int) -> bool:
+    """True if a newcomer of class c stands behind one who did not fit: nothing fits before a row completes."""
+    if rep.waiting == 0:
+        return False
+    for above in range(c + 1):
+        if s.waiting_head[r, above] != NONE:
+            return True
+    return False
+
+
+@kernel
+def _cut_span(s: State, r: int, rep: Records, now_s: float) -> None:
+    kv = rep.kv_tokens + rep.rows
+    n = steps_to_reach(rep.span_start_s, now_s, rep.base_s, rep.per_kv_s, kv, rep.rows, rep.span_steps)
+    if n < rep.span_steps:
+        rep.span_steps = n
+        s.event_s[r] = rep.span_start_s + span_s(rep.base_s, rep.per_kv_s, kv, rep.rows, n)
+        play(s.event_s, s.winner, r)
+
+
+@kernel
+def boundary(s: State, r: int) -> None:
+    """End the running span of replica r and begin the next, at its event time."""
+    rep = s.replicas[r]
+    now_s = s.event_s[r]
+    accrue(rep, now_s)
+    if rep.span_steps > 0:
+        _advance_rows(s, r, rep, now_s)
+    if rep.prompt_tokens > 0:
+        _finish_prompts(s, r, rep, now_s)
+    _begin_span(s, r, rep, now_s)
+    play(s.event_s, s.winner, r)
+
+
+@kernel
+def _advance_rows(s: State, r: int, rep: Records, now_s: float) -> None:
+    """Every row has `span_steps` more tokens; those with all of theirs complete."""
+    rep.blocks_used += growth(s.phase, r, rep.rows, rep.step, rep.span_steps)
+    rep.kv_tokens += rep.rows * rep.span_steps
+    rep.step += rep.span_steps
+    while rep.rows > 0 and row_step(s.heap[r, 0]) == rep.step:
+        _complete(s, r, rep, leave_rows(s, r, rep, 0), now_s)
+
+
+@kernel
+def _finish_prompts(s: State, r: int, rep: Records, now_s: float) -> None:
+    """Count the prompt slices of the step; a prompt read to its end gives a token and joins the rows."""
+    usd_per_token = rep.prompt_usd / rep.prompt_tokens
+    rep.prompt_usd = 0.0
+    for c in range(CLASSES):
+        slot = s.prefill_head[r, c]
+        while slot != NONE and s.requests[slot].chunk > 0:
+            req = s.requests[slot]
+            req.prefilled += req.chunk
+            req.cost_usd += req.chunk * usd_per_token
+            req.chunk = 0
+            following = req.next
+            if req.prefilled == req.target:
+                pop_first(s.requests, s.prefill_head, s.prefill_tail, r, c)
+                _join_rows(s, r, rep, slot, now_s)
+            slot = following
+
+
+@kernel
+def _join_rows(s: State, r: int, rep: Records, slot: int, now_s: float) -> None:
+    req = s.requests[slot]
+    if isnan(req.first_token_s):
+        req.first_token_s = now_s
+    req.produced += 1
+    req.join_step = rep.step
+    req.finish_step = rep.step + req.output_tokens - req.produced
+    req.joined_usd = rep.row_usd
+    push_row(s.heap, r, rep.rows, row_key(req.finish_step, slot))
+    s.phase[r, row_phase(req)] += 1
+    rep.rows += 1
+    rep.kv_tokens += req.target
+    if req.finish_step == rep.step:
+        _complete(s, r, rep, leave_rows(s, r, rep, 0), now_s)
+
+
+@kernel
+def _complete(s: State, r: int, rep: Records, slot: int, now_s: float) -> None:
+    req = s.requests[slot]
+    pool = s.pools[rep.pool]
+    pool.completed += 1
+    pool.prompt_tokens += req.prompt_tokens
+    pool.output_tokens += req.output_tokens
+    rep.seqs -= 1
+    s.seqs_of[r, req.priority] -= 1
+    s.outstanding[r] -= 1
+    measure(s, req, now_s)
+    release(s, slot, COMPLETED, now_s)
+
+
+@kernel
+def release(s: State, slot: int, status: int, now_s: float) -> None:
+    """A request has ended: write its row, book its cost, free its slot, and let its closed-loop client go on."""
+    req = s.requests[slot]
+    write_row(s, req, status, now_s)
+    s.ended_usd[req.stream, req.strategy, req.priority] += req.cost_usd
+    if req.closed != NONE:
+        _wake_client(s, req.closed, now_s + s.closed[req.closed].think_time_s)
+    req.next = s.run[0].free
+    s.run[0].free = slot
+    s.run[0].in_flight -= 1
+
+
+@kernel
+def _wake_client(s: State, c: int, at_s: float) -> None:
+    """A client of closed stream c sends again at `at_s`: sorted into the ring of waiting clients, from its end."""
+    client = s.closed[c]
+    ring = s.closed_ring_s.shape[1]
+    place = client.first + client.ready
+    while place > client.first and s.closed_ring_s[c, (place - 1) % ring] > at_s:
+        s.closed_ring_s[c, place % ring] = s.closed_ring_s[c, (place - 1) % ring]
+        place -= 1
+    s.closed_ring_s[c, place % ring] = at_s
+    client.ready += 1
+
+
+@kernel
+def _begin_span(s: State, r: int, rep: Records, now_s: float) -> None:
+    chunked = s.pools[rep.pool].scheduler == CHUNKED
+    if chunked:
+        make_room(s, r, rep)
+        pairs = fill_chunked(s, r, rep)
+    else:
+        pairs = fill_prompts(s, r, rep)
+        if rep.prompt_tokens == 0:
+            make_room(s, r, rep)
+    rep.span_start_s = now_s
+    if rep.prompt_tokens == 0 and rep.rows == 0:
+        _begin_idle(s, r, rep)
+    elif rep.prompt_tokens == 0:
+        _begin_decode(s, r, rep, now_s)
+    else:
+        _begin_prompts(s, r, rep, now_s, pairs, chunked)
+
+
+@kernel
+def _begin_idle(s: State, r: int, rep: Records) -> None:
+    rep.mode = IDLE
+    rep.span_steps = 0
+    s.event_s[r] = inf
+    if s.accepting[r] == 0:
+        rep.paid = rep.always_paid
+
+
+@kernel
+def _begin_decode(s: State, r: int, rep: Records, now_s: float) -> None:
+    """Decode until a row completes, memory runs out or the step law bends."""
+    kv = rep.kv_tokens + rep.rows
+    segment = law_segment(s.kv_edge, rep.pool, kv)
+    n = min(row_step(s.heap[r, 0]) - rep.step, _steps_in_memory(s, r, rep))
+    edge = s.kv_edge[rep.pool, segment]
+    if kv + rep.rows * (n - 1) > edge:
+        n = int((edge - kv) // rep.rows) + 1
+    rep.mode = DECODE
+    rep.span_steps = n
+    rep.base_s = s.base_s[rep.pool, segment, rep.rows]
+    rep.per_kv_s = s.per_kv_s[rep.pool, segment, rep.rows]
+    s.event_s[r] = now_s + span_s(rep.base_s, rep.per_kv_s, kv, rep.rows, n)
+    share_time(rep, 1.0, 0.0)
+
+
+@kernel
+def _steps_in_memory(s: State, r: int, rep: Records) -> int:
+    return steps_that_fit(s.phase, r, rep.rows, rep.step, free_blocks(s, rep))
+
+
+@kernel
+def _begin_prompts(s: State, r: int, rep: Records, now_s: float, pairs: float, chunked: bool) -> None:
+    """One step that reads prompts: with the decode rows in it (chunked), or while they pause (prefill first)."""
+    if chunked and rep.rows > 0:
+        rep.mode = MIXED
+        rep.span_steps = 1
+        rows_s, prompts_s = mixed_parts_s(s, rep, rep.rows, rep.kv_tokens + rep.rows, pairs)
+    else:
+        rep.mode = PREFILL
+        rep.span_steps = 0
+        rows_s, prompts_s = mixed_parts_s(s, rep, 0, 0, pairs)
+    s.event_s[r] = now_s + rows_s + prompts_s
+    share_time(rep, rows_s, prompts_s)
