@@ -32,7 +32,7 @@ def check_results_folder(folder: Path) -> None:
 
 
 def replace_folder(folder: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a new folder, then put it in the place of `folder`; a failure leaves nothing partial."""
+    """Let `write` fill a new folder, then put it in the place of `folder`; a failure leaves nothing."""
     target = folder.absolute()
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as aside:

@@ -72,7 +72,8 @@ def _phrase(kind: str, value: Any, context: dict[str, Any], message: str) -> tup
         return _PHRASES[kind]
     if kind in _BOUNDS:
         key, rule, remedy = _BOUNDS[kind]
-        return f"{rule} {context[key]:g}", remedy
+        bound = context[key]
+        return f"{rule} {bound:g}" if isinstance(bound, float) else f"{rule} {bound}", remedy
     if kind == "literal_error":
         return "is not accepted", did_you_mean(value, _listed(context["expected"]))
     if kind == "too_short":

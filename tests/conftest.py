@@ -43,3 +43,9 @@ def scenario_file(tmp_path: Path) -> Callable[[str], Path]:
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def small_scenario() -> str:
+    """The text of a small scenario: ten minutes of Poisson arrivals on two replicas."""
+    return SMALL_SCENARIO
