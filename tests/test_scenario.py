@@ -125,7 +125,7 @@ def test_a_scenario_cannot_be_changed() -> None:
     scenario = Scenario.model_validate(small())
 
     with pytest.raises(ValidationError, match="frozen"):
-        scenario.seed = 3  # type: ignore[misc]
+        scenario.seed = 3
 
 
 def test_parts_can_be_built_in_python_too() -> None:
