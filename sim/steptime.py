@@ -1,0 +1,174 @@
+"""Step times of a pool's replicas: from a file, or from the roofline of the catalogue.
+
+A file is JSON in one of two forms. The full form holds the tables of `StepTime` as they are:
+
+    {"decode_base_s": [[0, ...]], "decode_kv_s": [[0, ...]], "kv_edges": [null], "linear_s": [0, ...],
+     "attention_s_per_pair": 1e-9}
+
+where null is infinity. The short form is what a person can measure:
+
+    {"prefill": {"a_s": 0.006, "b_s_per_token": 2.6e-5, "c_s_per_token_pair": 1e-9},
+     "decode": {"rows": [1, 8, 64], "base_s": [0.006, 0.0063, 0.008], "kv_s": [5e-8, 5e-8, 5e-8]}}
+
+Decode times between the given rows are interpolated; below the first row they are the first row's.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sim.errors import InputError
+from sim.hardware import Catalogue
+from sim.precision import pool_precision
+from sim.roofline import roofline
+from sim.steptable import Floats, StepTime
+
+if TYPE_CHECKING:
+    from sim.scenario import GpuPool
+
+__all__ = ["StepTime", "load_step_time", "roofline", "save_step_time", "step_time_for"]
+
+_TABLES = ("decode_base_s", "decode_kv_s", "kv_edges", "linear_s")
+_MOST_ROWS = 1_048_576
+_FULL = (*_TABLES, "attention_s_per_pair")
+_PREFILL = ("a_s", "b_s_per_token", "c_s_per_token_pair")
+_DECODE = ("rows", "base_s", "kv_s")
+
+
+def step_time_for(pool: GpuPool, catalogue: Catalogue) -> StepTime:
+    """Step times of one replica of a pool, for at least its `max_num_seqs` rows.
+
+    The pool's own file where it names one (going on with its last slope where the file ends short of that),
+    else the catalogue's roofline. Fitted calibrations belong between the two.
+
+    Raises:
+        CatalogueError: for a GPU, model or precision that the catalogue does not hold.
+        InputError: for a file that cannot be read.
+    """
+    engine = pool.engine
+    if pool.step_time is not None:
+        return load_step_time(pool.step_time.path).covering(engine.max_num_seqs)
+    gpu, model = catalogue.gpu(pool.gpu), catalogue.model(pool.model)
+    sizes = (engine.max_num_seqs, engine.max_num_batched_tokens)
+    return roofline(gpu, model, pool.tensor_parallel, pool_precision(pool), *sizes, catalogue.efficiency(gpu))
+
+
+def save_step_time(step_time: StepTime, path: Path) -> None:
+    """Write step times in the full form, whole or not at all."""
+    tables: dict[str, Any] = {name: getattr(step_time, name).tolist() for name in _TABLES}
+    tables["kv_edges"] = [None if math.isinf(edge) else edge for edge in tables["kv_edges"]]
+    tables["attention_s_per_pair"] = step_time.attention_s_per_pair
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    aside.write_text(json.dumps(tables) + "\n", encoding="utf-8")
+    os.replace(aside, path)
+
+
+def load_step_time(path: Path) -> StepTime:
+    """Step times from a JSON file in either form.
+
+    Raises:
+        InputError: where the file is missing, is not JSON, lacks a key or holds something that is not a time.
+    """
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(
+            path, f"cannot be read ({error.strerror})", "give the path of a step-time file"
+        ) from None
+    except ValueError:
+        raise InputError(path, "is not a JSON file", "write step times as JSON in UTF-8") from None
+    try:
+        return _parsed(content)
+    except InputError as error:
+        raise InputError(error.value, error.rule, error.remedy, where=str(path)) from None
+
+
+def _parsed(content: object) -> StepTime:
+    whole = _mapping(content, "the file")
+    return _from_short_form(whole) if "prefill" in whole or "decode" in whole else _from_full_form(whole)
+
+
+def _from_full_form(whole: Mapping[str, Any]) -> StepTime:
+    _only(whole, _FULL, "the file")
+    edges = whole["kv_edges"]
+    finite = [math.inf if edge is None else edge for edge in edges] if isinstance(edges, list) else edges
+    return StepTime(
+        decode_base_s=_table(whole["decode_base_s"], "decode_base_s", dimensions=2),
+        decode_kv_s=_table(whole["decode_kv_s"], "decode_kv_s", dimensions=2),
+        kv_edges=_table(finite, "kv_edges"),
+        linear_s=_table(whole["linear_s"], "linear_s"),
+        attention_s_per_pair=_number(whole["attention_s_per_pair"], "attention_s_per_pair"),
+    )
+
+
+def _from_short_form(whole: Mapping[str, Any]) -> StepTime:
+    _only(whole, ("prefill", "decode"), "the file")
+    prefill, decode = _mapping(whole["prefill"], "prefill"), _mapping(whole["decode"], "decode")
+    _only(prefill, _PREFILL, "prefill")
+    _only(decode, _DECODE, "decode")
+    step_s, token_s, pair_s = (_number(prefill[key], key) for key in _PREFILL)
+    rows, base_s, kv_s = (_table(decode[key], key) for key in _DECODE)
+    _check_rows(rows, base_s, kv_s)
+    every_row = np.arange(int(rows[-1]) + 1)
+    decode_base_s, decode_kv_s = np.interp(every_row, rows, base_s), np.interp(every_row, rows, kv_s)
+    decode_base_s[0] = decode_kv_s[0] = 0.0
+    return StepTime(
+        decode_base_s=decode_base_s[np.newaxis],
+        decode_kv_s=decode_kv_s[np.newaxis],
+        kv_edges=np.array([np.inf]),
+        linear_s=np.array([0.0, step_s + token_s, step_s + 2 * token_s]),
+        attention_s_per_pair=pair_s,
+    )
+
+
+def _check_rows(rows: Floats, base_s: Floats, kv_s: Floats) -> None:
+    rising = len(rows) and rows[0] >= 1 and (rows[1:] > rows[:-1]).all() and rows[-1] <= _MOST_ROWS
+    if not rising or (rows != np.floor(rows)).any():
+        raise InputError(
+            rows.tolist(), "must be rising whole numbers from 1 on", "give the batch sizes as decode.rows"
+        )
+    if not len(rows) == len(base_s) == len(kv_s):
+        lengths = [len(rows), len(base_s), len(kv_s)]
+        raise InputError(lengths, "are not one length", "give a base_s and a kv_s for each of decode.rows")
+
+
+def _mapping(value: object, name: str) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise InputError(name, "must be a JSON object", "see the step-time forms in the documentation")
+    return value
+
+
+def _only(given: Mapping[str, Any], keys: Sequence[str], name: str) -> None:
+    missing = [key for key in keys if key not in given]
+    unknown = [key for key in given if key not in keys]
+    if missing or unknown:
+        rule = f"lacks {', '.join(missing)}" if missing else f"has unknown {', '.join(unknown)}"
+        raise InputError(name, rule, f"give exactly {', '.join(keys)}")
+
+
+def _number(value: object, name: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
+        raise InputError(value, f"is not a time ({name})", "give a finite number of seconds, zero or more")
+    return float(value)
+
+
+def _table(value: object, name: str, dimensions: int = 1) -> Floats:
+    remedy = (
+        "give a JSON list of numbers"
+        if dimensions == 1
+        else "give a JSON list of lists of one length, of numbers"
+    )
+    try:
+        table = np.array(value, dtype=np.float64) if isinstance(value, list) else np.zeros(())
+    except (TypeError, ValueError, OverflowError):
+        raise InputError(name, "must hold only numbers, in rows of one length", remedy) from None
+    if table.ndim != dimensions:
+        raise InputError(name, f"must be a list of {dimensions} level(s)", remedy)
+    return table
