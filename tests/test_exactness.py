@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from math import inf
 
 import numpy as np
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -22,7 +21,12 @@ BALANCERS = {
     state.LEAST_OUTSTANDING: oracle.LeastOutstanding,
     state.POWER_OF_TWO: oracle.PowerOfTwo,
 }
-STATUS = {"completed": state.COMPLETED, "too_long": state.TOO_LONG, "no_replica": state.NO_REPLICA, "unfinished": state.UNFINISHED}
+STATUS = {
+    "completed": state.COMPLETED,
+    "too_long": state.TOO_LONG,
+    "no_replica": state.NO_REPLICA,
+    "unfinished": state.UNFINISHED,
+}
 TICK_S = 2.0**-14
 """Times that are multiples of this are exact in both, so that ties are ties in both."""
 
@@ -40,7 +44,11 @@ class Case:
 
 def law(draw: st.DrawFn, rows: int, ticks: bool) -> StepTime:
     """A random step-time law; with `ticks` every step is a multiple of TICK_S."""
-    number = (lambda low, high: draw(st.integers(low, high)) * TICK_S) if ticks else (lambda low, high: draw(st.floats(low, high)) * TICK_S)
+    number = (
+        (lambda low, high: draw(st.integers(low, high)) * TICK_S)
+        if ticks
+        else (lambda low, high: draw(st.floats(low, high)) * TICK_S)
+    )
     bends = draw(st.booleans())
     edges = [float(draw(st.integers(50, 400))), inf] if bends else [inf]
     per_row, per_kv = number(0, 9), [number(0, 3) for _ in edges]
@@ -83,7 +91,10 @@ def blocks(jobs: list[oracle.Job], size: int = 7) -> Iterator[RequestBlock]:
     """The jobs as the engine takes them, in small blocks."""
     for first in range(0, len(jobs), size):
         some = jobs[first : first + size]
-        column = {name: np.array([getattr(job, name) for job in some]) for name in ("arrival_s", "prompt_tokens", "output_tokens", "priority")}
+        column = {
+            name: np.array([getattr(job, name) for job in some])
+            for name in ("arrival_s", "prompt_tokens", "output_tokens", "priority")
+        }
         nothing = np.full(len(some), state.NONE)
         yield RequestBlock(**column, stream=np.zeros(len(some), np.int64), context_id=nothing, question_id=nothing)
 
@@ -128,7 +139,9 @@ def assert_same(rows: np.ndarray, jobs: list[oracle.Job], cost: bool) -> None:
         np.testing.assert_allclose(rows["cost_usd"], [job.cost for job in jobs], rtol=1e-9, atol=1e-12)
 
 
-QUICK = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+QUICK = settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
 
 
 @QUICK

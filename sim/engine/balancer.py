@@ -34,7 +34,7 @@ def choose_replica(s: State, req: Records, luck: float) -> int:
 @kernel
 def _target(s: State, req: Records) -> int:
     """Number of the list of replicas that the request's stream and strategy may use."""
-    return req.stream * s.ended_usd.shape[1] + req.strategy
+    return req.stream * s.ended_usd.shape[2] + req.strategy
 
 
 @kernel

@@ -6,12 +6,14 @@ wide, and finding it costs a shift.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from sim.engine.jit import kernel
 from sim.engine.state import E2E, TPOT, TTFT, Floats, Integers, Records, State
 
-__all__ = ["BINS", "bin_edges_s", "bin_of", "measure", "write_row"]
+__all__ = ["BINS", "bin_edges_s", "bin_of", "book", "measure", "write_row"]
 
 BITS = 8
 LOWEST = (1023 - 20) << BITS
@@ -23,7 +25,8 @@ BINS = 42 << BITS
 @kernel
 def bin_of(seconds: float) -> int:
     """Histogram bin of a latency."""
-    return min(max((np.float64(seconds).view(np.int64) >> (52 - BITS)) - LOWEST, 0), BINS - 1)
+    bits: Any = np.float64(seconds).view(np.int64)
+    return min(max((bits >> (52 - BITS)) - LOWEST, 0), BINS - 1)
 
 
 def bin_edges_s() -> Floats:
@@ -39,8 +42,9 @@ def measure(s: State, req: Records, now_s: float) -> None:
     stream.completed += 1
     stream.prompt_tokens += req.prompt_tokens
     stream.output_tokens += req.output_tokens
-    s.ended_requests[req.stream, req.strategy, req.priority] += 1
-    s.ended_output_tokens[req.stream, req.strategy, req.priority] += req.output_tokens
+    pool = s.replicas[req.replica].pool
+    s.ended_requests[pool, req.stream, req.strategy, req.priority] += 1
+    s.ended_output_tokens[pool, req.stream, req.strategy, req.priority] += req.output_tokens
     if req.arrival_s < s.run[0].warm_up_s:
         return
     ttft_s = req.first_token_s - req.arrival_s
@@ -53,6 +57,13 @@ def measure(s: State, req: Records, now_s: float) -> None:
         _count(s, req.stream, TPOT, tpot_s)
         met = met and tpot_s <= stream.tpot_slo_s
     stream.measured_met += met
+
+
+@kernel
+def book(s: State, req: Records) -> None:
+    """Put the cost of a request that is over on its pool, stream, strategy and class."""
+    pool = s.replicas[req.replica].pool
+    s.ended_usd[pool, req.stream, req.strategy, req.priority] += req.cost_usd
 
 
 @kernel

@@ -78,7 +78,7 @@ class DataPlane:
         streams: Sequence[StreamSpec],
         targets: Sequence[Sequence[Sequence[int]]],
         *,
-        blocks: Iterator[RequestBlock] = iter(()),
+        blocks: Iterator[RequestBlock] | None = None,
         clients: Sequence[ClientSpec] = (),
         choose: Callable[[st.Integers], st.Integers] | None = None,
         luck: Callable[[int], st.Floats] | None = None,
@@ -86,7 +86,7 @@ class DataPlane:
         warm_up_s: float = 0.0,
         keep: Callable[[st.Records], None] | None = None,
     ) -> None:
-        self._blocks = blocks
+        self._blocks = blocks or iter(())
         self._clients = clients
         self._choose = choose or (lambda streams: np.zeros(streams.size, np.int64))
         self._luck = luck or np.zeros
@@ -98,6 +98,7 @@ class DataPlane:
         run.more_blocks = 1
         run.balancer = balancer
         run.warm_up_s = warm_up_s
+        self.most_accepting = int(self.state.accepting.sum())
         self._more_slots(FIRST_SLOTS)
 
     def advance(self, until_s: float) -> None:
@@ -145,6 +146,7 @@ class DataPlane:
         self.state.accepting[replica] = int(on)
         busy = rep.mode != st.IDLE
         rep.paid = int(on or busy or rep.always_paid)
+        self.most_accepting = max(self.most_accepting, int(self.state.accepting.sum()))
 
     def _next_block(self) -> None:
         block = next(self._blocks, None)
@@ -198,7 +200,6 @@ class DataPlane:
             self._keep(self.state.finished[: run.rows].copy())
         run.rows = 0
 
-
     def _free_slots(self) -> st.Flags:
         """True where a slot of the request table is not in use."""
         s = self.state
@@ -219,7 +220,7 @@ def _new_state(
 ) -> st.State:
     replicas = sum(pool.replicas for pool in pools)
     strategies = len(targets[0])
-    shape = (len(streams), strategies, st.CLASSES)
+    shape = (len(pools), len(streams), strategies, st.CLASSES)
     rows = FINISHED_ROWS + max(pool.max_num_seqs for pool in pools) if keep_rows else 0
     return st.State(
         run=st.records(st.RUN, 1),
@@ -307,7 +308,7 @@ def _queues(replicas: int, rows: int) -> dict[str, Any]:
     }
 
 
-def _laws(pools: Sequence[PoolSpec]) -> dict[str, st.Floats]:
+def _laws(pools: Sequence[PoolSpec]) -> dict[str, Any]:
     """The pools' step-time tables, padded to one shape."""
     laws = [pool.step_time for pool in pools]
     segments = max(law.kv_edges.size for law in laws)
@@ -335,7 +336,7 @@ def _laws(pools: Sequence[PoolSpec]) -> dict[str, st.Floats]:
     }
 
 
-def _targets(pools: Sequence[PoolSpec], targets: Sequence[Sequence[Sequence[int]]]) -> dict[str, st.Integers]:
+def _targets(pools: Sequence[PoolSpec], targets: Sequence[Sequence[Sequence[int]]]) -> dict[str, Any]:
     first = np.concatenate(([0], np.cumsum([pool.replicas for pool in pools])))
     lists = [
         np.concatenate([np.arange(first[p], first[p + 1]) for p in members])

@@ -13,8 +13,8 @@ from sim.engine.batch import fill_chunked, fill_prompts, leave_rows, make_room
 from sim.engine.books import accrue, share_time
 from sim.engine.jit import kernel
 from sim.engine.memory import free_blocks, growth, row_phase, steps_that_fit
-from sim.engine.meter import measure, write_row
-from sim.engine.queues import append, play, pop_first, push_row, row_key, row_slot, row_step
+from sim.engine.meter import book, measure, write_row
+from sim.engine.queues import append, play, pop_first, push_row, row_key, row_step
 from sim.engine.state import (
     CHUNKED,
     CLASSES,
@@ -52,10 +52,10 @@ def _is_blocked(s: State, r: int, rep: Records, c: int) -> bool:
     """True if a newcomer of class c stands behind one who did not fit: nothing fits before a row completes."""
     if rep.waiting == 0:
         return False
-    for above in range(c + 1):
-        if s.waiting_head[r, above] != NONE:
-            return True
-    return False
+    above = 0
+    while above <= c and s.waiting_head[r, above] == NONE:
+        above += 1
+    return above <= c
 
 
 @kernel
@@ -147,7 +147,8 @@ def release(s: State, slot: int, status: int, now_s: float) -> None:
     """A request has ended: write its row, book its cost, free its slot, and let its closed-loop client go on."""
     req = s.requests[slot]
     write_row(s, req, status, now_s)
-    s.ended_usd[req.stream, req.strategy, req.priority] += req.cost_usd
+    if req.replica != NONE:
+        book(s, req)
     if req.closed != NONE:
         _wake_client(s, req.closed, now_s + s.closed[req.closed].think_time_s)
     req.next = s.run[0].free

@@ -11,7 +11,7 @@ from math import inf, nan
 from sim.engine.balancer import choose_replica, why_refused
 from sim.engine.books import accrue, charge_unfinished
 from sim.engine.jit import entry, kernel
-from sim.engine.meter import write_row
+from sim.engine.meter import book, write_row
 from sim.engine.replica import boundary, receive, release
 from sim.engine.state import (
     BLOCK_EMPTY,
@@ -90,7 +90,7 @@ def close_books(s: State, is_free: Flags, first: int) -> int:
             return slot
         req = s.requests[slot]
         charge_unfinished(s.replicas[req.replica], req)
-        s.ended_usd[req.stream, req.strategy, req.priority] += req.cost_usd
+        book(s, req)
         write_row(s, req, UNFINISHED, nan)
     return s.requests.size
 

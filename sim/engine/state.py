@@ -233,9 +233,9 @@ class State(NamedTuple):
     histogram: Integers  # [S, 3, BINS] TTFT, TPOT, E2E of measured requests
     latency_sum_s: Floats  # [S, 3]
     latency_count: Integers  # [S, 3]
-    ended_usd: Floats  # [S, A, CLASSES] cost of requests that have ended
-    ended_requests: Integers  # [S, A, CLASSES]
-    ended_output_tokens: Integers  # [S, A, CLASSES]
+    ended_usd: Floats  # [P, S, A, CLASSES] cost of requests that have ended
+    ended_requests: Integers  # [P, S, A, CLASSES] completed
+    ended_output_tokens: Integers  # [P, S, A, CLASSES] of those
 
 
 def records(dtype: np.dtype[Any], rows: int) -> Records:

@@ -24,9 +24,7 @@ def span_s(base_s: float, per_kv_s: float, kv: int, rows: int, n: int) -> float:
 
 
 @kernel
-def steps_to_reach(
-    start_s: float, time_s: float, base_s: float, per_kv_s: float, kv: int, rows: int, most: int
-) -> int:
+def steps_to_reach(start_s: float, time_s: float, base_s: float, per_kv_s: float, kv: int, rows: int, most: int) -> int:
     """Least n <= most for which the step boundary start_s + span_s(n) is not before time_s; at least 1.
 
     With a = per_kv * rows / 2 and b = base + per_kv * kv - a the span is a n^2 + b n, whose root is taken in

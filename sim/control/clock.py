@@ -1,0 +1,36 @@
+"""Simulated time: SimPy runs what decides, and before each of its events the data plane serves what comes first."""
+
+from __future__ import annotations
+
+import simpy
+
+from sim.engine.plane import DataPlane
+
+__all__ = ["Clock"]
+
+
+class Clock(simpy.Environment):
+    """A SimPy environment whose processes find the data plane served up to their own time.
+
+    A control event at time t sees everything that happened before t and nothing that happens at t or later.
+    """
+
+    def __init__(self, plane: DataPlane) -> None:
+        super().__init__()
+        self.plane = plane
+
+    def step(self) -> None:
+        """Serve up to the next control event, then process it."""
+        self.plane.advance(self.peek())
+        super().step()
+
+    def run_to(self, horizon_s: float | None) -> float:
+        """Run to the horizon, or without one until all work is done; gives back the time of the end, in seconds."""
+        if horizon_s is not None:
+            self.run(until=horizon_s)
+            return horizon_s
+        while True:
+            self.plane.advance(self.peek())
+            if self.plane.is_drained:
+                return max(self.plane.last_event_s, self.now)
+            super().step()

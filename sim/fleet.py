@@ -1,0 +1,76 @@
+"""From a scenario's pools, streams and strategies to what the engine runs on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import inf
+
+from sim.engine import state as st
+from sim.engine.plane import PoolSpec, StreamSpec
+from sim.hardware import Catalogue, catalogue_for, kv_capacity_for
+from sim.scenario import DirectStrategy, GpuPool, OnDemand, Scenario, Stream
+from sim.steptime import step_time_for
+
+__all__ = ["DIRECT", "Fleet", "build_fleet"]
+
+DIRECT = DirectStrategy(name="direct")
+"""The strategy of a scenario that names none: a direct answer from any pool."""
+
+_SCHEDULERS = {"chunked": st.CHUNKED, "prefill-first": st.PREFILL_FIRST}
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """The engine's view of a scenario."""
+
+    pools: list[PoolSpec]
+    streams: list[StreamSpec]
+    strategies: list[DirectStrategy]
+    targets: list[list[list[int]]]
+    """Pools that may serve a stream by a strategy: targets[stream][strategy]."""
+
+
+def build_fleet(scenario: Scenario) -> Fleet:
+    """The fleet of a scenario, with step times and KV capacity of every pool.
+
+    Raises:
+        CatalogueError: for an unknown GPU or model, or a model that does not fit.
+        InputError: for a step-time file that cannot be read.
+    """
+    catalogue = catalogue_for(scenario)
+    strategies = scenario.strategies or [DIRECT]
+    return Fleet(
+        pools=[_pool_spec(pool, catalogue) for pool in scenario.fleet],
+        streams=[_stream_spec(stream) for stream in scenario.workload],
+        strategies=list(strategies),
+        targets=[
+            [_pools_for(stream, strategy, scenario.fleet) for strategy in strategies] for stream in scenario.workload
+        ],
+    )
+
+
+def _pool_spec(pool: GpuPool, catalogue: Catalogue) -> PoolSpec:
+    return PoolSpec(
+        replicas=pool.replicas,
+        step_time=step_time_for(pool, catalogue),
+        kv_capacity_tokens=kv_capacity_for(pool, catalogue),
+        usd_per_replica_hour=pool.offer.usd_per_gpu_hour * pool.tensor_parallel,
+        scheduler=_SCHEDULERS[pool.engine.scheduler],
+        max_num_seqs=pool.engine.max_num_seqs,
+        max_num_batched_tokens=pool.engine.max_num_batched_tokens,
+        always_paid=not isinstance(pool.offer, OnDemand),
+    )
+
+
+def _stream_spec(stream: Stream) -> StreamSpec:
+    objectives = (stream.slo.ttft, stream.slo.tpot, stream.slo.e2e)
+    return StreamSpec(*(inf if limit_s is None else limit_s for limit_s in objectives))
+
+
+def _pools_for(stream: Stream, strategy: DirectStrategy, pools: Sequence[GpuPool]) -> list[int]:
+    return [
+        index
+        for index, pool in enumerate(pools)
+        if strategy.pool in (None, pool.name) and stream.model in (None, pool.model)
+    ]

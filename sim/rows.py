@@ -1,0 +1,138 @@
+"""Rows of single requests: spooled to disk while a run goes on, read back as data frames."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sim.engine import state as st
+from sim.workload.blocks import PRIORITIES
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+__all__ = ["STATUSES", "RowSpool", "request_frame", "request_schema"]
+
+STATUSES = ("completed", "rejected_too_long", "rejected_no_replica", "unfinished")
+"""How a request ended, by the engine's status code."""
+
+_CHUNK_ROWS = 262_144
+
+
+class RowSpool:
+    """Rows of finished requests in temporary files, one a replication, so that memory does not grow with them."""
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="nightshift-")
+        self._files: dict[int, Any] = {}
+        self._lock = Lock()
+
+    def add(self, replication: int, rows: st.Records) -> None:
+        """Append rows of the engine's ROW type."""
+        with self._lock:
+            if replication not in self._files:
+                self._files[replication] = open(f"{self._folder.name}/{replication}", "w+b")  # noqa: SIM115
+        self._files[replication].write(rows.tobytes())
+
+    def chunks(self) -> Iterator[tuple[int, st.Records]]:
+        """All rows again: replications in order, each in the order in which its requests ended."""
+        for replication in sorted(self._files):
+            file = self._files[replication]
+            file.flush()
+            file.seek(0)
+            while part := file.read(_CHUNK_ROWS * st.ROW.itemsize):
+                yield replication, np.frombuffer(part, st.ROW)
+
+
+def request_frame(
+    replication: int,
+    rows: st.Records,
+    streams: Sequence[str],
+    strategies: Sequence[str],
+    replicas: Sequence[tuple[str, int]],
+) -> pd.DataFrame:
+    """Rows of the engine as the columns of `requests.parquet`; times in seconds, missing where there is none.
+
+    `replicas` names pool and number of each replica. Output tokens are those asked for.
+    """
+    import pandas as pd
+
+    done = rows["status"] == st.COMPLETED
+    placed = np.where(rows["replica"] == st.NONE, len(replicas), rows["replica"])
+    e2e_s = np.where(done, rows["finish_s"] - rows["arrival_s"], np.nan)
+    ttft_s = rows["first_token_s"] - rows["arrival_s"]
+    later_tokens = np.where(done & (rows["output_tokens"] > 1), rows["output_tokens"] - 1, 1)
+    tpot_s = np.where(done & (rows["output_tokens"] > 1), (e2e_s - ttft_s) / later_tokens, np.nan)
+    return pd.DataFrame(
+        {
+            "replication": replication,
+            "request_id": rows["request_id"],
+            "stream": _named(rows["stream"], streams),
+            "context_id": _known(rows["context_id"]),
+            "arrival_s": rows["arrival_s"],
+            "strategy": _named(rows["strategy"], strategies),
+            "pool": pd.Series([*(pool for pool, _ in replicas), None], dtype="string")[placed].to_numpy(),
+            "replica": _known(np.array([*(number for _, number in replicas), st.NONE])[placed]),
+            "status": _named(rows["status"], STATUSES),
+            "prompt_tokens": rows["prompt_tokens"],
+            "cached_tokens": 0,
+            "output_tokens": rows["output_tokens"],
+            "ttft_s": ttft_s,
+            "tpot_s": tpot_s,
+            "e2e_s": e2e_s,
+            "correct": pd.array([pd.NA] * len(rows), dtype="boolean"),
+            "p_correct": np.nan,
+            "prepared": False,
+            "cost_usd": rows["cost_usd"],
+            "priority": _named(rows["priority"], PRIORITIES),
+            "preemptions": rows["preemptions"],
+        }
+    )
+
+
+def request_schema() -> pa.Schema:
+    """Types of the columns of `requests.parquet`."""
+    import pyarrow as pa
+
+    text, whole, number = pa.string(), pa.int64(), pa.float64()
+    types = {
+        "replication": whole,
+        "request_id": whole,
+        "stream": text,
+        "context_id": whole,
+        "arrival_s": number,
+        "strategy": text,
+        "pool": text,
+        "replica": whole,
+        "status": text,
+        "prompt_tokens": whole,
+        "cached_tokens": whole,
+        "output_tokens": whole,
+        "ttft_s": number,
+        "tpot_s": number,
+        "e2e_s": number,
+        "correct": pa.bool_(),
+        "p_correct": number,
+        "prepared": pa.bool_(),
+        "cost_usd": number,
+        "priority": text,
+        "preemptions": whole,
+    }
+    return pa.schema(list(types.items()))
+
+
+def _named(codes: Any, names: Sequence[str]) -> Any:
+    import pandas as pd
+
+    return pd.Categorical(np.asarray(names, dtype=object)[codes], categories=list(names))
+
+
+def _known(values: np.ndarray[Any, Any]) -> Any:
+    import pandas as pd
+
+    return pd.arrays.IntegerArray(values.astype(np.int64), values == st.NONE)

@@ -1,0 +1,126 @@
+"""What a run has added up by some moment, and the figures that follow from it.
+
+A tally is additive: the difference of two is the tally of the time between them. So the same figures can be
+worked out for a whole replication and for any part of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim.engine import state as st
+from sim.engine.plane import DataPlane
+from sim.stats import histogram_quantiles
+
+__all__ = ["COUNTS", "LATENCIES", "QUANTILES", "Tally", "figures", "take_tally"]
+
+LATENCIES = {"ttft_s": st.TTFT, "tpot_s": st.TPOT, "e2e_s": st.E2E}
+QUANTILES = {"p50": 0.50, "p90": 0.90, "p95": 0.95, "p99": 0.99}
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Sums since the start. S streams, P pools, A strategies, C priority classes."""
+
+    seconds: NDArray[np.float64]
+    """Time since the start [1], and of it after the warm-up [1]: shape [2]."""
+    histogram: NDArray[np.int64]
+    """Latencies of measured requests, [S, 3, bins]."""
+    latency_sum_s: NDArray[np.float64]
+    """[S, 3]."""
+    latency_count: NDArray[np.int64]
+    """[S, 3]."""
+    streams: NDArray[np.int64]
+    """The counts named in COUNTS, [S, 8]."""
+    pool_s: NDArray[np.float64]
+    """Replica seconds busy and idle but paid, [P, 2]."""
+    pool_usd: NDArray[np.float64]
+    """Dollars busy and idle, [P, 2]."""
+
+    def __sub__(self, other: Tally) -> Tally:
+        return Tally(**{f.name: getattr(self, f.name) - getattr(other, f.name) for f in fields(self)})
+
+    def of_stream(self, stream: int) -> Tally:
+        """The tally of one stream's requests; money and replicas are those of all."""
+        mine = slice(stream, stream + 1)
+        return replace(
+            self,
+            histogram=self.histogram[mine],
+            latency_sum_s=self.latency_sum_s[mine],
+            latency_count=self.latency_count[mine],
+            streams=self.streams[mine],
+        )
+
+
+COUNTS = (
+    "offered",
+    "completed",
+    "too_long",
+    "no_replica",
+    "prompt_tokens",
+    "output_tokens",
+    "measured_offered",
+    "measured_met",
+)
+
+
+def take_tally(plane: DataPlane, now_s: float, warm_up_s: float) -> Tally:
+    """The tally at `now_s`, which the plane has reached; brings its books up to then."""
+    plane.settle(now_s)
+    s = plane.state
+    pools = s.pools.size
+    return Tally(
+        seconds=np.array([now_s, max(now_s - warm_up_s, 0.0)]),
+        histogram=s.histogram.copy(),
+        latency_sum_s=s.latency_sum_s.copy(),
+        latency_count=s.latency_count.copy(),
+        streams=np.stack([s.streams[name] for name in COUNTS], axis=1),
+        pool_s=_by_pool(s, ("busy_s", "idle_s"), pools),
+        pool_usd=_by_pool(s, ("busy_usd", "idle_usd"), pools),
+    )
+
+
+def _by_pool(s: st.State, names: tuple[str, str], pools: int) -> NDArray[np.float64]:
+    columns = [np.bincount(s.replicas["pool"], s.replicas[name], minlength=pools) for name in names]
+    return np.stack(columns, axis=1).astype(np.float64)
+
+
+def figures(tally: Tally) -> dict[str, float]:
+    """The headline figures by their dotted names in the summary; NaN where nothing is there to measure.
+
+    Money and counts cover all of the time; latencies, attainment and goodput only what arrived after the warm-up.
+    """
+    count = dict(zip(COUNTS, tally.streams.sum(axis=0).tolist(), strict=True))
+    usd = float(tally.pool_usd.sum())
+    seconds, measured_s = tally.seconds.tolist()
+    return {
+        **latency_figures(
+            tally.histogram.sum(axis=0), tally.latency_sum_s.sum(axis=0), tally.latency_count.sum(axis=0)
+        ),
+        "slo.attainment": _ratio(count["measured_met"], count["measured_offered"]),
+        "slo.goodput_rps": _ratio(count["measured_met"], measured_s),
+        "cost.total_usd": usd,
+        "cost.usd_per_hour": _ratio(usd * 3600.0, seconds),
+        "cost.usd_per_1k_requests": _ratio(usd * 1e3, count["completed"]),
+        "cost.usd_per_1m_output_tokens": _ratio(usd * 1e6, count["output_tokens"]),
+        "fleet.busy_share": _ratio(float(tally.pool_s[:, 0].sum()), float(tally.pool_s.sum())),
+    }
+
+
+def latency_figures(
+    histogram: NDArray[np.int64], sums_s: NDArray[np.float64], counts: NDArray[np.int64]
+) -> dict[str, float]:
+    """Mean and quantiles of each latency, from its histogram [3, bins], sum [3] and count [3]."""
+    found = {}
+    for name, row in LATENCIES.items():
+        found[f"latency.{name}.mean"] = _ratio(float(sums_s[row]), int(counts[row]))
+        values = histogram_quantiles(histogram[row], list(QUANTILES.values()))
+        found |= {f"latency.{name}.{label}": value for label, value in zip(QUANTILES, values, strict=True)}
+    return found
+
+
+def _ratio(above: float, below: float) -> float:
+    return above / below if below else float("nan")
