@@ -12,8 +12,8 @@ __all__ = ["RandomStreams"]
 class RandomStreams:
     """Independent streams of random numbers, by name, for one replication of one seed.
 
-    A name always gives the same numbers, whatever other names are in use, so a purpose that is added or left out
-    changes no other. The seed of a stream is `SeedSequence(seed, spawn_key=(replication, crc32(name)))`.
+    A name always gives the same numbers, whatever other names are in use, so a purpose that is added or left
+    out changes no other. The seed of a stream is `SeedSequence(seed, spawn_key=(replication, crc32(name)))`.
 
     >>> streams = RandomStreams(seed=7, replication=0)
     >>> streams.generator("chat/arrivals").random() == streams.generator("chat/arrivals").random()

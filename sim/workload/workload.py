@@ -1,0 +1,126 @@
+"""The workload of a scenario: open streams as one flow of blocks in time order, closed streams beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+
+import numpy as np
+
+from sim.scenario import Closed, Scenario, Stream, TraceArrivals
+from sim.streams import RandomStreams
+from sim.workload.arrivals import arrival_times
+from sim.workload.blocks import BLOCK_ROWS, NOTHING, PRIORITIES, RequestBlock
+from sim.workload.closed import ClosedStream
+from sim.workload.lengths import LengthSampler
+from sim.workload.merge import merge_blocks
+from sim.workload.replay import Replay
+
+__all__ = ["Workload", "build_workload"]
+
+_FEWEST_ROWS = 4_096
+_Source = Callable[[], Iterator[RequestBlock]]
+
+
+class Workload:
+    """Requests of all streams of a scenario, for one replication."""
+
+    def __init__(
+        self,
+        sources: tuple[_Source, ...],
+        closed: tuple[ClosedStream, ...],
+        *,
+        finite: bool,
+        skipped: Mapping[str, int],
+    ) -> None:
+        self._sources = sources
+        self.closed = closed
+        """Streams whose arrivals follow from the answers."""
+        self.finite = finite
+        """Whether the requests come to an end without a horizon."""
+        self.skipped = dict(skipped)
+        """Bad rows left out of each trace stream, by stream name."""
+
+    def blocks(self) -> Iterator[RequestBlock]:
+        """Requests of all open streams in time order, below the horizon; every call gives the same ones.
+
+        Requests of the same instant stand in the order of their streams. Blocks are never empty. Memory does
+        not grow with the number of requests.
+        """
+        return merge_blocks([source() for source in self._sources])
+
+
+def build_workload(scenario: Scenario, streams: RandomStreams) -> Workload:
+    """The workload of a scenario; traces are read through once, so that faults show before the run.
+
+    Raises:
+        InputError: for a public trace that has not been fetched.
+        TraceError: for a trace file that cannot be replayed.
+    """
+    replays = {
+        index: Replay.of(stream.arrivals)
+        for index, stream in enumerate(scenario.workload)
+        if isinstance(stream.arrivals, TraceArrivals)
+    }
+    sources = tuple(
+        partial(_replayed, index, stream, replays[index], scenario.horizon)
+        if index in replays
+        else partial(_generated, index, stream, scenario, streams)
+        for index, stream in enumerate(scenario.workload)
+        if not isinstance(stream.arrivals, Closed)
+    )
+    return Workload(
+        sources,
+        _closed(scenario, streams),
+        finite=all(stream.finite for stream in scenario.workload),
+        skipped={scenario.workload[index].name: replay.skipped for index, replay in replays.items()},
+    )
+
+
+def _closed(scenario: Scenario, streams: RandomStreams) -> tuple[ClosedStream, ...]:
+    return tuple(
+        ClosedStream.of(index, stream, stream.arrivals, streams)
+        for index, stream in enumerate(scenario.workload)
+        if isinstance(stream.arrivals, Closed)
+    )
+
+
+def _generated(
+    index: int, stream: Stream, scenario: Scenario, streams: RandomStreams
+) -> Iterator[RequestBlock]:
+    assert stream.lengths is not None
+    assert scenario.horizon is not None
+    assert not isinstance(stream.arrivals, TraceArrivals | Closed)
+    times = arrival_times(
+        stream.arrivals,
+        streams.generator(f"{stream.name}/arrivals"),
+        scenario.horizon,
+        start=scenario.start,
+        time_zone=scenario.time_zone,
+        rows=_rows_at_a_time(scenario),
+    )
+    lengths = LengthSampler(stream.lengths, streams, stream.name)
+    priority = PRIORITIES.index(stream.priority)
+    for arrival_s in times:
+        rows = arrival_s.size
+        constants = (np.full(rows, value, np.int64) for value in (index, priority, NOTHING, NOTHING))
+        yield RequestBlock(arrival_s, *lengths.draw(rows), *constants)
+
+
+def _replayed(index: int, stream: Stream, replay: Replay, horizon_s: float | None) -> Iterator[RequestBlock]:
+    own_priority = PRIORITIES.index(stream.priority)
+    for rows in replay.rows(horizon_s):
+        yield RequestBlock(
+            arrival_s=rows.arrival_s,
+            prompt_tokens=rows.prompt_tokens,
+            output_tokens=rows.output_tokens,
+            stream=np.full(rows.arrival_s.size, index, np.int64),
+            priority=np.where(rows.priority == NOTHING, own_priority, rows.priority),
+            context_id=rows.context_id,
+            question_id=rows.question_id,
+        )
+
+
+def _rows_at_a_time(scenario: Scenario) -> int:
+    """A full block for one stream; less for many, which all keep one in memory."""
+    return max(BLOCK_ROWS // len(scenario.workload), _FEWEST_ROWS)
