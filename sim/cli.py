@@ -6,7 +6,8 @@ Everything but typer is imported inside the commands, so that `nightshift --help
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -45,9 +46,7 @@ class BadRow(StrEnum):
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print only JSON.")]
 LayoutOption = Annotated[Layout | None, typer.Option("--format", help="Layout of the trace.")]
-BadRowOption = Annotated[
-    BadRow, typer.Option("--on-bad-row", help="Stop at a row that cannot be read, or skip it.")
-]
+BadRowOption = Annotated[BadRow, typer.Option("--on-bad-row", help="Stop at a row that cannot be read, or skip it.")]
 
 
 def main() -> None:
@@ -105,20 +104,14 @@ def _options(
 
 @app.command()
 def simulate(
-    scenario: Annotated[
-        str, typer.Argument(help="A scenario file, or a bundled scenario such as quickstart.")
-    ],
+    scenario: Annotated[str, typer.Argument(help="A scenario file, or a bundled scenario such as quickstart.")],
     overrides: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change a value: fleet.0.replicas=4."),
     ] = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="Keep the results in this folder.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Keep the results in this folder.")] = None,
     as_json: AsJson = False,
-    requests: Annotated[
-        bool, typer.Option("--requests", help="Keep a row for each request, with --out.")
-    ] = False,
+    requests: Annotated[bool, typer.Option("--requests", help="Keep a row for each request, with --out.")] = False,
     replications: Annotated[int | None, typer.Option(min=1, help="Independent runs.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of all randomness.")] = None,
 ) -> None:
@@ -192,13 +185,32 @@ def convert(
 @trace_app.command()
 def fetch(
     name: Annotated[str, typer.Argument(help="A public trace, such as azure-llm-2023-conversation.")],
+    sha256: Annotated[str | None, typer.Option(help="Hash to verify by, for a trace without a known one.")] = None,
+    accept_unverified: Annotated[
+        bool, typer.Option("--accept-unverified", help="Take a trace without a known hash as it comes.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Bring a public trace into the cache."""
     from sim import commands
 
-    fetched = commands.fetch(name)
+    with _download_bar(name) as progress:
+        fetched = commands.fetch(name, sha256=sha256, accept_unverified=accept_unverified, progress=progress)
     _print(fetched, f"{name} is at {fetched['file']}", as_json)
+
+
+@contextmanager
+def _download_bar(name: str) -> Iterator[Callable[[int, int | None], None] | None]:
+    """A progress bar on stderr; None where stderr is no terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(name, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def _print(value: dict[str, Any], text: str, as_json: bool) -> None:

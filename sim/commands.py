@@ -76,9 +76,7 @@ def inspect(file: Path, *, format: str | None = None, on_bad_row: str = "refuse"
     return inspect_trace(file, format, on_bad_row)
 
 
-def convert(
-    source: Path, target: Path, *, format: str | None = None, on_bad_row: str = "refuse"
-) -> dict[str, Any]:
+def convert(source: Path, target: Path, *, format: str | None = None, on_bad_row: str = "refuse") -> dict[str, Any]:
     """Write a trace in Nightshift's own layout; gives back what was written.
 
     Raises:
@@ -89,12 +87,21 @@ def convert(
     return convert_trace(source, target, format, on_bad_row)
 
 
-def fetch(name: str) -> dict[str, Any]:
+def fetch(
+    name: str,
+    *,
+    sha256: str | None = None,
+    accept_unverified: bool = False,
+    progress: Callable[[int, int | None], None] | None = None,
+) -> dict[str, Any]:
     """Bring a public trace into the cache; gives back its name and file.
+
+    `progress` is told the bytes so far, and all of them where that is known.
 
     Raises:
         InputError: for an unknown name, or a file that cannot be had or is not what it should be.
     """
     from sim.workload.fetch import fetch_trace
 
-    return {"name": name, "file": str(fetch_trace(name))}
+    file = fetch_trace(name, sha256=sha256, accept_unverified=accept_unverified, progress=progress)
+    return {"name": name, "file": str(file)}

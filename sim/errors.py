@@ -122,11 +122,17 @@ def did_you_mean(word: object, known: Iterable[str]) -> str:
 
 
 def nearest(word: object, known: Iterable[str]) -> str | None:
-    """The known word most like `word`, whatever its case, or None where none is near."""
+    """The known word that alone begins with `word`, else the one most like it, whatever the case; None if none.
+
+    >>> nearest("mean", ["rps", "mean_rps"]), nearest("RSP", ["rps", "mean_rps"]), nearest("x", ["rps"])
+    ('mean_rps', 'rps', None)
+    """
     from difflib import get_close_matches
 
+    fold = str(word).casefold()
     by_fold = {name.casefold(): name for name in known}
-    found = get_close_matches(str(word).casefold(), list(by_fold), n=1)
+    begun = [name for name in by_fold if name.startswith(fold)] if len(fold) > 2 else []
+    found = begun if len(begun) == 1 else get_close_matches(fold, list(by_fold), n=1)
     return by_fold[found[0]] if found else None
 
 

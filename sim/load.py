@@ -9,14 +9,15 @@ from pathlib import Path
 import yaml
 from pydantic import ValidationError
 
-from sim.errors import CatalogueError, Fault, ScenarioError, did_you_mean, shown
+from sim.errors import Fault, InputError, ScenarioError, did_you_mean, shown
 from sim.overrides import apply_override
 from sim.paths import scenario_path
 from sim.scenario import Scenario
 from sim.spelling import check_keys
 from sim.tree import Path as TreePath
-from sim.tree import Tree, read_tree
+from sim.tree import Tree
 from sim.wording import note_complaints
+from sim.yamlfile import read_tree
 
 __all__ = ["bundled_scenarios", "dump_scenario", "load_scenario"]
 
@@ -37,6 +38,7 @@ def load_scenario(path: Path | str, overrides: Sequence[str] = ()) -> Scenario:
     check_keys(tree, Scenario)
     _resolve_files(tree, file.parent)
     _resolve_names(tree)
+    _check_traces(tree)
     return _validated(tree)
 
 
@@ -120,10 +122,20 @@ def _resolve_names(tree: Tree) -> None:
             _resolve(tree, path, lambda name: catalogue.model(name).name)
 
 
+def _check_traces(tree: Tree) -> None:
+    """Note public traces that nobody knows, where their name is needed for the file or its format."""
+    from sim.workload.registry import public_trace
+
+    for path in _each(tree, "workload", "arrivals", "name"):
+        arrivals = tree.get(path[:-1])
+        if not (arrivals.get("path") and arrivals.get("format")):
+            _resolve(tree, path, lambda name: public_trace(name).name)
+
+
 def _resolve(tree: Tree, path: TreePath, canonical: Callable[[str], str]) -> None:
     try:
         tree.get(path[:-1])[path[-1]] = canonical(tree.get(path))
-    except CatalogueError as error:
+    except InputError as error:
         tree.fault(path, error.value, error.rule, error.remedy)
 
 

@@ -57,9 +57,7 @@ def test_every_choice_that_the_starter_comments_on_loads(
     part = "workload.chat" if key in ("arrivals", "lengths") else "fleet.main"
     override = f"{part}.{key}={value.replace('path: ', f'path: {tmp_path}/')}"
 
-    load_scenario(
-        scenario_file(STARTER), [override, *(["workload.chat.lengths="] if "trace" in value else [])]
-    )
+    load_scenario(scenario_file(STARTER), [override, *(["workload.chat.lengths="] if "trace" in value else [])])
 
 
 def test_the_starter_comments_on_all_its_choices() -> None:
@@ -221,6 +219,12 @@ UNITS = "give seconds as a number, or a number with one of the units ms, s, m, h
             "step_time: {path: gone.json}\n    offer: {",
             "fleet.0.step_time.path: gone.json is not a file (gone.json); give the path of an existing file",
         ),
+        (
+            "{kind: poisson, rps: 2.0}\n    lengths: {kind: constant, prompt_tokens: 200, output_tokens: 50}",
+            "{kind: trace, name: azure-llm-2023-conversatoin}",
+            "workload.0.arrivals.name: azure-llm-2023-conversatoin is no public trace we know, "
+            "did you mean 'azure-llm-2023-conversation'?",
+        ),
         ("name: small", "name: small\nname: big", "name: is given twice, first on line 1; keep one of them"),
     ],
 )
@@ -258,9 +262,7 @@ def test_a_fault_is_told_in_our_words(old: str, new: str, told: str, scenario_fi
         ("[" * 5000, "scenario.yaml:1  the YAML is nested too deeply"),
     ],
 )
-def test_what_is_no_yaml_mapping_is_one_fault_at_its_place(
-    text: str, told: str, scenario_file: Write
-) -> None:
+def test_what_is_no_yaml_mapping_is_one_fault_at_its_place(text: str, told: str, scenario_file: Write) -> None:
     (fault,) = faults(scenario_file(text))
 
     assert fault.startswith(told)
@@ -295,9 +297,7 @@ def test_a_folder_and_a_file_of_bytes_are_not_scenarios(tmp_path: Path) -> None:
 
 def test_overrides_reach_lists_by_index_and_by_name(scenario_file: Write) -> None:
     file = scenario_file(SMALL_SCENARIO)
-    scenario = load_scenario(
-        file, ["fleet.h100.replicas=8", "workload.0.arrivals.rps=1e3", "seed=3", "horizon=2h"]
-    )
+    scenario = load_scenario(file, ["fleet.h100.replicas=8", "workload.0.arrivals.rps=1e3", "seed=3", "horizon=2h"])
 
     assert scenario.fleet[0].replicas == 8
     assert scenario.workload[0].arrivals == Poisson(rps=1000.0)
@@ -306,9 +306,7 @@ def test_overrides_reach_lists_by_index_and_by_name(scenario_file: Write) -> Non
 
 def test_an_override_may_replace_a_whole_part_or_add_one(scenario_file: Write) -> None:
     file = scenario_file(SMALL_SCENARIO)
-    scenario = load_scenario(
-        file, ["workload.0.arrivals={kind: daily, mean_rps: 3}", "fleet.0.engine.max_num_seqs=8"]
-    )
+    scenario = load_scenario(file, ["workload.0.arrivals={kind: daily, mean_rps: 3}", "fleet.0.engine.max_num_seqs=8"])
 
     assert scenario.workload[0].arrivals == Daily(mean_rps=3.0)
     assert scenario.fleet[0].engine.max_num_seqs == 8
@@ -367,9 +365,7 @@ def test_a_trace_is_looked_for_beside_the_scenario_but_an_override_where_we_stan
     for file in (tmp_path / "trace.csv", here / "trace.csv"):
         file.touch()
     trace = changed("{kind: poisson, rps: 2.0}", "{kind: trace, path: trace.csv, format: azure}")
-    file = scenario_file(
-        trace.replace("    lengths: {kind: constant, prompt_tokens: 200, output_tokens: 50}\n", "")
-    )
+    file = scenario_file(trace.replace("    lengths: {kind: constant, prompt_tokens: 200, output_tokens: 50}\n", ""))
 
     paths = [
         load_scenario(file, overrides).workload[0].arrivals
@@ -383,9 +379,7 @@ def test_a_trace_is_looked_for_beside_the_scenario_but_an_override_where_we_stan
 
 
 def test_names_become_those_of_the_catalogue(scenario_file: Write) -> None:
-    text = changed("gpu: H100-SXM", "gpu: h100-sxm").replace(
-        "model: Llama-3.1-8B", "model: meta-llama/llama-3.1-8b"
-    )
+    text = changed("gpu: H100-SXM", "gpu: h100-sxm").replace("model: Llama-3.1-8B", "model: meta-llama/llama-3.1-8b")
     pool = load_scenario(scenario_file(text)).fleet[0]
 
     assert (pool.gpu, pool.model) == ("H100-SXM", "Llama-3.1-8B")
@@ -474,7 +468,5 @@ def test_junk_in_a_scenario_ends_in_faults_and_never_in_a_traceback(
 
 @settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=st.text() | st.text("{}[]:,-*&!<>|?'\"%@#\n ab01.", max_size=40), override=st.text(max_size=20))
-def test_any_text_ends_in_faults_and_never_in_a_traceback(
-    text: str, override: str, scenario_file: Write
-) -> None:
+def test_any_text_ends_in_faults_and_never_in_a_traceback(text: str, override: str, scenario_file: Write) -> None:
     assert faults(scenario_file(text), override, f"name={override}")

@@ -1,0 +1,73 @@
+"""What must hold between the parts of a scenario: names refer to what exists, and a run comes to an end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from sim.errors import did_you_mean
+from sim.part import Refusal
+from sim.quantities import format_duration
+from sim.ways import AlwaysRouter, RandomRouter
+
+if TYPE_CHECKING:
+    from sim.scenario import Scenario
+
+__all__ = ["contradictions"]
+
+
+def contradictions(scenario: Scenario) -> list[Refusal]:
+    """Everything in which the parts of a scenario contradict each other."""
+    return [*_clock_refusals(scenario), *_name_refusals(scenario), *_reference_refusals(scenario)]
+
+
+def _clock_refusals(scenario: Scenario) -> Iterator[Refusal]:
+    horizon, warm_up = scenario.horizon, scenario.warm_up
+    endless = [stream.name for stream in scenario.workload if not stream.finite]
+    if horizon is None and endless:
+        remedy = f"add `horizon: 24h`; stream '{endless[0]}' has no end (a trace has, or closed with `requests`)"
+        yield Refusal(("horizon",), "horizon", "is missing", remedy)
+    if horizon is not None and warm_up >= horizon:
+        rule = f"must be shorter than the horizon ({format_duration(horizon)})"
+        yield Refusal(("warm_up",), format_duration(warm_up), rule, "shorten it, or lengthen the horizon")
+
+
+def _name_refusals(scenario: Scenario) -> Iterator[Refusal]:
+    yield from _repeats("workload", [stream.name for stream in scenario.workload])
+    yield from _repeats("fleet", [pool.name for pool in scenario.fleet])
+    yield from _repeats("strategies", [strategy.name for strategy in scenario.strategies])
+
+
+def _repeats(key: str, names: list[str]) -> Iterator[Refusal]:
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            yield Refusal((key, index, "name"), name, "is given twice", "give each its own name")
+
+
+def _reference_refusals(scenario: Scenario) -> Iterator[Refusal]:
+    pools = [pool.name for pool in scenario.fleet]
+    served = sorted({pool.model for pool in scenario.fleet})
+    for index, stream in enumerate(scenario.workload):
+        named = [] if stream.model is None else [stream.model]
+        yield from _strangers(("workload", index, "model"), named, served, "is served by no pool")
+    for index, strategy in enumerate(scenario.strategies):
+        named = [] if strategy.pool is None else [strategy.pool]
+        yield from _strangers(("strategies", index, "pool"), named, pools, "is no pool of the fleet")
+    yield from _router_refusals(scenario)
+
+
+def _router_refusals(scenario: Scenario) -> Iterator[Refusal]:
+    router, names = scenario.router, [strategy.name for strategy in scenario.strategies]
+    if router is not None and not names:
+        yield Refusal(("router",), "router", "has no strategies to choose from", "add `strategies`")
+    elif isinstance(router, AlwaysRouter):
+        yield from _strangers(("router", "strategy"), [router.strategy], names, "is no strategy of the scenario")
+    elif isinstance(router, RandomRouter):
+        for name in router.weights:
+            yield from _strangers(("router", "weights", name), [name], names, "is no strategy of the scenario")
+
+
+def _strangers(path: tuple[str | int, ...], named: Iterable[str], known: list[str], rule: str) -> Iterator[Refusal]:
+    for name in named:
+        if name not in known:
+            yield Refusal(path, name, rule, did_you_mean(name, known))

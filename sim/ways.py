@@ -1,0 +1,58 @@
+"""Ways to answer a request, and routers that choose among them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from sim.part import Part, refuse
+from sim.quantities import Amount
+
+__all__ = ["AlwaysRouter", "DirectStrategy", "RandomRouter", "RoundRobinRouter", "Router"]
+
+
+class DirectStrategy(Part):
+    """Answer at once, with no extra thinking."""
+
+    name: str = Field(min_length=1)
+    """Name of the strategy, unique in the scenario."""
+    kind: Literal["direct"] = "direct"
+    """A direct answer."""
+    pool: str | None = None
+    """Pool it runs on; any pool with the right model where left out."""
+
+
+class AlwaysRouter(Part):
+    """One strategy for all requests."""
+
+    policy: Literal["always"] = "always"
+    """Always the same strategy."""
+    strategy: str
+    """Name of the strategy."""
+
+
+class RandomRouter(Part):
+    """A strategy by chance."""
+
+    policy: Literal["random"] = "random"
+    """A random mix of strategies."""
+    weights: Annotated[dict[str, Amount], Field(min_length=1)]
+    """Weight by strategy; shares are weights over their sum."""
+
+    @field_validator("weights")
+    @classmethod
+    def _some_weight(cls, weights: dict[str, float]) -> dict[str, float]:
+        if sum(weights.values()) == 0:
+            raise refuse(weights, "has no weight above zero", "raise one of the weights")
+        return weights
+
+
+class RoundRobinRouter(Part):
+    """Strategies in turn."""
+
+    policy: Literal["round-robin"] = "round-robin"
+    """Every strategy in turn."""
+
+
+Router = Annotated[AlwaysRouter | RandomRouter | RoundRobinRouter, Field(discriminator="policy")]
