@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from sim.quantities import format_duration
+from sim.scenario.quantities import format_duration
 
 if TYPE_CHECKING:
     from sim.simulation import Progress as Step

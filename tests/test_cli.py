@@ -84,9 +84,7 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     text = capsys.readouterr().out
 
     assert [
-        name
-        for name in ("simulate", "schema", "init", "trace", "inspect", "convert", "fetch")
-        if name not in text
+        name for name in ("simulate", "schema", "init", "trace", "inspect", "convert", "fetch") if name not in text
     ] == []
 
 
@@ -100,9 +98,7 @@ def test_a_wrong_command_line_is_bad_input(arguments: list[str], capsys: pytest.
 
 
 def test_a_faulty_scenario_ends_with_2_a_line_for_each_fault_and_nothing_left_behind(tmp_path: Path) -> None:
-    (tmp_path / "bad.yaml").write_text(
-        "name: bad\nhorizon: 24 hours\nworkload: []\nfleet: []\n", encoding="utf-8"
-    )
+    (tmp_path / "bad.yaml").write_text("name: bad\nhorizon: 24 hours\nworkload: []\nfleet: []\n", encoding="utf-8")
     done = nightshift("simulate", "bad.yaml", "--out", "results", "--json", cwd=tmp_path)
 
     assert (done.returncode, done.stdout) == (2, "")
@@ -126,9 +122,7 @@ def test_our_own_fault_ends_with_1_on_one_line(
     )
 
 
-def test_debug_shows_where_it_came_from(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_debug_shows_where_it_came_from(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(commands, "schema", raising(InputError("x", "is wrong", "mend it")))
 
     assert [run(["schema", "--debug"]), run(["--debug", "schema"])] == [2, 2]
@@ -199,10 +193,7 @@ def test_simulate_keeps_results_in_a_folder_and_replaces_earlier_ones(
     scenario_file: Write, small_scenario: str, tmp_path: Path
 ) -> None:
     file, out = scenario_file(small_scenario), tmp_path / "results" / "today"
-    codes = [
-        run(["simulate", str(file), "--json", "--requests", "--out", str(out), "--seed", seed])
-        for seed in "12"
-    ]
+    codes = [run(["simulate", str(file), "--json", "--requests", "--out", str(out), "--seed", seed]) for seed in "12"]
 
     assert codes == [0, 0]
     assert json.loads((out / "summary.json").read_text(encoding="utf-8"))["seed"] == 2
@@ -210,9 +201,7 @@ def test_simulate_keeps_results_in_a_folder_and_replaces_earlier_ones(
 
 
 @pytest.mark.usefixtures("engine")
-def test_simulate_without_a_folder_writes_nothing(
-    scenario_file: Write, small_scenario: str, tmp_path: Path
-) -> None:
+def test_simulate_without_a_folder_writes_nothing(scenario_file: Write, small_scenario: str, tmp_path: Path) -> None:
     file = scenario_file(small_scenario)
 
     assert run(["simulate", str(file), "--json"]) == 0
@@ -276,9 +265,7 @@ def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
     write_file(tmp_path / "a.txt", "one\n")
     write_file(tmp_path / "a.txt", "two\n")
 
-    assert [(path.name, path.read_text(encoding="utf-8")) for path in tmp_path.iterdir()] == [
-        ("a.txt", "two\n")
-    ]
+    assert [(path.name, path.read_text(encoding="utf-8")) for path in tmp_path.iterdir()] == [("a.txt", "two\n")]
 
 
 TRACE = "arrival_s,prompt_tokens,output_tokens\n0.0,100,10\n1.5,200,20\n2.0,300,30\n"
@@ -291,9 +278,7 @@ def test_trace_inspect_counts_rows(tmp_path: Path, capsys: pytest.CaptureFixture
     assert json.loads(capsys.readouterr().out)["rows"] == 3
 
 
-def test_trace_inspect_names_the_line_of_a_bad_row(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_trace_inspect_names_the_line_of_a_bad_row(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "t.csv").write_text(TRACE + "3.0,0,4\n", encoding="utf-8")
 
     assert run(["trace", "inspect", str(tmp_path / "t.csv"), "--format", "nightshift"]) == 2
@@ -307,12 +292,7 @@ def test_trace_convert_writes_our_layout(tmp_path: Path, capsys: pytest.CaptureF
     source.write_text("\n".join(rows) + "\n", encoding="utf-8")
 
     assert run(["trace", "convert", str(source), str(tmp_path / "ours.csv"), "--format", "azure"]) == 0
-    assert (
-        (tmp_path / "ours.csv")
-        .read_text(encoding="utf-8")
-        .splitlines()[0]
-        .startswith("arrival_s,prompt_tokens")
-    )
+    assert (tmp_path / "ours.csv").read_text(encoding="utf-8").splitlines()[0].startswith("arrival_s,prompt_tokens")
 
 
 def test_trace_fetch_suggests_a_name(capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from sim.engine import state
 from sim.engine.plane import ClientSpec, DataPlane, PoolSpec, StreamSpec
-from sim.steptable import StepTime
+from sim.steptime.table import StepTime
 from sim.workload.blocks import RequestBlock
 from tests import oracle
 

@@ -105,9 +105,7 @@ def test_tied_embeddings_count_once() -> None:
 
 
 @given(st.integers(1, 64), st.data(), st.integers(1, 3000))
-def test_expected_experts_start_at_k_rise_and_never_pass_all(
-    experts: int, data: st.DataObject, most: int
-) -> None:
+def test_expected_experts_start_at_k_rise_and_never_pass_all(experts: int, data: st.DataObject, most: int) -> None:
     visited = data.draw(st.integers(1, experts))
     model = plain(experts=experts, experts_per_token=visited, moe_intermediate=5)
     expected = model.expected_experts(np.arange(most + 1, dtype=np.float64))
@@ -138,8 +136,7 @@ def test_quantised_weights_leave_embeddings_in_16_bits() -> None:
 def test_kv_heads_split_over_ranks_then_replicate_and_a_latent_always_replicates() -> None:
     grouped, latent = CATALOGUE.model("Qwen3-235B-A22B"), CATALOGUE.model("DeepSeek-V3")
     shares = [
-        grouped.kv_bytes_per_token_on_gpu(BF16, ranks) / grouped.kv_bytes_per_token(BF16)
-        for ranks in (1, 2, 4, 8)
+        grouped.kv_bytes_per_token_on_gpu(BF16, ranks) / grouped.kv_bytes_per_token(BF16) for ranks in (1, 2, 4, 8)
     ]
     assert shares == [1, 1 / 2, 1 / 4, 1 / 4]
     assert latent.kv_bytes_per_token_on_gpu(BF16, 8) == latent.kv_bytes_per_token(BF16)
@@ -208,9 +205,7 @@ def test_every_measured_model_and_gpu_is_in_the_catalogue(shared: Path) -> None:
 
 
 def test_an_unknown_name_gets_the_nearest_one() -> None:
-    with pytest.raises(
-        CatalogueError, match=r"H100-SXN is not a GPU of the catalogue, did you mean 'H100-SXM'\?"
-    ):
+    with pytest.raises(CatalogueError, match=r"H100-SXN is not a GPU of the catalogue, did you mean 'H100-SXM'\?"):
         CATALOGUE.gpu("H100-SXN")
     with pytest.raises(CatalogueError, match=r"did you mean 'Llama-3\.1-8B'"):
         CATALOGUE.model("Llama-3.1-8C")
@@ -222,9 +217,7 @@ def test_a_precision_in_a_name_is_refused_with_the_way_to_say_it() -> None:
 
 
 def test_a_model_of_one_s_own_is_found_and_hides_no_gpu() -> None:
-    own = Model.from_fields(
-        "H100", layers=2, hidden=8, heads=4, kv_heads=2, head_dim=2, ffn_intermediate=16, vocab=10
-    )
+    own = Model.from_fields("H100", layers=2, hidden=8, heads=4, kv_heads=2, head_dim=2, ffn_intermediate=16, vocab=10)
     catalogue: Catalogue = CATALOGUE.with_models([own])
     assert (catalogue.model("h100"), catalogue.gpu("H100").name) == (own, "H100-SXM")
 

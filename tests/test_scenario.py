@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from sim.errors import InputError
-from sim.quantities import LengthOfTime, format_duration, parse_duration, parse_hours
 from sim.scenario import (
     Closed,
     Daily,
@@ -25,6 +24,7 @@ from sim.scenario import (
     Stream,
     TraceArrivals,
 )
+from sim.scenario.quantities import LengthOfTime, format_duration, parse_duration, parse_hours
 from tests.conftest import SMALL_SCENARIO
 
 
@@ -147,9 +147,7 @@ def test_parts_can_be_built_in_python_too() -> None:
 )
 def test_some_streams_end_by_themselves(arrivals: Any, finite: bool) -> None:
     lengths = (
-        None
-        if isinstance(arrivals, TraceArrivals)
-        else {"kind": "constant", "prompt_tokens": 1, "output_tokens": 1}
+        None if isinstance(arrivals, TraceArrivals) else {"kind": "constant", "prompt_tokens": 1, "output_tokens": 1}
     )
 
     assert Stream.model_validate({"name": "s", "arrivals": arrivals, "lengths": lengths}).finite is finite
@@ -247,7 +245,7 @@ def test_a_start_is_a_local_date_and_time(start: object) -> None:
 def test_an_inline_model_has_the_fields_of_the_catalogue() -> None:
     from dataclasses import fields
 
-    from sim.shape import Shape
+    from sim.hardware.shape import Shape
 
     assert list(InlineModel.model_fields) == [field.name for field in fields(Shape)]
 

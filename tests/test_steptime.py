@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sim.errors import InputError
-from sim.gpu import Efficiency
 from sim.hardware import Precision, kv_capacity_for, load_catalogue
+from sim.hardware.gpu import Efficiency
 from sim.scenario import GpuPool
 from sim.steptime import StepTime, load_step_time, roofline, save_step_time, step_time_for
 
@@ -117,12 +117,8 @@ def test_ranks_share_the_work_and_pay_for_the_link() -> None:
 
 def test_fp8_weights_compute_at_the_bf16_rate_where_there_are_no_fp8_cores() -> None:
     narrow, wide = Precision("fp8"), BF16
-    ampere = [
-        predicted("A100", "Llama-3.1-8B", precision=precision).linear(8192) for precision in (narrow, wide)
-    ]
-    hopper = [
-        predicted("H100", "Llama-3.1-8B", precision=precision).linear(8192) for precision in (narrow, wide)
-    ]
+    ampere = [predicted("A100", "Llama-3.1-8B", precision=precision).linear(8192) for precision in (narrow, wide)]
+    hopper = [predicted("H100", "Llama-3.1-8B", precision=precision).linear(8192) for precision in (narrow, wide)]
     assert ampere[0] / ampere[1] == pytest.approx(1, abs=0.02)
     assert hopper[0] / hopper[1] == pytest.approx(0.5, abs=0.05)
 
@@ -165,9 +161,7 @@ def test_decode_steps_against_public_step_tables(
 @pytest.mark.parametrize(
     ("tag", "model", "ranks"), [("8b_a100_tp1", "Llama-3-8B", 1), ("70b_a100_tp2", "Llama-2-70B", 2)]
 )
-def test_prefill_and_mixed_steps_against_public_step_tables(
-    shared: Path, tag: str, model: str, ranks: int
-) -> None:
+def test_prefill_and_mixed_steps_against_public_step_tables(shared: Path, tag: str, model: str, ranks: int) -> None:
     step_time, folder = predicted("A100", model, ranks), shared / "measurements" / "a100-step-times"
     errors = []
     for row in table(folder / f"prefill_step_{tag}.csv"):
@@ -176,9 +170,7 @@ def test_prefill_and_mixed_steps_against_public_step_tables(
         errors.append(step_s * 1e3 / row["step_ms"] - 1)
     for row in table(folder / f"mixed_step_{tag}.csv"):
         tokens, batch = int(row["prefill_chunk_tokens"]), int(row["decode_batch"])
-        step_s = step_time.mixed_step_s(
-            batch, batch * row["kv_tokens_per_seq"], tokens, tokens * (tokens + 1) / 2
-        )
+        step_s = step_time.mixed_step_s(batch, batch * row["kv_tokens_per_seq"], tokens, tokens * (tokens + 1) / 2)
         errors.append(step_s * 1e3 / row["step_ms"] - 1)
     assert within(errors, worst=0.30, median=0.10)
 
@@ -281,6 +273,4 @@ def test_a_pool_without_a_file_takes_the_roofline_at_its_precision() -> None:
 
 def test_a_pool_s_kv_capacity_is_its_own_or_what_its_gpus_leave() -> None:
     assert kv_capacity_for(pool(engine={"kv_capacity_tokens": 1000}), CATALOGUE) == 1000
-    assert kv_capacity_for(pool(engine={"memory_utilisation": 0.5}), CATALOGUE) < kv_capacity_for(
-        pool(), CATALOGUE
-    )
+    assert kv_capacity_for(pool(engine={"memory_utilisation": 0.5}), CATALOGUE) < kv_capacity_for(pool(), CATALOGUE)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from sim.engine import state
 from sim.engine.plane import ClientSpec, DataPlane, PoolSpec, StreamSpec
-from sim.steptable import StepTime
+from sim.steptime.table import StepTime
 from sim.workload.blocks import RequestBlock
 
 __all__ = ["blocks", "flat_law", "pool_of", "rows_of", "run"]

@@ -43,9 +43,7 @@ def poisson_times(rps: float, random: np.random.Generator, rows: int = BLOCK_ROW
     return _add_up(lambda out: random.standard_exponential(out=out), 1.0 / rps, rows)
 
 
-def renewal_times(
-    rps: float, cv: float, random: np.random.Generator, rows: int = BLOCK_ROWS
-) -> Iterator[Floats]:
+def renewal_times(rps: float, cv: float, random: np.random.Generator, rows: int = BLOCK_ROWS) -> Iterator[Floats]:
     """Endless times of a process with independent gamma gaps of mean 1/rps and coefficient of variation `cv`.
 
     The shape is 1/cv^2. The first time is drawn from the equilibrium law (a uniform share of a length-biased

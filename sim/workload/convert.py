@@ -19,9 +19,7 @@ _NEEDED = "arrival_s,prompt_tokens,output_tokens"
 _ALL = f"{_NEEDED},context_id,question_id,priority"
 
 
-def convert_trace(
-    source: Path, target: Path, format: str | None = None, on_bad_row: str = "refuse"
-) -> dict[str, Any]:
+def convert_trace(source: Path, target: Path, format: str | None = None, on_bad_row: str = "refuse") -> dict[str, Any]:
     """Write a trace as a nightshift CSV, gzip if the name ends with .gz, and give back what was written.
 
     Reading the new file gives the same numbers to the last bit. Columns of context, question and priority are

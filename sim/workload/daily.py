@@ -33,9 +33,7 @@ class CumulativeRate(NamedTuple):
     """Expected requests up to then, [k], non-decreasing."""
 
 
-def cumulative_rate(
-    arrivals: Daily, start: datetime, time_zone: str, horizon_s: float
-) -> Iterator[CumulativeRate]:
+def cumulative_rate(arrivals: Daily, start: datetime, time_zone: str, horizon_s: float) -> Iterator[CumulativeRate]:
     """The integral of the rate, one local day at a time, until the horizon is covered.
 
     rate = mean_rps * weekday_factor * (1 + amplitude * cos(2 pi (local_hour - peak_hour) / 24)), held for

@@ -51,9 +51,7 @@ def mean_tokens(lengths: Lengths) -> tuple[float, float]:
     )
 
 
-def _draws(
-    lengths: Lengths, prompts: np.random.Generator, outputs: np.random.Generator
-) -> tuple[_Draw, _Draw]:
+def _draws(lengths: Lengths, prompts: np.random.Generator, outputs: np.random.Generator) -> tuple[_Draw, _Draw]:
     if isinstance(lengths, ConstantLengths):
         return _constant(lengths.prompt_tokens), _constant(lengths.output_tokens)
     if isinstance(lengths, QuantileLengths):

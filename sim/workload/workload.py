@@ -85,9 +85,7 @@ def _closed(scenario: Scenario, streams: RandomStreams) -> tuple[ClosedStream, .
     )
 
 
-def _generated(
-    index: int, stream: Stream, scenario: Scenario, streams: RandomStreams
-) -> Iterator[RequestBlock]:
+def _generated(index: int, stream: Stream, scenario: Scenario, streams: RandomStreams) -> Iterator[RequestBlock]:
     assert stream.lengths is not None
     assert scenario.horizon is not None
     assert not isinstance(stream.arrivals, TraceArrivals | Closed)

@@ -11,8 +11,8 @@ from typing import get_args
 
 import numpy as np
 
-from sim.demand import TraceFormat
 from sim.errors import TraceError, one_of
+from sim.scenario.demand import TraceFormat
 
 __all__ = ["FORMATS", "Format", "detect_format", "format_named", "split_fields"]
 

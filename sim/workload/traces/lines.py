@@ -77,9 +77,7 @@ def _read(raw: IO[bytes], path: Path) -> Iterator[bytes]:
         while piece := source.read(_PIECE_BYTES):
             yield piece
     except EOFError:
-        raise TraceError(
-            path.name, "is a truncated gzip file", "copy or fetch it again", where=str(path)
-        ) from None
+        raise TraceError(path.name, "is a truncated gzip file", "copy or fetch it again", where=str(path)) from None
     except (gzip.BadGzipFile, zlib.error) as error:
         rule = f"is a damaged gzip file ({error})"
         raise TraceError(path.name, rule, "copy or fetch it again", where=str(path)) from None

@@ -10,14 +10,14 @@ import yaml
 from pydantic import ValidationError
 
 from sim.errors import Fault, InputError, ScenarioError, did_you_mean, shown
-from sim.overrides import apply_override
+from sim.load.overrides import apply_override
+from sim.load.spelling import check_keys
+from sim.load.tree import Path as TreePath
+from sim.load.tree import Tree
+from sim.load.wording import note_complaints
+from sim.load.yamlfile import read_tree
 from sim.paths import scenario_path
 from sim.scenario import Scenario
-from sim.spelling import check_keys
-from sim.tree import Path as TreePath
-from sim.tree import Tree
-from sim.wording import note_complaints
-from sim.yamlfile import read_tree
 
 __all__ = ["bundled_scenarios", "dump_scenario", "load_scenario"]
 

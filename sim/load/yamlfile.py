@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from sim.errors import Fault, ScenarioError
-from sim.tree import Path, Tree, dotted
+from sim.load.tree import Path, Tree, dotted
 
 __all__ = ["read_tree", "read_value"]
 

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from sim.consistency import contradictions
-from sim.demand import (
+from sim.scenario.consistency import contradictions
+from sim.scenario.demand import (
     Arrivals,
     Closed,
     ConstantLengths,
@@ -25,11 +25,11 @@ from sim.demand import (
     TraceFormat,
     Weekday,
 )
-from sim.inline import InlineModel
-from sim.local_time import LocalTime, TimeZone
-from sim.part import Part, refuse_all
-from sim.quantities import Count, Duration, LengthOfTime, Whole
-from sim.supply import (
+from sim.scenario.inline import InlineModel
+from sim.scenario.local_time import LocalTime, TimeZone
+from sim.scenario.part import Part, refuse_all
+from sim.scenario.quantities import Count, Duration, LengthOfTime, Whole
+from sim.scenario.supply import (
     Engine,
     GpuPool,
     Offer,
@@ -39,7 +39,7 @@ from sim.supply import (
     ScheduleWindow,
     StepTimeFile,
 )
-from sim.ways import AlwaysRouter, DirectStrategy, RandomRouter, RoundRobinRouter, Router
+from sim.scenario.ways import AlwaysRouter, DirectStrategy, RandomRouter, RoundRobinRouter, Router
 
 __all__ = [
     "AlwaysRouter",

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.precision import Precision
-from sim.shape import Shape
+from sim.hardware.precision import Precision
+from sim.hardware.shape import Shape
 
 __all__ = ["SHORT_WINDOW_TOKENS", "Model"]
 
@@ -98,17 +98,11 @@ class Model(Shape):
 
     def kv_bytes_per_token_on_gpu(self, precision: Precision, tensor_parallel: int) -> float:
         """Bytes a token keeps on each rank, every attention layer counted in full."""
-        return (
-            self.attention_layers
-            * self._kv_elements(self._kv_heads_on_gpu(tensor_parallel))
-            * precision.kv_bytes
-        )
+        return self.attention_layers * self._kv_elements(self._kv_heads_on_gpu(tensor_parallel)) * precision.kv_bytes
 
     def kv_bytes_read_on_gpu(self, precision: Precision, tensor_parallel: int) -> float:
         """Bytes a decode step reads on each rank per resident token, in the layers that attend in full."""
-        return (
-            self._full_layers * self._kv_elements(self._kv_heads_on_gpu(tensor_parallel)) * precision.kv_bytes
-        )
+        return self._full_layers * self._kv_elements(self._kv_heads_on_gpu(tensor_parallel)) * precision.kv_bytes
 
     def row_bytes_on_gpu(self, precision: Precision, tensor_parallel: int) -> float:
         """Bytes a row moves on each rank whatever its context: short windows, and its state twice."""

@@ -20,10 +20,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.gpu import Efficiency, Gpu
-from sim.model import Model
-from sim.precision import Precision
-from sim.steptable import StepTime
+from sim.hardware.gpu import Efficiency, Gpu
+from sim.hardware.model import Model
+from sim.hardware.precision import Precision
+from sim.steptime.table import StepTime
 
 __all__ = ["roofline"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sim.errors import CatalogueError
-from sim.gpu import Gpu
-from sim.model import Model
-from sim.precision import Precision, pool_precision
+from sim.hardware.gpu import Gpu
+from sim.hardware.model import Model
+from sim.hardware.precision import Precision, pool_precision
 
 if TYPE_CHECKING:
     from sim.hardware import Catalogue
@@ -71,9 +71,7 @@ def kv_capacity_tokens(
     if room <= 0 or blocks == 0:
         fit = f"{model.name} in {precision.weights} on {tensor_parallel} x {gpu.name}"
         held = f"leaves no KV cache ({weights / 2**30:.1f} of {usable / 2**30:.1f} GiB are weights)"
-        raise CatalogueError(
-            fit, held, "raise tensor_parallel or memory_utilisation, or take smaller weights"
-        )
+        raise CatalogueError(fit, held, "raise tensor_parallel or memory_utilisation, or take smaller weights")
     return blocks * _BLOCK_TOKENS
 
 

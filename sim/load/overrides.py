@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from sim.errors import Fault, ScenarioError, did_you_mean
-from sim.tree import Path, Tree, dotted
-from sim.yamlfile import read_value
+from sim.load.tree import Path, Tree, dotted
+from sim.load.yamlfile import read_value
 
 __all__ = ["apply_override"]
 

@@ -26,9 +26,9 @@ import numpy as np
 
 from sim.errors import InputError
 from sim.hardware import Catalogue
-from sim.precision import pool_precision
-from sim.roofline import roofline
-from sim.steptable import Floats, StepTime
+from sim.hardware.precision import pool_precision
+from sim.steptime.roofline import roofline
+from sim.steptime.table import Floats, StepTime
 
 if TYPE_CHECKING:
     from sim.scenario import GpuPool
@@ -79,9 +79,7 @@ def load_step_time(path: Path) -> StepTime:
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
-        raise InputError(
-            path, f"cannot be read ({error.strerror})", "give the path of a step-time file"
-        ) from None
+        raise InputError(path, f"cannot be read ({error.strerror})", "give the path of a step-time file") from None
     except ValueError:
         raise InputError(path, "is not a JSON file", "write step times as JSON in UTF-8") from None
     try:
@@ -131,9 +129,7 @@ def _from_short_form(whole: Mapping[str, Any]) -> StepTime:
 def _check_rows(rows: Floats, base_s: Floats, kv_s: Floats) -> None:
     rising = len(rows) and rows[0] >= 1 and (rows[1:] > rows[:-1]).all() and rows[-1] <= _MOST_ROWS
     if not rising or (rows != np.floor(rows)).any():
-        raise InputError(
-            rows.tolist(), "must be rising whole numbers from 1 on", "give the batch sizes as decode.rows"
-        )
+        raise InputError(rows.tolist(), "must be rising whole numbers from 1 on", "give the batch sizes as decode.rows")
     if not len(rows) == len(base_s) == len(kv_s):
         lengths = [len(rows), len(base_s), len(kv_s)]
         raise InputError(lengths, "are not one length", "give a base_s and a kv_s for each of decode.rows")
@@ -160,11 +156,7 @@ def _number(value: object, name: str) -> float:
 
 
 def _table(value: object, name: str, dimensions: int = 1) -> Floats:
-    remedy = (
-        "give a JSON list of numbers"
-        if dimensions == 1
-        else "give a JSON list of lists of one length, of numbers"
-    )
+    remedy = "give a JSON list of numbers" if dimensions == 1 else "give a JSON list of lists of one length, of numbers"
     try:
         table = np.array(value, dtype=np.float64) if isinstance(value, list) else np.zeros(())
     except (TypeError, ValueError, OverflowError):

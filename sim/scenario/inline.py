@@ -7,8 +7,8 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from sim.errors import CatalogueError
-from sim.part import Part, refuse
-from sim.quantities import Amount, Count, Whole
+from sim.scenario.part import Part, refuse
+from sim.scenario.quantities import Amount, Count, Whole
 
 __all__ = ["InlineModel"]
 
@@ -81,7 +81,7 @@ class InlineModel(Part):
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> InlineModel:
-        from sim.shape import Shape
+        from sim.hardware.shape import Shape
 
         try:
             Shape.from_fields(**self.model_dump())

@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from sim.demand import Weekday
-from sim.part import Part, Refusal, refuse_all
-from sim.quantities import Amount, Count, Hours, Share, Whole, parse_hours
+from sim.scenario.demand import Weekday
+from sim.scenario.part import Part, Refusal, refuse_all
+from sim.scenario.quantities import Amount, Count, Hours, Share, Whole, parse_hours
 
 __all__ = [
     "Engine",
@@ -147,9 +147,7 @@ def _batch_refusals(engine: Engine) -> list[Refusal]:
 def _schedule_refusals(pool: GpuPool) -> list[Refusal]:
     rule = f"must be at most the pool's replicas ({pool.replicas})"
     return [
-        Refusal(
-            ("schedule", index, "replicas"), window.replicas, rule, "lower it, or raise the pool's replicas"
-        )
+        Refusal(("schedule", index, "replicas"), window.replicas, rule, "lower it, or raise the pool's replicas")
         for index, window in enumerate(pool.schedule)
         if window.replicas > pool.replicas
     ]

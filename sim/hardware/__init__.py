@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
 from sim.errors import CatalogueError, did_you_mean
-from sim.gpu import Efficiency, Gpu
-from sim.kv_capacity import kv_capacity_for, kv_capacity_tokens
-from sim.model import Model
+from sim.hardware.gpu import Efficiency, Gpu
+from sim.hardware.kv_capacity import kv_capacity_for, kv_capacity_tokens
+from sim.hardware.model import Model
+from sim.hardware.precision import Precision
 from sim.paths import data_path
-from sim.precision import Precision
 
 if TYPE_CHECKING:
     from sim.scenario import Scenario

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from sim.part import Part, Refusal, refuse_all
-from sim.quantities import Amount, Count, Duration, LengthOfTime, Rate, Share
+from sim.scenario.part import Part, Refusal, refuse_all
+from sim.scenario.quantities import Amount, Count, Duration, LengthOfTime, Rate, Share
 
 __all__ = [
     "Arrivals",
@@ -156,9 +156,7 @@ class QuantileLengths(Part):
 
     @model_validator(mode="after")
     def _ascend(self) -> QuantileLengths:
-        refuse_all(
-            [*_descents("prompt_tokens", self.prompt_tokens), *_descents("output_tokens", self.output_tokens)]
-        )
+        refuse_all([*_descents("prompt_tokens", self.prompt_tokens), *_descents("output_tokens", self.output_tokens)])
         return self
 
 
@@ -201,9 +199,7 @@ class Stream(Part):
     def finite(self) -> bool:
         """Whether the stream ends by itself, without a horizon."""
         arrivals = self.arrivals
-        return isinstance(arrivals, TraceArrivals) or (
-            isinstance(arrivals, Closed) and arrivals.requests is not None
-        )
+        return isinstance(arrivals, TraceArrivals) or (isinstance(arrivals, Closed) and arrivals.requests is not None)
 
 
 def _trace_refusals(trace: TraceArrivals) -> list[Refusal]:
@@ -218,9 +214,7 @@ def _trace_refusals(trace: TraceArrivals) -> list[Refusal]:
 
 def _descents(key: str, values: list[float]) -> list[Refusal]:
     return [
-        Refusal(
-            (key, index), value, "is below the value before it", "list the quantiles from smallest to largest"
-        )
+        Refusal((key, index), value, "is below the value before it", "list the quantiles from smallest to largest")
         for index, value in enumerate(values)
         if index and value < values[index - 1]
     ]

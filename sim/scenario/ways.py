@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from sim.part import Part, refuse
-from sim.quantities import Amount
+from sim.scenario.part import Part, refuse
+from sim.scenario.quantities import Amount
 
 __all__ = ["AlwaysRouter", "DirectStrategy", "RandomRouter", "RoundRobinRouter", "Router"]
 

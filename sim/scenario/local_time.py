@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator
 
 from sim.errors import nearest
-from sim.part import refuse
+from sim.scenario.part import refuse
 
 __all__ = ["LocalTime", "TimeZone"]
 

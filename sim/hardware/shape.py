@@ -78,15 +78,11 @@ class Shape:
         columns = {field.name: field.default for field in fields(cls) if field.name != "name"}
         unknown = next((key for key in values if key not in columns), None)
         if unknown:
-            raise CatalogueError(
-                unknown, f"is not a property of a model ({name})", did_you_mean(unknown, columns)
-            )
+            raise CatalogueError(unknown, f"is not a property of a model ({name})", did_you_mean(unknown, columns))
         given = {key: value for key, value in values.items() if value is not None}
         missing = [key for key, default in columns.items() if default is MISSING and key not in given]
         if missing:
-            raise CatalogueError(
-                name, f"lacks {', '.join(missing)}", "take them from the model's config.json"
-            )
+            raise CatalogueError(name, f"lacks {', '.join(missing)}", "take them from the model's config.json")
         return cls(name=name, **given)
 
     @property
@@ -118,10 +114,7 @@ class Shape:
     @property
     def dense_parameters(self) -> int:
         """Parameters every token meets between the embeddings: attention, dense layers, shared experts."""
-        mixers = (
-            self.attention_layers * self._attention_parameters
-            + self.linear_layers * self._delta_net_parameters
-        )
+        mixers = self.attention_layers * self._attention_parameters + self.linear_layers * self._delta_net_parameters
         feed_forward = (self.layers - self.expert_layers) * 3 * self.hidden * self.ffn_intermediate
         shared = self.expert_layers * self.shared_experts * self.expert_parameters
         return mixers + feed_forward + shared + self.small_parameters

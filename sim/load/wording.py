@@ -8,9 +8,9 @@ from typing import Any
 from pydantic.fields import FieldInfo
 
 from sim.errors import did_you_mean, one_of
-from sim.part import Part, Refusal
-from sim.spelling import parts, tags
-from sim.tree import Path, Tree
+from sim.load.spelling import parts, tags
+from sim.load.tree import Path, Tree
+from sim.scenario.part import Part, Refusal
 
 __all__ = ["note_complaints"]
 

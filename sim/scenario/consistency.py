@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from sim.errors import did_you_mean
-from sim.part import Refusal
-from sim.quantities import format_duration
-from sim.ways import AlwaysRouter, RandomRouter
+from sim.scenario.part import Refusal
+from sim.scenario.quantities import format_duration
+from sim.scenario.ways import AlwaysRouter, RandomRouter
 
 if TYPE_CHECKING:
     from sim.scenario import Scenario

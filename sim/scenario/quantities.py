@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
 from sim.errors import InputError
-from sim.part import refuse
+from sim.scenario.part import refuse
 
 __all__ = [
     "Amount",
@@ -88,9 +88,7 @@ def parse_hours(text: str) -> tuple[int, int]:
     Raises:
         InputError: where the text is not HH:MM-HH:MM, or the window has no length.
     """
-    remedy = (
-        "give HH:MM-HH:MM, such as 08:00-20:00 or 22:00-06:00 over midnight, or 00:00-24:00 for the whole day"
-    )
+    remedy = "give HH:MM-HH:MM, such as 08:00-20:00 or 22:00-06:00 over midnight, or 00:00-24:00 for the whole day"
     match = _HOURS.fullmatch(text)
     if match is None:
         raise InputError(text, "is not a window of hours", remedy)

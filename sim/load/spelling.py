@@ -7,8 +7,8 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from sim.errors import did_you_mean, nearest
-from sim.part import Part
-from sim.tree import Path, Tree
+from sim.load.tree import Path, Tree
+from sim.scenario.part import Part
 
 __all__ = ["check_keys", "parts", "tags"]
 
@@ -69,9 +69,7 @@ def _parts_of(annotation: Any) -> list[type[Part]]:
 
 
 def _is_chosen(part: type[Part], mapping: dict[Any, Any]) -> bool:
-    return any(
-        tag in part.model_fields and part.model_fields[tag].default == mapping.get(tag) for tag in TAGS
-    )
+    return any(tag in part.model_fields and part.model_fields[tag].default == mapping.get(tag) for tag in TAGS)
 
 
 def _item_type(annotation: Any) -> Any:
