@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from math import ceil, inf
 
 from sim.steptime import StepTime
@@ -33,6 +34,7 @@ class Job:
     kv_tokens: int = 0
     admission: int = 0
 
+    number: int | None = None
     status: str = "unfinished"
     replica: int | None = None
     first_token_s: float | None = None
@@ -272,12 +274,13 @@ def serve_slowly(
 ) -> list[Replica]:
     """Serve `jobs`, sorted by arrival, and the jobs of closed-loop clients (clients, think time, their jobs).
 
-    Fills in the jobs; returns the replicas as they are at `until_s`.
+    Fills in the jobs, numbered as they come; returns the replicas as they are at `until_s`.
     """
     replicas = [Replica(server) for server in servers]
     arrivals = list(jobs)
-    clients = [[0.0] * count for count, _, _ in closed]
+    clients = [[0.0] * some for some, _, _ in closed]
     unsent = [list(todo) for _, _, todo in closed]
+    numbers = count()
     while True:
         arrival_s = arrivals[0].arrival_s if arrivals else inf
         sending = [(min(times), c) for c, times in enumerate(clients) if times and unsent[c]]
@@ -298,6 +301,7 @@ def serve_slowly(
                     clients[done.client].append(now_s + closed[done.client][1])
             replicas[r].begin_step(now_s)
             continue
+        job.number = next(numbers)
         job.replica = balancer(replicas, job)
         if job.replica is None:
             job.status = "no_replica" if any(replica.holds(job) for replica in replicas) else "too_long"
