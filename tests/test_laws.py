@@ -1,0 +1,115 @@
+"""Laws that hold in every run, whatever the workload."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+from math import inf
+
+import numpy as np
+from hypothesis import given, settings
+
+from sim.engine import state
+from tests.random_worlds import World, make_plane, serve_fast, worlds
+from tests.test_exactness import QUIET
+
+LAW = settings(max_examples=100, **QUIET)
+
+
+@LAW
+@given(worlds())
+def test_requests_in_are_requests_out(world: World) -> None:
+    plane, rows = serve_fast(world)
+    stream = plane.state.streams[0]
+    in_flight = int(plane.state.run[0].in_flight)
+    ended = stream.completed + stream.too_long + stream.no_replica
+    assert stream.offered == ended + in_flight == len(rows) == len(np.unique(rows["request_id"]))
+
+
+@LAW
+@given(worlds(drained=True))
+def test_tokens_in_are_tokens_out(world: World) -> None:
+    plane, rows = serve_fast(world)
+    done = rows[rows["status"] == state.COMPLETED]
+    for tokens in ("prompt_tokens", "output_tokens"):
+        assert plane.state.pools[tokens].sum() == plane.state.streams[tokens].sum() == done[tokens].sum()
+
+
+@LAW
+@given(worlds())
+def test_kv_cache_never_holds_more_than_fits(world: World) -> None:
+    plane = make_plane(world)
+    for now_s in np.linspace(0.001, 3.0, 120):
+        plane.advance(now_s)
+        s = plane.state
+        capacity = s.pools["capacity_blocks"][s.replicas["pool"]]
+        places = s.pools["max_num_seqs"][s.replicas["pool"]]
+        assert (s.replicas["blocks_used"] <= capacity).all()
+        assert (s.replicas["seqs"] <= places).all()
+        assert (s.replicas["rows"] <= s.replicas["seqs"]).all()
+
+
+@LAW
+@given(worlds(drained=True))
+def test_an_empty_fleet_is_left_as_it_was_found(world: World) -> None:
+    s = serve_fast(world)[0].state
+    left = [s.replicas[name].sum() for name in ("rows", "seqs", "kv_tokens", "blocks_used", "waiting")]
+    assert [*left, s.phase.sum(), s.seqs_of.sum(), s.outstanding.sum(), s.run[0].in_flight] == [0] * 9
+
+
+@LAW
+@given(worlds(drained=True))
+def test_littles_law_holds_from_empty_to_empty(world: World) -> None:
+    """The integral of the number in the system, read off the counters, is the sum of the times spent in it."""
+    _, rows = serve_fast(world)
+    done = rows[rows["status"] == state.COMPLETED]
+    times = np.unique(np.concatenate([done["arrival_s"], done["finish_s"]]))
+    plane = make_plane(world)
+    area = 0.0
+    for begin_s, end_s in pairwise(times):
+        plane.advance(np.nextafter(begin_s, inf))
+        area += float(plane.state.outstanding.sum()) * (end_s - begin_s)
+    np.testing.assert_allclose(area, (done["finish_s"] - done["arrival_s"]).sum(), rtol=1e-9, atol=1e-9)
+
+
+@LAW
+@given(worlds())
+def test_replica_time_is_busy_and_idle(world: World) -> None:
+    plane, _ = serve_fast(world)
+    end_s = plane.last_event_s if world.until_s == inf else world.until_s
+    time_s = plane.state.replicas["busy_s"] + plane.state.replicas["idle_s"]
+    np.testing.assert_allclose(time_s, end_s, rtol=1e-9, atol=1e-12)
+
+
+@LAW
+@given(worlds())
+def test_the_bill_is_the_sum_of_its_lines(world: World) -> None:
+    plane, rows = serve_fast(world)
+    s = plane.state
+    paid = ((s.replicas["busy_s"] + s.replicas["idle_s"]) * s.replicas["usd_per_s"]).sum()
+    lines = s.ended_usd.sum() + s.replicas["idle_usd"].sum()
+    np.testing.assert_allclose([lines, rows["cost_usd"].sum()], [paid, s.ended_usd.sum()], rtol=1e-9, atol=1e-12)
+
+
+@LAW
+@given(worlds())
+def test_doubling_all_prices_doubles_every_line(world: World) -> None:
+    dear = [replace(pool, usd_per_replica_hour=2 * pool.usd_per_replica_hour) for pool in world.pools]
+    once, twice = serve_fast(world)[0].state, serve_fast(replace(world, pools=dear))[0].state
+    np.testing.assert_allclose(twice.ended_usd, 2 * once.ended_usd, rtol=1e-12)
+    np.testing.assert_allclose(twice.replicas["idle_usd"], 2 * once.replicas["idle_usd"], rtol=1e-12)
+
+
+@LAW
+@given(worlds())
+def test_pausing_the_clock_changes_nothing(world: World) -> None:
+    """Control events only look: serving in small pieces gives the same bytes as serving in one."""
+    kept: list[state.Records] = []
+    plane = make_plane(world, kept.append)
+    for now_s in np.linspace(0.0, min(world.until_s, 4.0), 50):
+        plane.advance(now_s)
+    plane.advance(world.until_s)
+    plane.finish(plane.last_event_s if world.until_s == inf else world.until_s)
+    _, rows = serve_fast(world)
+    pieces = np.concatenate([state.records(state.ROW, 0), *kept])
+    assert pieces[np.argsort(pieces["request_id"])].tobytes() == rows.tobytes()
