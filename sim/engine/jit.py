@@ -50,14 +50,14 @@ def _compiled(function: Function, **options: bool) -> Function:
 
 @cache
 def cache_folder() -> Path:
-    """Folder of this version's machine code: in the user's cache, or a temporary one where that is read-only."""
+    """Folder of this version's machine code: in the user's cache, or one for this process where that is read-only."""
     folder = cache_home() / "kernels" / source_digest()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         usable = os.access(folder, os.W_OK)
     except OSError:
         usable = False
-    return folder if usable else Path(tempfile.gettempdir()) / f"nightshift-kernels-{os.getuid()}-{source_digest()}"
+    return folder if usable else Path(tempfile.mkdtemp(prefix="nightshift-kernels-"))
 
 
 @cache

@@ -98,7 +98,7 @@ class Scenario(Part):
     horizon: LengthOfTime | None = None
     """Length of the run; without it the run ends when all work is done, so every stream must be finite."""
     warm_up: Duration = 0.0
-    """Start of the run that is left out of the figures."""
+    """Start of the run whose requests are left out of latencies, attainment and goodput."""
     seed: Whole = 0
     """Seed of all randomness; the same seed gives the same bytes."""
     replications: Annotated[Count, Field(le=100_000)] = 1
