@@ -48,11 +48,10 @@ class RandomMix:
     """A strategy by chance, with given weights."""
 
     def __init__(self, strategies: Sequence[str], weights: Mapping[str, float], generator: np.random.Generator) -> None:
-        shares = np.array([weights.get(name, 0.0) for name in strategies])
-        self._edges = np.cumsum(shares / shares.sum())
+        edges = np.cumsum([weights.get(name, 0.0) for name in strategies])
+        self._edges = edges / edges[-1]
         self._generator = generator
 
     def choose(self, requests: int) -> NDArray[np.int64]:
         """Independent draws."""
-        drawn = np.searchsorted(self._edges, self._generator.random(requests), side="right")
-        return np.minimum(drawn, self._edges.size - 1).astype(np.int64)
+        return np.searchsorted(self._edges, self._generator.random(requests), side="right").astype(np.int64)

@@ -27,7 +27,8 @@ def simulate(
     `requests` keeps a row for each request among the results. An earlier results folder is replaced.
 
     Raises:
-        InputError: for a faulty scenario, an unreadable trace, or an `out` that holds something else.
+        InputError: for a faulty scenario, an unreadable trace, or an `out` that holds something else or cannot be
+            written; earlier results stay as they were.
     """
     from sim.folders import check_results_folder, replace_folder
     from sim.load import load_scenario
@@ -39,7 +40,11 @@ def simulate(
         check_results_folder(out)
     results = run(load_scenario(scenario, overrides), progress=progress, keep_requests=requests)
     if out is not None:
-        replace_folder(out, results.save)
+        try:
+            replace_folder(out, results.save)
+        except OSError as error:
+            rule = f"cannot be written: {error.strerror or error}"
+            raise InputError(out, rule, "make room, or give another folder") from None
     return results.summary
 
 

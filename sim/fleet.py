@@ -8,8 +8,9 @@ from math import inf
 
 from sim.engine import state as st
 from sim.engine.plane import PoolSpec, StreamSpec
+from sim.errors import InputError
 from sim.hardware import Catalogue, catalogue_for, kv_capacity_for
-from sim.scenario import DirectStrategy, GpuPool, OnDemand, Scenario, Stream
+from sim.scenario import AlwaysRouter, DirectStrategy, GpuPool, OnDemand, RandomRouter, Scenario, Stream
 from sim.steptime import step_time_for
 
 __all__ = ["DIRECT", "Fleet", "build_fleet"]
@@ -36,10 +37,11 @@ def build_fleet(scenario: Scenario) -> Fleet:
 
     Raises:
         CatalogueError: for an unknown GPU or model, or a model that does not fit.
-        InputError: for a step-time file that cannot be read.
+        InputError: for a step-time file that cannot be read, or a stream whose model no pool of a strategy serves.
     """
     catalogue = catalogue_for(scenario)
     strategies = scenario.strategies or [DIRECT]
+    _check_models(scenario)
     return Fleet(
         pools=[_pool_spec(pool, catalogue) for pool in scenario.fleet],
         streams=[_stream_spec(stream) for stream in scenario.workload],
@@ -74,3 +76,25 @@ def _pools_for(stream: Stream, strategy: DirectStrategy, pools: Sequence[GpuPool
         for index, pool in enumerate(pools)
         if strategy.pool in (None, pool.name) and stream.model in (None, pool.model)
     ]
+
+
+def _check_models(scenario: Scenario) -> None:
+    """Refuse strategies that may be chosen for a stream whose model their pool does not serve."""
+    for strategy in _in_use(scenario):
+        for stream in scenario.workload:
+            if not _pools_for(stream, strategy, scenario.fleet):
+                rule = f"cannot be answered by strategy '{strategy.name}', whose pool does not serve {stream.model}"
+                remedy = "leave out the stream's `model`, or the strategy's `pool`"
+                raise InputError(f"stream '{stream.name}'", rule, remedy)
+
+
+def _in_use(scenario: Scenario) -> Sequence[DirectStrategy]:
+    """The strategies that requests can get."""
+    router, strategies = scenario.router, scenario.strategies
+    if router is None:
+        return strategies[:1]
+    if isinstance(router, AlwaysRouter):
+        return [strategy for strategy in strategies if strategy.name == router.strategy]
+    if isinstance(router, RandomRouter):
+        return [strategy for strategy in strategies if router.weights.get(strategy.name)]
+    return strategies

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sim.errors import InputError
@@ -14,33 +15,74 @@ __all__ = ["check_results_folder", "replace_folder", "write_file"]
 MARK = "summary.json"
 """The file by which a results folder is known."""
 
+OWN_FILES = frozenset(
+    {MARK, "scenario.yaml", "requests.parquet", "buckets.parquet", "ledger.parquet", "report.html"},
+)
+"""What a results folder may hold; nothing else is ever replaced."""
+
 
 def check_results_folder(folder: Path) -> None:
     """Refuse a place for results that holds something else, or that cannot be written.
 
     Raises:
-        InputError: where `folder` is a file, or a folder with content but no results in it.
+        InputError: where `folder` is a file, the current folder, or a folder with content other than results; and
+            where it cannot be written.
     """
+    try:
+        _check(folder)
+    except OSError as error:
+        remedy = "give a folder that you may write to"
+        raise InputError(folder, f"cannot be written: {error.strerror}", remedy) from None
+
+
+def _check(folder: Path) -> None:
     remedy = "give a new folder, or that of earlier results"
     if folder.exists() and not folder.is_dir():
         raise InputError(folder, "is a file", remedy)
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / MARK).is_file():
+    held = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if held and not (MARK in held and held <= OWN_FILES):
         raise InputError(folder, "holds something other than results", remedy)
-    ground = next(place for place in folder.absolute().parents if place.exists())
+    if folder.is_dir() and (folder.is_mount() or folder.samefile(Path.cwd())):
+        raise InputError(folder, "cannot be replaced as a whole", "give a folder inside it")
+    ground = next(place for place in _real(folder).parents if place.exists())
     if not ground.is_dir() or not os.access(ground, os.W_OK):
         raise InputError(folder, "cannot be written", "give a folder that you may write to")
 
 
 def replace_folder(folder: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a new folder, then put it in the place of `folder`; a failure leaves nothing."""
-    target = folder.absolute()
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as aside:
+    """Let `write` fill a new folder, then put it in the place of `folder`; a failure leaves all as it was."""
+    target = _real(folder)
+    with _parents(target), tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as aside:
         new, old = Path(aside, "new"), Path(aside, "old")
         write(new)
-        if target.exists():
-            os.replace(target, old)
-        os.replace(new, target)
+        if not target.exists():
+            os.replace(new, target)
+            return
+        os.replace(target, old)
+        try:
+            os.replace(new, target)
+        except BaseException:
+            os.replace(old, target)
+            raise
+
+
+@contextmanager
+def _parents(target: Path) -> Iterator[None]:
+    """The folders above `target`; those that had to be made go again after a failure."""
+    made = [place for place in target.parents if not place.exists()]
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except BaseException:
+        with suppress(OSError):
+            for place in made:
+                place.rmdir()
+        raise
+
+
+def _real(folder: Path) -> Path:
+    """The folder itself, where a link leads to it."""
+    return Path(os.path.realpath(folder))
 
 
 def write_file(file: Path, text: str) -> None:

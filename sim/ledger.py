@@ -95,4 +95,6 @@ def ledger_frame(
             rows.append((replication, "busy", *split, FLAT, float(charges.busy_usd[index])))
         for pool, usd in zip(pools, charges.idle_usd.tolist(), strict=True):
             rows.append((replication, "idle", pool, None, None, None, FLAT, usd))
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    frame = pd.DataFrame(rows, columns=list(COLUMNS))
+    # A column of names may hold none at all, and still is one of names.
+    return frame.astype(dict.fromkeys(COLUMNS[1:-1], "string"))

@@ -40,7 +40,7 @@ class Results:
 
         rows = [{"replication": n, **row} for n, run in enumerate(self.replications) for row in run.buckets]
         frame = pd.DataFrame(rows)
-        return frame.assign(pool=frame["pool"].map(dict(enumerate(self._pools))))
+        return frame.assign(pool=frame["pool"].map(dict(enumerate(self._pools))).astype("string"))
 
     @property
     def ledger(self) -> pd.DataFrame:

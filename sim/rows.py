@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sim.engine import state as st
+from sim.errors import InputError
 from sim.workload.blocks import PRIORITIES
 
 if TYPE_CHECKING:
@@ -21,32 +22,43 @@ __all__ = ["STATUSES", "RowSpool", "request_frame", "request_schema"]
 STATUSES = ("completed", "rejected_too_long", "rejected_no_replica", "unfinished")
 """How a request ended, by the engine's status code."""
 
-_CHUNK_ROWS = 262_144
-
 
 class RowSpool:
-    """Rows of finished requests in temporary files, one a replication, so that memory does not grow with them."""
+    """Rows of finished requests in a nameless file on disk, so that memory does not grow with them."""
 
     def __init__(self) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="nightshift-")
-        self._files: dict[int, Any] = {}
+        self._file = tempfile.TemporaryFile(prefix="nightshift-")  # noqa: SIM115
+        self._end = 0
+        self._pieces: dict[int, list[tuple[int, int]]] = {}
         self._lock = Lock()
 
     def add(self, replication: int, rows: st.Records) -> None:
-        """Append rows of the engine's ROW type."""
+        """Append rows of the engine's ROW type; from any thread.
+
+        Raises:
+            InputError: where the disk is full.
+        """
+        written = rows.tobytes()
         with self._lock:
-            if replication not in self._files:
-                self._files[replication] = open(f"{self._folder.name}/{replication}", "w+b")  # noqa: SIM115
-        self._files[replication].write(rows.tobytes())
+            self._pieces.setdefault(replication, []).append((self._end, len(written)))
+            self._file.seek(self._end)
+            self._end += len(written)
+            try:
+                self._file.write(written)
+                self._file.flush()
+            except OSError as error:
+                remedy = "make room there, or set TMPDIR to a folder that has room"
+                rule = f"cannot take rows of requests: {error.strerror or error}"
+                raise InputError(tempfile.gettempdir(), rule, remedy) from None
 
     def chunks(self) -> Iterator[tuple[int, st.Records]]:
         """All rows again: replications in order, each in the order in which its requests ended."""
-        for replication in sorted(self._files):
-            file = self._files[replication]
-            file.flush()
-            file.seek(0)
-            while part := file.read(_CHUNK_ROWS * st.ROW.itemsize):
-                yield replication, np.frombuffer(part, st.ROW)
+        for replication, pieces in sorted(self._pieces.items()):
+            for begin, size in pieces:
+                with self._lock:
+                    self._file.seek(begin)
+                    read = self._file.read(size)
+                yield replication, np.frombuffer(read, st.ROW)
 
 
 def request_frame(

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from threading import Event
 from zoneinfo import ZoneInfo
-
-import simpy
 
 from router.policies import Always, Policy, RandomMix, RoundRobin
 from sim.control.clock import Clock
 from sim.control.recorder import Batches, Buckets
-from sim.control.schedule import follow_schedule
+from sim.control.schedule import Schedules
 from sim.engine.plane import DataPlane
 from sim.engine.state import LEAST_OUTSTANDING, POWER_OF_TWO, ROUND_ROBIN, Floats
+from sim.engine.warm import compile_engine
 from sim.fleet import Fleet, build_fleet
 from sim.ledger import take_charges
 from sim.replication import Replication
@@ -35,8 +36,6 @@ _BALANCERS = {
     "least-outstanding": LEAST_OUTSTANDING,
     "power-of-two": POWER_OF_TWO,
 }
-_REPORTS = 200
-_REPORT_EVERY_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -66,18 +65,35 @@ def simulate(
     Raises:
         InputError: for what the scenario names and cannot be used: a trace, a step-time file, a GPU or model.
     """
-    begun_s = time.perf_counter()
     fleet = build_fleet(scenario)
-    build_workload(scenario, RandomStreams(scenario.seed, 0))  # a faulty trace is refused before anything runs
+    # Here, so that a faulty trace is refused before anything runs.
+    first = build_workload(scenario, RandomStreams(scenario.seed, 0))
+    compile_engine(_tell_of_compiling)
+    begun_s = time.perf_counter()
     spool = RowSpool() if keep_requests else None
 
-    def run(index: int) -> Replication:
-        return _Run(scenario, fleet, index, progress, spool).replication()
+    def run(index: int, stop: Event) -> Replication:
+        workload = first if index == 0 else build_workload(scenario, RandomStreams(scenario.seed, index))
+        return _Run(scenario, fleet, workload, index, _watch(scenario, index, progress, stop), spool).replication()
 
-    with ThreadPoolExecutor(min(scenario.replications, os.cpu_count() or 1)) as threads:
-        replications = list(threads.map(run, range(scenario.replications)))
+    replications = _side_by_side(run, scenario.replications)
     wall_s = time.perf_counter() - begun_s
     return Results(scenario, fleet, replications, summarise(scenario, fleet, replications, wall_s), spool)
+
+
+def _tell_of_compiling() -> None:
+    """On stderr, unless the program around us has other plans for its log."""
+    logging.getLogger("nightshift").warning("compiling the engine, once: about 20 s")
+
+
+def _side_by_side(run: Callable[[int, Event], Replication], replications: int) -> list[Replication]:
+    """All replications in order; where one fails or the user interrupts, the others stop at once."""
+    stop = Event()
+    with ThreadPoolExecutor(min(replications, os.cpu_count() or 1)) as threads:
+        try:
+            return list(threads.map(lambda index: run(index, stop), range(replications)))
+        finally:
+            stop.set()
 
 
 class _Run:
@@ -87,18 +103,20 @@ class _Run:
         self,
         scenario: Scenario,
         fleet: Fleet,
+        workload: Workload,
         index: int,
-        progress: Callable[[Progress], None] | None,
+        watch: Callable[[float, int], None],
         spool: RowSpool | None,
     ) -> None:
-        self.scenario, self.index, self.progress = scenario, index, progress
-        streams = RandomStreams(scenario.seed, index)
-        self.workload = build_workload(scenario, streams)
-        self.plane = _data_plane(scenario, fleet, streams, self.workload, spool, index)
-        self.clock = Clock(self.plane)
+        self.scenario, self.workload = scenario, workload
+        self.plane = _data_plane(scenario, fleet, RandomStreams(scenario.seed, index), workload, spool, index)
+        self.clock = Clock(self.plane, lambda now_s: watch(now_s, int(self.plane.state.run[0].next_id)))
+        self.schedules = Schedules(self.plane, scenario.fleet, scenario.start, ZoneInfo(scenario.time_zone))
         self.buckets = Buckets(self.plane, scenario.bucket)
         self.batches = Batches(self.plane, scenario.warm_up)
-        self._start_processes()
+        # The order matters for events of the same time: switches come first, then what is recorded.
+        for process in (self.schedules, self.buckets, self.batches):
+            self.clock.process(process.run(self.clock))
 
     def replication(self) -> Replication:
         """Run to the end and close the books."""
@@ -114,28 +132,23 @@ class _Run:
             ended_requests=state.ended_requests.copy(),
             ended_output_tokens=state.ended_output_tokens.copy(),
             unfinished=int(state.run[0].in_flight),
-            peak_replicas=self.plane.most_accepting,
+            peak_replicas=self.schedules.peak_replicas,
             skipped_rows=sum(self.workload.skipped.values()),
         )
 
-    def _start_processes(self) -> None:
-        """The order matters for events of the same time: switches come first, then what is recorded."""
-        zone = ZoneInfo(self.scenario.time_zone)
-        for pool, first in zip(self.scenario.fleet, self.plane.first_replica, strict=False):
-            if pool.schedule:
-                steps = follow_schedule(self.clock, self.plane, pool, first, self.scenario.start, zone)
-                self.clock.process(steps)
-        self.clock.process(self.buckets.run(self.clock))
-        self.clock.process(self.batches.run(self.clock))
-        if self.progress is not None:
-            self.clock.process(self._report(self.progress))
 
-    def _report(self, progress: Callable[[Progress], None]) -> Generator[simpy.Event]:
-        horizon_s = self.scenario.horizon
-        while True:
-            yield self.clock.timeout(_REPORT_EVERY_S if horizon_s is None else horizon_s / _REPORTS)
-            arrived = int(self.plane.state.run[0].next_id)
-            progress(Progress(self.index, self.scenario.replications, self.clock.now, horizon_s, arrived))
+def _watch(
+    scenario: Scenario, index: int, progress: Callable[[Progress], None] | None, stop: Event
+) -> Callable[[float, int], None]:
+    """Called with time and arrivals as a replication goes on: reports them, and ends a run that is to stop."""
+
+    def watch(now_s: float, arrived: int) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        if progress is not None:
+            progress(Progress(index, scenario.replications, now_s, scenario.horizon, arrived))
+
+    return watch
 
 
 def _data_plane(

@@ -37,10 +37,10 @@ def histogram_quantiles(counts: NDArray[np.int64], probabilities: Sequence[float
 
 def half_width(values: Sequence[float], confidence: float = 0.95) -> float:
     """Half the width of the Student interval for the mean of independent values; NaN below two of them."""
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
     known = np.asarray([value for value in values if np.isfinite(value)])
     if known.size < 2:
         return float("nan")
-    quantile = float(t.ppf(0.5 + confidence / 2.0, known.size - 1))
+    quantile = float(stdtrit(known.size - 1, 0.5 + confidence / 2.0))
     return quantile * float(known.std(ddof=1)) / float(np.sqrt(known.size))

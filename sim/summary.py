@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import isfinite
+from math import isclose, isfinite
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from sim.errors import EngineError
 from sim.fleet import Fleet
 from sim.ledger import FLAT
 from sim.replication import Replication
 from sim.scenario import Scenario
 from sim.stats import half_width
-from sim.tally import COUNTS, figures
+from sim.tally import COUNTS, batch_figures, figures
 
 __all__ = ["summarise"]
 
 _SHARES = ("slo.attainment", "fleet.busy_share")
+_COMPLETED = COUNTS.index("completed")
 
 
 def summarise(scenario: Scenario, fleet: Fleet, replications: Sequence[Replication], wall_s: float) -> dict[str, Any]:
@@ -26,7 +29,7 @@ def summarise(scenario: Scenario, fleet: Fleet, replications: Sequence[Replicati
     Counts and dollars are those of one replication, on average. None stands where there is nothing to measure.
     Only `speed` differs from run to run.
     """
-    headline, intervals = _headline(replications)
+    headline, intervals = _headline(scenario, replications)
     total = headline["cost.total_usd"] or 0.0
     requests = _requests(replications)
     figure = _nested(headline)
@@ -52,7 +55,7 @@ def summarise(scenario: Scenario, fleet: Fleet, replications: Sequence[Replicati
         "strategies": _strategies(fleet, replications),
         "streams": _streams(scenario, replications),
         "sleep": {"prepared": 0, "hit_rate": None, "wasted_share": None},
-        "fleet": figure["fleet"] | _fleet(scenario, replications),
+        "fleet": figure["fleet"] | {"peak_replicas": max(run.peak_replicas for run in replications)},
         "intervals": intervals,
         "speed": {
             "requests_per_s": _ratio(requests["offered"] * len(replications), wall_s),
@@ -62,30 +65,40 @@ def summarise(scenario: Scenario, fleet: Fleet, replications: Sequence[Replicati
 
 
 def _headline(
-    replications: Sequence[Replication],
+    scenario: Scenario, replications: Sequence[Replication]
 ) -> tuple[dict[str, float | None], dict[str, list[float] | None]]:
     """Point estimates and 95 % Student intervals: over replications, or over the batches of a single one."""
-    runs = [figures(run.tally) for run in replications]
-    samples = runs if len(runs) > 1 else [figures(batch) for batch in replications[0].batches]
+    gpus = _gpus(scenario)
+    runs = [figures(run.tally, gpus) for run in replications]
     points = {name: _mean([run[name] for run in runs]) for name in runs[0]}
-    intervals = {name: _interval(name, point, [sample[name] for sample in samples]) for name, point in points.items()}
     if len(runs) == 1:
-        intervals["cost.total_usd"] = _scaled(
-            intervals["cost.usd_per_hour"], float(replications[0].tally.seconds[0]) / 3600.0
-        )
-    return points, intervals
+        run_s = float(replications[0].tally.seconds[0])
+        samples = [batch_figures(batch, gpus, run_s) for batch in replications[0].batches]
+        return points, _intervals(points, samples)
+    completed = [float(run.tally.streams[:, _COMPLETED].sum()) for run in replications]
+    return points, _intervals(points, runs) | {"requests.completed": _interval("", _mean(completed), completed)}
+
+
+def _intervals(
+    points: Mapping[str, float | None], samples: Sequence[Mapping[str, float]]
+) -> dict[str, list[float] | None]:
+    return {name: _interval(name, point, [sample[name] for sample in samples]) for name, point in points.items()}
 
 
 def _interval(name: str, point: float | None, values: Sequence[float]) -> list[float] | None:
     width = half_width(values)
     if point is None or not isfinite(width):
         return None
+    if isclose(point + width, point, rel_tol=1e-12):
+        # No more than rounding: the figure does not depend on chance.
+        return [point, point]
     low, high = max(point - width, 0.0), point + width
     return [min(low, 1.0), min(high, 1.0)] if name in _SHARES else [low, high]
 
 
-def _scaled(interval: list[float] | None, factor: float) -> list[float] | None:
-    return None if interval is None else [bound * factor for bound in interval]
+def _gpus(scenario: Scenario) -> NDArray[np.int64]:
+    """GPUs of a replica, by pool [P]."""
+    return np.array([pool.tensor_parallel for pool in scenario.fleet], np.int64)
 
 
 def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
@@ -100,19 +113,37 @@ def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _requests(replications: Sequence[Replication]) -> dict[str, Any]:
-    count = {
-        name: _count([int(run.tally.streams[:, i].sum()) for run in replications]) for i, name in enumerate(COUNTS)
-    }
+    runs = [_ends(run) for run in replications]
+    count = {name: _count([run[name] for run in runs]) for name in runs[0]}
+    ends = {name: count[name] for name in ("completed", "rejected", "timed_out", "unfinished")}
     return {
-        "offered": count["offered"],
-        "completed": count["completed"],
-        "rejected": count["too_long"] + count["no_replica"],
-        "timed_out": 0,
-        "unfinished": _count([run.unfinished for run in replications]),
+        # Not a mean of its own, so that rounding cannot part it from its parts.
+        "offered": sum(ends.values()),
+        **ends,
         "rejected_by": {"too_long": count["too_long"], "no_replica": count["no_replica"]},
         "skipped_rows": replications[0].skipped_rows,
         "prompt_tokens": count["prompt_tokens"],
         "output_tokens": count["output_tokens"],
+        "preemptions": count["preemptions"],
+    }
+
+
+def _ends(run: Replication) -> dict[str, int]:
+    """How the requests of one replication ended.
+
+    Raises:
+        EngineError: where one was lost.
+    """
+    found = dict(zip(COUNTS, run.tally.streams.sum(axis=0).tolist(), strict=True))
+    rejected = found["too_long"] + found["no_replica"]
+    if found["offered"] != found["completed"] + rejected + run.unfinished:
+        raise EngineError(f"{found['offered']} requests came, and not as many ended or are in flight: {found}")
+    preemptions = sum(int(row["preemptions"]) for row in run.buckets)
+    return found | {
+        "rejected": rejected,
+        "timed_out": 0,
+        "unfinished": run.unfinished,
+        "preemptions": preemptions,
     }
 
 
@@ -152,17 +183,11 @@ def _streams(scenario: Scenario, replications: Sequence[Replication]) -> dict[st
     """What each stream saw, without intervals."""
     found = {}
     for index, stream in enumerate(scenario.workload):
-        runs = [figures(run.tally.of_stream(index)) for run in replications]
+        runs = [figures(run.tally.of_stream(index), _gpus(scenario)) for run in replications]
         flat = {name: _mean([run[name] for run in runs]) for name in runs[0] if name.startswith(("latency", "slo"))}
         offered = _count([int(run.tally.streams[index, 0]) for run in replications])
         found[stream.name] = {"offered": offered, **_nested(flat)}
     return found
-
-
-def _fleet(scenario: Scenario, replications: Sequence[Replication]) -> dict[str, Any]:
-    gpus = np.array([pool.tensor_parallel for pool in scenario.fleet])
-    hours = [float((run.tally.pool_s.sum(axis=1) * gpus).sum() / 3600.0) for run in replications]
-    return {"gpu_hours": _mean(hours), "peak_replicas": max(run.peak_replicas for run in replications)}
 
 
 def _mean(values: Sequence[float]) -> float | None:

@@ -15,7 +15,7 @@ from sim.engine import state as st
 from sim.engine.plane import DataPlane
 from sim.stats import histogram_quantiles
 
-__all__ = ["COUNTS", "LATENCIES", "QUANTILES", "Tally", "figures", "take_tally"]
+__all__ = ["COUNTS", "LATENCIES", "QUANTILES", "Tally", "batch_figures", "figures", "take_tally"]
 
 LATENCIES = {"ttft_s": st.TTFT, "tpot_s": st.TPOT, "e2e_s": st.E2E}
 QUANTILES = {"p50": 0.50, "p90": 0.90, "p95": 0.95, "p99": 0.99}
@@ -88,14 +88,16 @@ def _by_pool(s: st.State, names: tuple[str, str], pools: int) -> NDArray[np.floa
     return np.stack(columns, axis=1).astype(np.float64)
 
 
-def figures(tally: Tally) -> dict[str, float]:
+def figures(tally: Tally, gpus: NDArray[np.int64]) -> dict[str, float]:
     """The headline figures by their dotted names in the summary; NaN where nothing is there to measure.
 
     Money and counts cover all of the time; latencies, attainment and goodput only what arrived after the warm-up.
+    `gpus` is the number of GPUs of a replica, by pool [P].
     """
-    count = dict(zip(COUNTS, tally.streams.sum(axis=0).tolist(), strict=True))
+    count = _counts(tally)
     usd = float(tally.pool_usd.sum())
     seconds, measured_s = tally.seconds.tolist()
+    busy_s, paid_s = float(gpus @ tally.pool_s[:, 0]), float(gpus @ tally.pool_s.sum(axis=1))
     return {
         **latency_figures(
             tally.histogram.sum(axis=0), tally.latency_sum_s.sum(axis=0), tally.latency_count.sum(axis=0)
@@ -106,8 +108,29 @@ def figures(tally: Tally) -> dict[str, float]:
         "cost.usd_per_hour": _ratio(usd * 3600.0, seconds),
         "cost.usd_per_1k_requests": _ratio(usd * 1e3, count["completed"]),
         "cost.usd_per_1m_output_tokens": _ratio(usd * 1e6, count["output_tokens"]),
-        "fleet.busy_share": _ratio(float(tally.pool_s[:, 0].sum()), float(tally.pool_s.sum())),
+        "fleet.busy_share": _ratio(busy_s, paid_s),
+        "fleet.gpu_hours": paid_s / 3600.0,
     }
+
+
+def batch_figures(tally: Tally, gpus: NDArray[np.int64], run_s: float) -> dict[str, float]:
+    """The figures of a part of a run that took `run_s` seconds, as if all of it had gone like this part.
+
+    Attainment counts the requests that ended in the part: those that arrived in it may end in the next.
+    """
+    count = _counts(tally)
+    ended = int(tally.latency_count[:, st.E2E].sum()) + count["too_long"] + count["no_replica"]
+    part = figures(tally, gpus) | {"slo.attainment": _ratio(count["measured_met"], ended)}
+    whole = _ratio(run_s, float(tally.seconds[0]))
+    return part | {name: part[name] * whole for name in _SUMS}
+
+
+_SUMS = ("cost.total_usd", "fleet.gpu_hours")
+"""Figures that grow with the length of the run."""
+
+
+def _counts(tally: Tally) -> dict[str, int]:
+    return dict(zip(COUNTS, tally.streams.sum(axis=0).tolist(), strict=True))
 
 
 def latency_figures(

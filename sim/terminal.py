@@ -25,33 +25,33 @@ _SHOW_AFTER_S = 1.0
 
 
 def format_summary(summary: dict[str, Any]) -> Group:
-    """The summary as text and tables for rich to print."""
-    return Group(_answer(summary), "", _latency_table(summary), "", _cost_table(summary), "", _footer(summary))
+    """The summary as text and tables for rich to print, at most 80 columns wide."""
+    several = len(summary["streams"]) > 1
+    tables = [
+        _headline_table(summary),
+        *_titled("Latency", _latency_table(summary)),
+        *(_titled("Streams", _stream_table(summary)) if several else ()),
+        *_titled("Cost", _cost_table(summary)),
+    ]
+    return Group(_answer(summary), "", *tables, "", _footer(summary))
 
 
 def _answer(summary: dict[str, Any]) -> Text:
-    cost, slo, requests = summary["cost"], summary["slo"], summary["requests"]
+    usd, answers = _usd(summary["cost"]["total_usd"]), _count(summary["requests"]["completed"])
     hours = (summary["horizon_s"] or 0.0) / 3600.0
-    text = Text()
-    text.append(f"{summary['scenario']}: ", style="bold")
-    text.append(
-        f"{_usd(cost['total_usd'])} for {_number(requests['completed'])} answers in {_hours(hours)}",
-        style="bold",
-    )
-    text.append(f"{_plus_minus(summary, 'cost.total_usd', _usd)}\n")
-    text.append(f"{_share(slo['attainment'])} met their objectives{_plus_minus(summary, 'slo.attainment', _share)}; ")
-    text.append(f"{_usd(cost['usd_per_1k_requests'])} per 1,000 requests, ")
-    text.append(f"{_usd(cost['usd_per_1m_output_tokens'])} per 1M output tokens; ")
-    text.append(f"GPUs {_share(summary['fleet']['busy_share'])} busy")
-    return text
+    return Text(f"{_plain(summary['scenario'])}: {usd} for {answers} answers in {_hours(hours)}", style="bold")
+
+
+def _headline_table(summary: dict[str, Any]) -> Table:
+    table = _table("", "", "95 % interval")
+    for name, label, form in _HEADLINES:
+        section, key = name.split(".")
+        table.add_row(label, form(summary[section][key]), _range(summary["intervals"].get(name), form))
+    return table
 
 
 def _latency_table(summary: dict[str, Any]) -> Table:
-    table = Table(title="Latency", title_justify="left", box=None, pad_edge=False)
-    table.add_column("")
-    for column in ("mean", "p50", "p90", "p95", "p99"):
-        table.add_column(column, justify="right")
-    table.add_column("95 % interval of p99", justify="right")
+    table = _table("", "mean", "p50", "p90", "p95", "p99", "95 % interval of p99")
     for key, label in (("ttft_s", "TTFT"), ("tpot_s", "TPOT"), ("e2e_s", "E2E")):
         values = summary["latency"][key]
         interval = summary["intervals"].get(f"latency.{key}.p99")
@@ -59,57 +59,96 @@ def _latency_table(summary: dict[str, Any]) -> Table:
     return table
 
 
+def _stream_table(summary: dict[str, Any]) -> Table:
+    table = _table("", "requests", "met", "TTFT p50", "p99", "TPOT p99", "E2E p50", "p99")
+    for name, stream in summary["streams"].items():
+        ttft_s, tpot_s, e2e_s = (stream["latency"][key] for key in ("ttft_s", "tpot_s", "e2e_s"))
+        times = (ttft_s["p50"], ttft_s["p99"], tpot_s["p99"], e2e_s["p50"], e2e_s["p99"])
+        met = _share(stream["slo"]["attainment"])
+        table.add_row(Text(_plain(name)), _count(stream["offered"]), met, *map(_seconds, times))
+    return table
+
+
 def _cost_table(summary: dict[str, Any]) -> Table:
     cost = summary["cost"]
-    table = Table(title="Cost", title_justify="left", box=None, pad_edge=False)
-    table.add_column("line")
-    table.add_column("USD", justify="right")
-    table.add_column("share", justify="right")
-    lines = cost["by_line"] | {f"pool {name}": usd for name, usd in cost["by_pool"].items()}
+    table = _table("", "USD", "share")
+    pools = cost["by_pool"] if len(cost["by_pool"]) > 1 else {}
+    lines = cost["by_line"] | {f"pool {name}": usd for name, usd in pools.items()}
     for name, usd in lines.items():
-        table.add_row(name, _usd(usd), _share(usd / cost["total_usd"] if cost["total_usd"] else None))
+        table.add_row(Text(_plain(name)), _usd(usd), _share(usd / cost["total_usd"] if cost["total_usd"] else None))
     return table
 
 
 def _footer(summary: dict[str, Any]) -> Text:
-    requests, fleet, speed = summary["requests"], summary["fleet"], summary["speed"]
-    parts = ", ".join(f"{_number(requests[key])} {key.replace('_', ' ')}" for key in _ENDS)
-    runs = summary["replications"]
-    return Text(
-        f"{_number(requests['offered'])} requests offered: {parts}\n"
-        f"{_number(fleet['gpu_hours'])} GPU-hours, at most {fleet['peak_replicas']} replicas; "
-        f"{runs} replication{'s' if runs > 1 else ''} in {speed['wall_s']:.1f} s, "
-        f"{_number(speed['requests_per_s'])} requests a second",
-        style="dim",
-    )
+    requests, fleet, speed, runs = (summary[key] for key in ("requests", "fleet", "speed", "replications"))
+    ends = [f"{_count(requests[key])} {key.replace('_', ' ')}" for key in _ENDS if requests[key] or key == _ENDS[0]]
+    refused = requests["rejected_by"]
+    mean = f"; figures are means over {runs} replications" if runs > 1 else ""
+    lines = [
+        f"{_count(requests['offered'])} requests offered: {', '.join(ends)}",
+        f"{_count(refused['too_long'])} too long for any KV cache" if refused["too_long"] else "",
+        f"{_count(refused['no_replica'])} came while no replica was open" if refused["no_replica"] else "",
+        f"{_count(requests['preemptions'])} preemptions for want of KV cache" if requests["preemptions"] else "",
+        f"{_count(requests['skipped_rows'])} bad rows of traces skipped" if requests["skipped_rows"] else "",
+        f"{_number(fleet['gpu_hours'])} GPU-hours, at most {_count(fleet['peak_replicas'])} replicas{mean}",
+        f"simulated in {speed['wall_s']:.1f} s, {_count(speed['requests_per_s'])} requests a second",
+    ]
+    return Text("\n".join(line for line in lines if line), style="dim")
 
 
 _ENDS = ("completed", "rejected", "timed_out", "unfinished")
 
 
-def _plus_minus(summary: dict[str, Any], name: str, form: Callable[[float | None], str]) -> str:
-    interval = summary["intervals"].get(name)
-    return "" if interval is None else f" (95 % interval {_range(interval, form)})"
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for place, column in enumerate(columns):
+        table.add_column(column, justify="right" if place else "left")
+    return table
+
+
+def _titled(title: str, table: Table) -> tuple[str, Text, Table]:
+    return "", Text(title, style="italic"), table
+
+
+def _plain(name: str) -> str:
+    """A name from the scenario without characters that steer a terminal."""
+    return "".join(letter if letter.isprintable() else "?" for letter in name)
 
 
 def _range(interval: list[float] | None, form: Callable[[float | None], str]) -> str:
-    return "" if interval is None else f"{form(interval[0])} to {form(interval[1])}"
+    """An interval, unless both ends read alike."""
+    ends = [form(bound) for bound in interval or ()]
+    return " to ".join(ends) if len(set(ends)) > 1 else ""
 
 
 def _usd(value: float | None) -> str:
     if value is None:
         return "-"
-    return f"${value:,.2f}" if value >= 1 else f"${value:.4f}"
+    return f"${value:,.2f}" if value >= 1 or value == 0 else f"${value:.4f}"
 
 
 def _share(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1%}"
+    """A share in per cent; what is not all or nothing never reads as if it were."""
+    if value is None:
+        return "-"
+    if 0.999 < value < 1.0:
+        return f"{min(value, 0.99999):.3%}"
+    return "under 0.1%" if 0.0 < value < 0.001 else f"{value:.1%}"
 
 
 def _seconds(value: float | None) -> str:
     if value is None:
         return "-"
-    return f"{value * 1e3:.1f} ms" if value < 1.0 else f"{value:.2f} s"
+    if value < 1.0:
+        return f"{value * 1e3:.1f} ms"
+    return f"{value:.2f} s" if value < 100.0 else f"{value:,.0f} s"
+
+
+def _count(value: float | None) -> str:
+    """A count, which may be a mean over replications, to the nearest whole number."""
+    if value is None:
+        return "-"
+    return "under 1" if 0.0 < value < 0.5 else f"{value:,.0f}"
 
 
 def _number(value: float | None) -> str:
@@ -119,7 +158,16 @@ def _number(value: float | None) -> str:
 
 
 def _hours(hours: float) -> str:
-    return f"{hours:,.1f} h" if hours >= 1 else f"{hours * 60:,.1f} min"
+    return f"{_number(hours)} h" if hours >= 1 else f"{_number(hours * 60)} min"
+
+
+_HEADLINES: tuple[tuple[str, str, Callable[[float | None], str]], ...] = (
+    ("cost.total_usd", "cost", _usd),
+    ("cost.usd_per_1k_requests", "per 1,000 requests", _usd),
+    ("cost.usd_per_1m_output_tokens", "per 1M output tokens", _usd),
+    ("slo.attainment", "objectives met", _share),
+    ("fleet.busy_share", "GPUs busy", _share),
+)
 
 
 @contextmanager

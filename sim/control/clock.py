@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import simpy
 
 from sim.engine.plane import DataPlane
@@ -13,15 +15,20 @@ class Clock(simpy.Environment):
     """A SimPy environment whose processes find the data plane served up to their own time.
 
     A control event at time t sees everything that happened before t and nothing that happens at t or later.
+    `watch` is called with the time of each control event before it is processed; it changes nothing in the run.
     """
 
-    def __init__(self, plane: DataPlane) -> None:
-        super().__init__()
+    def __init__(self, plane: DataPlane, watch: Callable[[float], object] | None = None) -> None:
+        # A whole number here would have the engine compiled once more, for whole times.
+        super().__init__(initial_time=0.0)
         self.plane = plane
+        self._watch = watch
 
     def step(self) -> None:
         """Serve up to the next control event, then process it."""
         self.plane.advance(self.peek())
+        if self._watch is not None:
+            self._watch(self.peek())
         super().step()
 
     def run_to(self, horizon_s: float | None) -> float:
@@ -32,5 +39,11 @@ class Clock(simpy.Environment):
         while True:
             self.plane.advance(self.peek())
             if self.plane.is_drained:
-                return max(self.plane.last_event_s, self.now)
-            super().step()
+                return max(self.plane.last_event_s, self._last_arrival_s, self.now)
+            self.step()
+
+    @property
+    def _last_arrival_s(self) -> float:
+        """Of the latest block, which stays with the plane: a request that is refused changes no batch."""
+        arrival_s = self.plane.state.arrival_s
+        return float(arrival_s[-1]) if arrival_s.size else 0.0

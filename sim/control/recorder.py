@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from itertools import pairwise
+from itertools import count, pairwise
 from typing import Any
 
 import simpy
@@ -30,13 +30,13 @@ class Buckets:
 
     def run(self, clock: Clock) -> Generator[simpy.Event]:
         """The process that closes a bucket at each edge."""
-        while True:
-            yield clock.timeout(self._width_s)
+        for edge in count(1):
+            yield clock.timeout(edge * self._width_s - clock.now)
             self.close(clock.now)
 
     def close(self, now_s: float) -> None:
-        """End the running bucket at `now_s` and begin the next."""
-        if now_s <= self._begin_s:
+        """End the running bucket at `now_s` and begin the next; one without length only where it is the only one."""
+        if now_s <= self._begin_s and self.rows:
             return
         self._plane.settle(now_s)
         counters = self._counters()

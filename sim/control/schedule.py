@@ -12,24 +12,45 @@ from sim.control.clock import Clock
 from sim.engine.plane import DataPlane
 from sim.scenario import GpuPool, ScheduleWindow
 
-__all__ = ["edges_s", "follow_schedule", "replicas_at"]
+__all__ = ["Schedules", "edges_s", "replicas_at"]
 
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
-def follow_schedule(
-    clock: Clock, plane: DataPlane, pool: GpuPool, first_replica: int, start: datetime, zone: ZoneInfo
-) -> Generator[simpy.Event]:
-    """The process that keeps the pool at the number of replicas its schedule asks for.
+class Schedules:
+    """Keeps every pool at the number of replicas its schedule asks for.
 
     A replica that is switched off takes no new request and finishes those it has.
     """
-    for edge_s in edges_s(pool.schedule, start, zone):
-        if edge_s > clock.now:
+
+    def __init__(self, plane: DataPlane, pools: Sequence[GpuPool], start: datetime, zone: ZoneInfo) -> None:
+        self._plane = plane
+        self._pools = pools
+        self._start, self._zone = start, zone
+        self._apply(0.0, 0.0)
+        self.peak_replicas = self._accepting
+        """Most replicas that accepted work at once."""
+
+    def run(self, clock: Clock) -> Generator[simpy.Event]:
+        """The process that switches at the edges of the windows."""
+        windows = [window for pool in self._pools for window in pool.schedule]
+        for edge_s in edges_s(windows, self._start, self._zone):
             yield clock.timeout(edge_s - clock.now)
-        wanted = replicas_at(pool, _local(edge_s, start, zone))
-        for index in range(pool.replicas):
-            plane.switch(first_replica + index, index < wanted, clock.now)
+            self._apply(edge_s, clock.now)
+            self.peak_replicas = max(self.peak_replicas, self._accepting)
+
+    @property
+    def _accepting(self) -> int:
+        return int(self._plane.state.accepting.sum())
+
+    def _apply(self, edge_s: float, now_s: float) -> None:
+        """Switch at `now_s`, which may be an edge but for the last digit."""
+        moment = _local(edge_s, self._start, self._zone)
+        for pool, first in zip(self._pools, self._plane.first_replica, strict=False):
+            wanted = replicas_at(pool, moment)
+            for index in range(pool.replicas):
+                if self._plane.state.accepting[first + index] != (index < wanted):
+                    self._plane.switch(first + index, index < wanted, now_s)
 
 
 def replicas_at(pool: GpuPool, moment: datetime) -> int:
@@ -41,11 +62,16 @@ def replicas_at(pool: GpuPool, moment: datetime) -> int:
 
 
 def edges_s(windows: Sequence[ScheduleWindow], start: datetime, zone: ZoneInfo) -> Iterator[float]:
-    """Zero, then every later time at which a window may begin or end, in seconds since the start, without end."""
-    yield 0.0
+    """Every time after the start at which a window may begin or end, in seconds since then; none without windows.
+
+    Windows follow the clock on the wall: where it is set back, an hour that comes twice has its edges twice; where it
+    is set forward, a window that would begin in the hour left out begins at the leap.
+    """
     day, last_s = start.date() - timedelta(days=1), 0.0
-    while True:
-        for edge_s in sorted({_edge_s(day, second, start, zone) for w in windows for second in (w.start_s, w.end_s)}):
+    seconds = sorted({second for window in windows for second in (window.start_s, window.end_s)})
+    while seconds:
+        instants = {_instant(day, second, fold, zone) for second in seconds for fold in (0, 1)} | _leaps(day, zone)
+        for edge_s in sorted(instant - _start_s(start, zone) for instant in instants):
             if edge_s > last_s:
                 yield edge_s
                 last_s = edge_s
@@ -60,10 +86,31 @@ def _holds(window: ScheduleWindow, moment: datetime) -> bool:
     return (today and second >= window.start_s) or (yesterday and second < window.end_s)
 
 
-def _edge_s(day: date, second: int, start: datetime, zone: ZoneInfo) -> float:
-    midnight = datetime.combine(day, time(), tzinfo=zone)
-    return (midnight + timedelta(seconds=second)).timestamp() - start.replace(tzinfo=zone).timestamp()
+def _instant(day: date, second: int, fold: int, zone: ZoneInfo) -> float:
+    """Seconds since 1970 of a local time; `fold` 1 is the second of two alike."""
+    local = datetime.combine(day, time()) + timedelta(seconds=second)
+    return local.replace(tzinfo=zone, fold=fold).timestamp()
+
+
+def _leaps(day: date, zone: ZoneInfo) -> set[float]:
+    """The instant at which the clock is set forward or back on a local day, to the second."""
+    low, high = (int(_instant(day, second, 0, zone)) for second in (0, 86_400))
+    before, after = _offset(low, zone), _offset(high, zone)
+    if before == after:
+        return set()
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if _offset(middle, zone) == before else (low, middle)
+    return {float(high)}
+
+
+def _offset(instant: float, zone: ZoneInfo) -> timedelta | None:
+    return datetime.fromtimestamp(instant, zone).utcoffset()
 
 
 def _local(since_start_s: float, start: datetime, zone: ZoneInfo) -> datetime:
-    return datetime.fromtimestamp(start.replace(tzinfo=zone).timestamp() + since_start_s, zone)
+    return datetime.fromtimestamp(_start_s(start, zone) + since_start_s, zone)
+
+
+def _start_s(start: datetime, zone: ZoneInfo) -> float:
+    return start.replace(tzinfo=zone).timestamp()
