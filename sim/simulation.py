@@ -114,7 +114,6 @@ class _Run:
         self.schedules = Schedules(self.plane, scenario.fleet, scenario.start, ZoneInfo(scenario.time_zone))
         self.buckets = Buckets(self.plane, scenario.bucket)
         self.batches = Batches(self.plane, scenario.warm_up)
-        # The order matters for events of the same time: switches come first, then what is recorded.
         for process in (self.schedules, self.buckets, self.batches):
             self.clock.process(process.run(self.clock))
 

@@ -36,6 +36,8 @@ class Schedules:
         windows = [window for pool in self._pools for window in pool.schedule]
         for edge_s in edges_s(windows, self._start, self._zone):
             yield clock.timeout(edge_s - clock.now)
+            # What is recorded at this instant is about the time before it, so it goes first.
+            yield clock.timeout(0.0)
             self._apply(edge_s, clock.now)
             self.peak_replicas = max(self.peak_replicas, self._accepting)
 
