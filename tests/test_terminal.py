@@ -1,0 +1,167 @@
+"""What is printed: the answer first, in 80 columns, without colours where nobody looks."""
+
+from __future__ import annotations
+
+import io
+import os
+import pty
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from sim.simulation import Progress, simulate
+from sim.terminal import _Bar, format_summary
+from tests.small import chat, pool, scenario
+
+ROOT = Path(__file__).resolve().parents[1]
+TWO_STREAMS = {"workload": [chat(), chat(name="summaries", priority="batch")]}
+
+
+def shown(summary: dict[str, Any], width: int = 80) -> str:
+    console = Console(file=io.StringIO(), width=width)
+    console.print(format_summary(summary))
+    text: str = console.file.getvalue()  # type: ignore[attr-defined]
+    return text
+
+
+def text_of(**changes: Any) -> str:
+    return shown(simulate(scenario(**changes)).summary)
+
+
+def test_the_answer_comes_first() -> None:
+    summary = simulate(scenario(horizon="1h")).summary
+    answers = summary["requests"]["completed"]
+
+    assert shown(summary).splitlines()[0] == f"small: $4.00 for {answers:,} answers in 1 h"
+
+
+def test_answer_then_latency_then_cost() -> None:
+    text = text_of(**TWO_STREAMS)
+    places = [text.index(word) for word in ("objectives met", "Latency", "Streams", "Cost", "requests offered")]
+
+    assert places == sorted(places)
+
+
+@pytest.mark.parametrize("replications", [1, 3])
+def test_no_line_wraps(replications: int) -> None:
+    heavy = chat(name="a stream of ordinary name", arrivals={"kind": "poisson", "rps": 60.0})
+    tight = pool(engine={"kv_capacity_tokens": 3000})
+    summary = simulate(scenario(workload=[heavy, chat()], fleet=[tight], replications=replications)).summary
+
+    assert shown(summary) == shown(summary, 81)
+    assert max(map(len, shown(summary).splitlines())) <= 80
+
+
+def test_an_interval_without_width_is_not_shown() -> None:
+    cost = next(line for line in text_of(replications=3).splitlines() if line.startswith("cost"))
+
+    assert cost.split() == ["cost", "$0.3333"]
+
+
+def test_streams_are_told_apart_where_there_are_several() -> None:
+    assert ("Streams" in text_of(), "Streams" in text_of(**TWO_STREAMS)) == (False, True)
+
+
+def test_pools_are_told_apart_where_there_are_several() -> None:
+    assert ("pool" in text_of(), "pool other" in text_of(fleet=[pool(), pool(name="other")])) == (False, True)
+
+
+def test_counts_are_whole_though_they_may_be_means() -> None:
+    summary = simulate(scenario()).summary
+    summary["requests"] |= {"offered": 600.2, "completed": 592.6, "unfinished": 7.6}
+
+    assert "600 requests offered: 593 completed, 8 unfinished" in shown(summary)
+    summary["requests"] |= {"unfinished": 0.2}
+    assert "593 completed, under 1 unfinished" in shown(summary)
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"preemptions": 12}, "12 preemptions for want of KV cache"),
+        ({"skipped_rows": 3}, "3 bad rows of traces skipped"),
+        ({"rejected_by": {"too_long": 4, "no_replica": 0}}, "4 too long for any KV cache"),
+        ({"rejected_by": {"too_long": 0, "no_replica": 5}}, "5 came while no replica was open"),
+    ],
+)
+def test_what_went_wrong_is_told_if_it_did(changes: dict[str, Any], line: str) -> None:
+    summary = simulate(scenario()).summary
+
+    assert line not in shown(summary)
+    summary["requests"] |= changes
+    assert line in shown(summary)
+
+
+@pytest.mark.parametrize(("share", "text"), [(1.0, "100.0%"), (0.99996, "99.996%"), (0.9999999, "99.999%")])
+def test_almost_all_does_not_read_as_all(share: float, text: str) -> None:
+    summary = simulate(scenario()).summary
+    summary["slo"]["attainment"] = share
+
+    assert f"objectives met  {text}" in re.sub(" {2,}", "  ", shown(summary))
+
+
+def test_a_run_without_requests_is_shown_with_dashes() -> None:
+    assert "TTFT" in text_of(workload=[chat(arrivals={"kind": "poisson", "rps": 1e-9})])
+
+
+def test_names_are_shown_as_they_are_and_steer_nothing() -> None:
+    text = text_of(name="[bold]x[/] \x1b[31m", fleet=[pool(name="[/a]"), pool(name="b\x1b[2J")])
+
+    assert "[bold]x[/] ?[31m: " in text
+    assert "pool [/a]" in text
+    assert "\x1b" not in text
+
+
+def nightshift(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "sim.cli", *arguments]
+
+
+def test_a_pipe_gets_no_colours_and_no_progress(tmp_path: Path, small_scenario: str) -> None:
+    (tmp_path / "a.yaml").write_text(small_scenario, encoding="utf-8")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = nightshift("simulate", "a.yaml")
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+
+    assert "\x1b" not in done.stdout + done.stderr
+
+
+def test_a_terminal_sees_progress_of_a_long_run(tmp_path: Path, small_scenario: str) -> None:
+    (tmp_path / "a.yaml").write_text(small_scenario, encoding="utf-8")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": "80"}
+    master, slave = pty.openpty()
+    command = nightshift("simulate", "a.yaml", "--set", "horizon=20d", "--replications", "2")
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, stderr=slave) as run:
+        os.close(slave)
+        seen = b""
+        while chunk := _read(master):
+            seen += chunk
+    os.close(master)
+
+    assert run.returncode == 0
+    assert re.search(rb"simulating .* simulated, [\d,]+ requests/s", seen)
+
+
+def _read(descriptor: int) -> bytes:
+    try:
+        return os.read(descriptor, 65_536)
+    except OSError:
+        return b""
+
+
+def test_progress_adds_up_over_replications(monkeypatch: pytest.MonkeyPatch) -> None:
+    from rich.progress import Progress as Bar
+
+    monkeypatch.setattr("sim.terminal._SHOW_AFTER_S", -1.0)
+    ticks = iter(range(100))
+    monkeypatch.setattr("sim.terminal.time.perf_counter", lambda: float(next(ticks)))
+    bar = Bar(console=Console(file=io.StringIO()), auto_refresh=False)
+    progress = _Bar(bar)
+    for replication, simulated_s in [(0, 100.0), (1, 50.0), (0, 200.0)]:
+        progress.show(Progress(replication, 2, simulated_s, 1000.0, int(simulated_s)))
+
+    assert (bar.tasks[0].completed, bar.tasks[0].total) == (250.0, 2000.0)
