@@ -39,11 +39,5 @@ class Clock(simpy.Environment):
         while True:
             self.plane.advance(self.peek())
             if self.plane.is_drained:
-                return max(self.plane.last_event_s, self._last_arrival_s, self.now)
+                return max(self.plane.last_event_s, self.now)
             self.step()
-
-    @property
-    def _last_arrival_s(self) -> float:
-        """Of the latest block, which stays with the plane: a request that is refused changes no batch."""
-        arrival_s = self.plane.state.arrival_s
-        return float(arrival_s[-1]) if arrival_s.size else 0.0

@@ -98,7 +98,6 @@ class DataPlane:
         run.more_blocks = 1
         run.balancer = balancer
         run.warm_up_s = warm_up_s
-        self.most_accepting = int(self.state.accepting.sum())
         self._more_slots(FIRST_SLOTS)
 
     def advance(self, until_s: float) -> None:
@@ -120,10 +119,9 @@ class DataPlane:
     def finish(self, now_s: float) -> None:
         """Close the books at the end of the run: requests in flight are charged for what they have used so far."""
         self.settle(now_s)
-        is_free = self._free_slots()
         slot = 0
-        while slot < is_free.size:
-            slot = close_books(self.state, is_free, slot)
+        while slot < self.state.requests.size:
+            slot = close_books(self.state, slot)
             self._hand_over()
 
     @property
@@ -136,8 +134,8 @@ class DataPlane:
 
     @property
     def last_event_s(self) -> float:
-        """Time of the last change of any batch."""
-        return float(self.state.replicas["span_start_s"].max())
+        """Time at which the last request ended or a batch last changed."""
+        return max(float(self.state.replicas["span_start_s"].max()), float(self.state.run[0].refused_s))
 
     def switch(self, replica: int, on: bool, now_s: float) -> None:
         """Let a replica take new requests, or let it finish what it has and then stop."""
@@ -146,7 +144,6 @@ class DataPlane:
         self.state.accepting[replica] = int(on)
         busy = rep.mode != st.IDLE
         rep.paid = int(on or busy or rep.always_paid)
-        self.most_accepting = max(self.most_accepting, int(self.state.accepting.sum()))
 
     def _next_block(self) -> None:
         block = next(self._blocks, None)
@@ -191,6 +188,7 @@ class DataPlane:
         requests[: before.size] = before
         requests["next"][before.size :] = np.arange(before.size + 1, slots + 1)
         requests["next"][-1] = self.state.run[0].free
+        requests["stream"][before.size :] = st.NONE
         self.state.run[0].free = before.size
         self.state = self.state._replace(requests=requests)
 
@@ -199,16 +197,6 @@ class DataPlane:
         if self._keep is not None and run.rows:
             self._keep(self.state.finished[: run.rows].copy())
         run.rows = 0
-
-    def _free_slots(self) -> st.Flags:
-        """True where a slot of the request table is not in use."""
-        s = self.state
-        is_free = np.zeros(s.requests.size, np.bool_)
-        slot = int(s.run[0].free)
-        while slot != st.NONE:
-            is_free[slot] = True
-            slot = int(s.requests["next"][slot])
-        return is_free
 
 
 def _new_state(
@@ -339,7 +327,7 @@ def _laws(pools: Sequence[PoolSpec]) -> dict[str, Any]:
 def _targets(pools: Sequence[PoolSpec], targets: Sequence[Sequence[Sequence[int]]]) -> dict[str, Any]:
     first = np.concatenate(([0], np.cumsum([pool.replicas for pool in pools])))
     lists = [
-        np.concatenate([np.arange(first[p], first[p + 1]) for p in members])
+        np.concatenate([np.zeros(0, np.int64), *(np.arange(first[p], first[p + 1]) for p in members)])
         for strategies in targets
         for members in strategies
     ]

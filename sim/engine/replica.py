@@ -151,6 +151,7 @@ def release(s: State, slot: int, status: int, now_s: float) -> None:
         book(s, req)
     if req.closed != NONE:
         _wake_client(s, req.closed, now_s + s.closed[req.closed].think_time_s)
+    req.stream = NONE
     req.next = s.run[0].free
     s.run[0].free = slot
     s.run[0].in_flight -= 1

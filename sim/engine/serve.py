@@ -22,7 +22,6 @@ from sim.engine.state import (
     SLOTS_FULL,
     TOO_LONG,
     UNFINISHED,
-    Flags,
     Records,
     State,
 )
@@ -78,17 +77,17 @@ def settle(s: State, now_s: float) -> None:
 
 
 @entry
-def close_books(s: State, is_free: Flags, first: int) -> int:
+def close_books(s: State, first: int) -> int:
     """Charge requests in flight for what they have used so far, from slot `first` on, and write their rows.
 
-    `is_free` [N] marks the slots not in use. Returns the slot to go on with once rows were taken away; N: done.
+    Returns the slot to go on with once rows were taken away; the number of slots when done.
     """
     for slot in range(first, s.requests.size):
-        if is_free[slot]:
+        req = s.requests[slot]
+        if req.stream == NONE:
             continue
         if s.run[0].rows == s.finished.size and s.finished.size > 0:
             return slot
-        req = s.requests[slot]
         charge_unfinished(s.replicas[req.replica], req)
         book(s, req)
         write_row(s, req, UNFINISHED, nan)
@@ -184,6 +183,7 @@ def _route(s: State, slot: int, luck: float, now_s: float) -> None:
 def _refuse(s: State, slot: int, now_s: float) -> None:
     req = s.requests[slot]
     status = why_refused(s, req)
+    s.run[0].refused_s = now_s
     if status == TOO_LONG:
         s.streams[req.stream].too_long += 1
     else:

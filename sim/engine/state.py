@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 Floats: TypeAlias = NDArray[np.float64]
 Integers: TypeAlias = NDArray[np.int64]
-Flags: TypeAlias = NDArray[np.bool_]
 Records: TypeAlias = Any
 """A numpy record array: a row is a view, its fields are attributes, in Python as in compiled code."""
 
@@ -52,7 +51,7 @@ REQUEST = np.dtype(
         ("cost_usd", "f8"),  # what it has been charged, up to the last time it joined the decode rows
         ("joined_usd", "f8"),  # the replica's cost per row when it joined
         ("id", "i8"),
-        ("stream", "i8"),
+        ("stream", "i8"),  # NONE: the slot is free
         ("strategy", "i8"),
         ("priority", "i8"),
         ("context_id", "i8"),
@@ -157,6 +156,7 @@ RUN = np.dtype(
         ("in_flight", "i8"),
         ("next_id", "i8"),
         ("rows", "i8"),  # rows written to the buffer of finished requests
+        ("refused_s", "f8"),  # when a request was last refused
         ("warm_up_s", "f8"),
         ("balancer", "i8"),
     ]

@@ -6,6 +6,7 @@ import csv
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
@@ -146,9 +147,14 @@ def _rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+@cache
+def _types(kind: type[Any]) -> dict[str, Any]:
+    return get_type_hints(kind)
+
+
 def _columns(kind: type[Any], row: Mapping[str, str]) -> dict[str, Any]:
     """The filled cells of a row that are fields of `kind`, in the fields' types."""
-    types = get_type_hints(kind)
+    types = _types(kind)  # type: ignore[arg-type]
     wanted = [field.name for field in fields(kind) if field.name != "name" and row.get(field.name)]
     return {name: _cell(row[name], types[name]) for name in wanted}
 
