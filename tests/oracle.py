@@ -66,6 +66,7 @@ class Replica:
     rows: list[Job] = field(default_factory=list)
     rows_in_step: list[Job] = field(default_factory=list)
     step_end_s: float = inf
+    wakes: bool = False
     admissions: int = 0
     busy_s: float = 0.0
 
@@ -91,7 +92,7 @@ class Replica:
         job.target = job.prompt_tokens
         self.waiting[job.priority].append(job)
         if self.step_end_s == inf:
-            self.step_end_s = now_s
+            self.step_end_s, self.wakes = now_s, True
 
     def end_step(self, now_s: float) -> list[Job]:
         """Every row of the step has one more token, every prompt its chunk; returns the jobs that are done."""
@@ -114,6 +115,7 @@ class Replica:
         return done
 
     def begin_step(self, now_s: float) -> None:
+        self.wakes = False
         if self.server.chunked:
             self.make_room()
             pairs = self.fill_chunked()
@@ -274,6 +276,7 @@ def serve_slowly(
 ) -> list[Replica]:
     """Serve `jobs`, sorted by arrival, and the jobs of closed-loop clients (clients, think time, their jobs).
 
+    At one instant jobs arrive first, then steps end and begin, then clients send, then idle replicas begin.
     Fills in the jobs, numbered as they come; returns the replicas as they are at `until_s`.
     """
     replicas = [Replica(server) for server in servers]
@@ -285,13 +288,13 @@ def serve_slowly(
         arrival_s = arrivals[0].arrival_s if arrivals else inf
         sending = [(min(times), c) for c, times in enumerate(clients) if times and unsent[c]]
         client_s, c = min(sending, default=(inf, 0))
-        r = min(range(len(replicas)), key=lambda r: replicas[r].step_end_s)
+        r = min(range(len(replicas)), key=lambda r: (replicas[r].step_end_s, replicas[r].wakes))
         now_s = min(arrival_s, client_s, replicas[r].step_end_s)
         if now_s >= until_s or now_s == inf:
             return replicas
         if arrival_s == now_s:
             job = arrivals.pop(0)
-        elif client_s == now_s:
+        elif client_s == now_s and not (replicas[r].step_end_s == now_s and not replicas[r].wakes):
             clients[c].remove(client_s)
             job = unsent[c].pop(0)
             job.arrival_s, job.client = now_s, c

@@ -95,6 +95,7 @@ class DataPlane:
         self.state = _new_state(pools, streams, targets, clients, keep is not None)
         run = self.state.run[0]
         run.free = st.NONE
+        run.wake_s = inf
         run.more_blocks = 1
         run.balancer = balancer
         run.warm_up_s = warm_up_s
@@ -284,6 +285,7 @@ def _queues(replicas: int, rows: int) -> dict[str, Any]:
     return {
         "event_s": np.full(leaves, inf),
         "winner": winner,
+        "woken": np.zeros(replicas, np.int64),
         "outstanding": np.zeros(replicas, np.int64),
         "accepting": np.ones(replicas, np.int64),
         "waiting_head": np.full(by_class, st.NONE),

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from math import inf, isnan
 
+import numpy as np
+
 from sim.engine.batch import fill_chunked, fill_prompts, leave_rows, make_room
 from sim.engine.books import accrue, share_time
 from sim.engine.jit import kernel
@@ -29,22 +31,51 @@ from sim.engine.state import (
 )
 from sim.engine.steps import law_segment, mixed_parts_s, span_s, steps_to_reach
 
-__all__ = ["boundary", "receive", "release"]
+__all__ = ["begin_woken", "boundary", "receive", "release"]
 
 
 @kernel
 def receive(s: State, r: int, slot: int, now_s: float) -> None:
-    """Queue a request that was routed here, and wake the replica at the boundary at which it may be admitted."""
+    """Queue a request that was routed here, and have the replica look at it as soon as it may be admitted.
+
+    What a closed-loop client sends on an answer comes just after all step boundaries of that instant, other arrivals
+    come just before.
+    """
     rep = s.replicas[r]
-    c = s.requests[slot].priority
+    req = s.requests[slot]
+    c = req.priority
     if rep.mode == IDLE:
-        s.event_s[r] = now_s
-        play(s.event_s, s.winner, r)
+        _wake(s, r, rep, now_s)
     elif rep.mode == DECODE and not _is_blocked(s, r, rep, c):
-        _cut_span(s, r, rep, now_s)
+        _cut_span(s, r, rep, now_s if req.closed == NONE else np.nextafter(now_s, inf))
     append(s.requests, s.waiting_head, s.waiting_tail, r, c, slot)
     rep.waiting += 1
     s.outstanding[r] += 1
+
+
+@kernel
+def _wake(s: State, r: int, rep: Records, now_s: float) -> None:
+    """Note an idle replica; it begins once all that comes at this instant is there."""
+    if not rep.waking:
+        rep.waking = 1
+        s.woken[s.run[0].woken] = r
+        s.run[0].woken += 1
+        s.run[0].wake_s = now_s
+
+
+@kernel
+def begin_woken(s: State) -> None:
+    """Let the idle replicas that have work begin."""
+    run = s.run[0]
+    for i in range(run.woken):
+        r = s.woken[i]
+        rep = s.replicas[r]
+        rep.waking = 0
+        accrue(rep, run.wake_s)
+        _begin_span(s, r, rep, run.wake_s)
+        play(s.event_s, s.winner, r)
+    run.woken = 0
+    run.wake_s = inf
 
 
 @kernel

@@ -1,7 +1,8 @@
 """The data plane's one loop: the next thing that happens anywhere, until a given time.
 
-Three things can happen: a request of the arrival block comes in, a closed-loop client sends its next one, or a
-replica reaches the end of its span. Arrivals come before a span's end at the same time, so they are seen by it.
+Four things can happen, and at the same instant they do so in this order: a request of the arrival block comes in; a
+replica reaches the end of its span, and sees that request; a closed-loop client, who may have been answered just
+now, sends its next one; idle replicas that were given work begin, with all of it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from sim.engine.balancer import choose_replica, why_refused
 from sim.engine.books import accrue, charge_unfinished
 from sim.engine.jit import entry, kernel
 from sim.engine.meter import book, write_row
-from sim.engine.replica import boundary, receive, release
+from sim.engine.replica import begin_woken, boundary, receive, release
 from sim.engine.state import (
     BLOCK_EMPTY,
     CLOSED_EMPTY,
@@ -51,22 +52,21 @@ def serve(s: State, until_s: float) -> int:
         client = _next_client(s)
         client_s = s.closed_ring_s[client, s.closed[client].first] if client != NONE else inf
         r = s.winner[1]
-        now_s = min(arrival_s, client_s)
-        if s.event_s[r] < now_s:
-            if s.event_s[r] >= until_s:
-                return REACHED
-            boundary(s, r)
-            continue
+        now_s = min(arrival_s, s.event_s[r], client_s, run.wake_s)
         if now_s >= until_s:
             return REACHED
         if run.free == NONE:
             return SLOTS_FULL
-        if arrival_s <= client_s:
+        if now_s == arrival_s:
             _arrive(s, run, now_s)
-        elif s.closed[client].used == s.closed[client].drawn:
-            return CLOSED_EMPTY
-        else:
+        elif now_s == s.event_s[r]:
+            boundary(s, r)
+        elif now_s == client_s:
+            if s.closed[client].used == s.closed[client].drawn:
+                return CLOSED_EMPTY
             _send(s, run, client, now_s)
+        else:
+            begin_woken(s)
 
 
 @entry

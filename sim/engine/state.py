@@ -75,6 +75,7 @@ REPLICA = np.dtype(
     [
         ("pool", "i8"),
         ("mode", "i8"),
+        ("waking", "i8"),  # idle, and about to begin
         ("span_start_s", "f8"),
         ("span_steps", "i8"),  # decode steps until the next event; 1 in a mixed step, 0 in a prefill step
         ("base_s", "f8"),  # law of the running span: a step takes base_s + per_kv_s * KV tokens
@@ -156,6 +157,8 @@ RUN = np.dtype(
         ("in_flight", "i8"),
         ("next_id", "i8"),
         ("rows", "i8"),  # rows written to the buffer of finished requests
+        ("woken", "i8"),  # replicas about to begin
+        ("wake_s", "f8"),  # and when
         ("refused_s", "f8"),  # when a request was last refused
         ("warm_up_s", "f8"),
         ("balancer", "i8"),
@@ -195,6 +198,7 @@ class State(NamedTuple):
 
     event_s: Floats  # [leaves] when each replica's batch next changes; inf: idle
     winner: Integers  # [leaves] tournament over event_s; node 1 is the replica that comes first
+    woken: Integers  # [R] idle replicas about to begin
     outstanding: Integers  # [R] requests routed there and not ended
     accepting: Integers  # [R] 1: takes new requests
     waiting_head: Integers  # [R, CLASSES]
