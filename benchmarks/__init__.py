@@ -1,0 +1,1 @@
+"""How fast Nightshift is, measured: `python -m benchmarks`, or `make bench`."""

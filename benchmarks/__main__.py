@@ -1,0 +1,63 @@
+"""`python -m benchmarks [--long] [--json FILE]`: measures, prints tables, keeps the figures."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from benchmarks.cases import CASES
+from benchmarks.clocks import one_core
+from benchmarks.long_run import long_run
+from benchmarks.serving import Serving, measure_serving
+from benchmarks.startup import compile_s, help_s, quickstart_s
+from benchmarks.table import long_table, serving_table, startup_table
+
+
+def main() -> None:
+    """Measure what was asked for."""
+    options = _options()
+    console = Console()
+    serving = _serving(console, options.requests, options.runs)
+    console.print(serving_table(serving))
+    figures: dict[str, Any] = {"serving": [row.figures() for row in serving], "startup_s": _startup()}
+    console.print(startup_table(figures["startup_s"]))
+    if options.long:
+        figures["long"] = long_run(options.long_requests)
+        console.print(long_table(figures["long"]))
+    if options.json:
+        options.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--requests", type=int, default=8_000_000, help="requests of each run (default 8 million)")
+    parser.add_argument("--runs", type=int, default=3, help="runs of each case")
+    parser.add_argument("--long", action="store_true", help="also the long run: memory and rate over time")
+    parser.add_argument("--long-requests", type=int, default=50_000_000, help="its requests (default 50 million)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
+    return parser.parse_args()
+
+
+def _serving(console: Console, requests: int, runs: int) -> list[Serving]:
+    rows = []
+    with one_core(), console.status("measuring") as status:
+        for case in CASES:
+            status.update(f"measuring: {case.name}")
+            rows.append(measure_serving(case, requests, runs))
+    return rows
+
+
+def _startup() -> dict[str, float]:
+    return {
+        "nightshift --help": help_s(5),
+        "nightshift simulate scenarios/quickstart.yaml, warm": quickstart_s(3),
+        "compile, once": compile_s(),
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""The figures as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.table import Table
+
+from benchmarks.cases import LOAD
+from benchmarks.serving import Serving
+
+__all__ = ["long_table", "serving_table", "startup_table"]
+
+COLUMNS = ("case", "best M req/s", "median", "CPU s", "batch", "busy", "ns a request", "workload", "engine", "rest")
+
+
+def serving_table(rows: Sequence[Serving]) -> Table:
+    """Rates, and the parts of a request's time."""
+    title = f"Serving on one core, load {LOAD:g} of saturation ({rows[0].saturation_rps:.1f} req/s a replica)"
+    table = Table(title=title, caption="bare: the reference loop on the same requests, in the same run")
+    for column in (*COLUMNS, "bare", "of bare"):
+        table.add_column(column, justify="left" if column == "case" else "right")
+    for row in rows:
+        table.add_row(row.case, *_cells(row))
+    return table
+
+
+def _cells(row: Serving) -> list[str]:
+    parts = (row.whole_ns, row.workload_ns, row.engine_ns, row.rest_ns, row.bare_ns)
+    return [
+        f"{row.best_rps / 1e6:.2f}",
+        f"{row.median_rps / 1e6:.2f}",
+        f"{row.cpu_s:.2f}",
+        f"{row.mean_outstanding:.0f}",
+        f"{row.busy_share:.1%}",
+        *(f"{part:.0f}" for part in parts),
+        f"{row.share_of_bare:.0%}",
+    ]
+
+
+def startup_table(figures: Mapping[str, float]) -> Table:
+    """Wall times of the command."""
+    table = Table(title="What a user waits for")
+    table.add_column("command")
+    table.add_column("seconds", justify="right")
+    for name, seconds in figures.items():
+        table.add_row(name, f"{seconds:.2f}")
+    return table
+
+
+def long_table(figures: Mapping[str, Any]) -> Table:
+    """Rate and memory of the long run."""
+    table = Table(title=f"A long run: {figures['requests']:,} requests, 8 replicas, {figures['wall_s']:.1f} s")
+    for column in ("", "first tenth", "last tenth", "whole run"):
+        table.add_column(column, justify="left" if column == "" else "right")
+    rates = (figures[name] for name in ("first_tenth_rps", "last_tenth_rps", "requests_per_s"))
+    table.add_row("M req/s", *(f"{rate / 1e6:.2f}" for rate in rates))
+    table.add_row("peak memory, GB", f"{figures['first_tenth_peak_gb']:.3f}", "", f"{figures['peak_gb']:.3f}")
+    return table

@@ -1,0 +1,42 @@
+"""The benchmarks at toy size: they run, and their reference tells the same story as the engine."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.cases import CASES, Case, scenario_of
+from benchmarks.long_run import long_run
+from benchmarks.serving import bare_total_s, blocks_of, measure_serving, serve_blocks
+from benchmarks.startup import help_s
+from sim.engine.state import E2E
+from sim.scenario import ConstantLengths
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_each_case_serves_its_requests(case: Case) -> None:
+    served = measure_serving(case, requests=2_000, runs=1)
+
+    assert served.requests == pytest.approx(2_000, rel=0.1)
+    assert min(served.best_rps, served.workload_ns, served.engine_ns, served.bare_ns) > 0
+
+
+def test_the_reference_does_the_same_work_as_the_engine() -> None:
+    """Where no budget, limit or priority binds, one replica gives every request the same time in both."""
+    scenario = scenario_of(CASES[0], 5_000)
+    stream = scenario.workload[0].model_copy(update={"lengths": ConstantLengths(prompt_tokens=40, output_tokens=30)})
+    short = scenario.model_copy(update={"workload": [stream]})
+    blocks = list(blocks_of(short))
+    engine_s = serve_blocks(short, blocks).state.latency_sum_s[0, E2E]
+
+    assert bare_total_s(short, blocks) == pytest.approx(engine_s, rel=1e-9)
+
+
+def test_the_long_run_measures_a_process_of_its_own() -> None:
+    figures = long_run(20_000)
+
+    assert figures["requests"] == pytest.approx(20_000, rel=0.1)
+    assert 0 < figures["first_tenth_peak_gb"] <= figures["peak_gb"]
+
+
+def test_the_command_answers() -> None:
+    assert help_s(runs=1) > 0
