@@ -7,16 +7,21 @@ import resource
 import subprocess
 import sys
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 from benchmarks.cases import CASES, scenario_of
 from benchmarks.clocks import one_core
 from sim.simulation import Progress, simulate
 
-__all__ = ["long_run"]
+__all__ = ["Seen", "first_with", "long_run"]
 
-TENTH = 20
-"""Progress is reported 200 times in a run."""
+
+class Seen(NamedTuple):
+    """A progress report: when it came, requests arrived by then, most memory held by then."""
+
+    at_s: float
+    requests: int
+    peak_gb: float
 
 
 def long_run(requests: int) -> dict[str, Any]:
@@ -28,27 +33,32 @@ def long_run(requests: int) -> dict[str, Any]:
 
 def _measure(requests: int) -> dict[str, Any]:
     scenario = scenario_of(CASES[1], requests)
-    seen: list[tuple[float, int, float]] = []
+    seen: list[Seen] = []
 
     def note(progress: Progress) -> None:
-        seen.append((perf_counter(), progress.requests, _peak_gb()))
+        seen.append(Seen(perf_counter(), progress.requests, _peak_gb()))
 
     with one_core():
         summary = simulate(scenario, progress=note).summary
+    tenth, nine_tenths = (first_with(seen, share * seen[-1].requests) for share in (0.1, 0.9))
     return {
         "requests": summary["requests"]["offered"],
         "wall_s": summary["speed"]["wall_s"],
         "requests_per_s": summary["speed"]["requests_per_s"],
-        "first_tenth_rps": _rate(seen[: TENTH + 1]),
-        "last_tenth_rps": _rate(seen[-TENTH - 1 :]),
-        "first_tenth_peak_gb": seen[TENTH][2],
+        "first_tenth_rps": _rate(seen[0], tenth),
+        "last_tenth_rps": _rate(nine_tenths, seen[-1]),
+        "first_tenth_peak_gb": tenth.peak_gb,
         "peak_gb": _peak_gb(),
     }
 
 
-def _rate(seen: list[tuple[float, int, float]]) -> float:
-    (begin_s, before, _), (end_s, after, _) = seen[0], seen[-1]
-    return (after - before) / (end_s - begin_s)
+def first_with(seen: list[Seen], requests: float) -> Seen:
+    """The first report by which so many requests had arrived; reports are not evenly spaced."""
+    return next(report for report in seen if report.requests >= requests)
+
+
+def _rate(begin: Seen, end: Seen) -> float:
+    return (end.requests - begin.requests) / (end.at_s - begin.at_s)
 
 
 def _peak_gb() -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.cases import CASES, Case, scenario_of
-from benchmarks.long_run import long_run
+from benchmarks.long_run import Seen, first_with, long_run
 from benchmarks.serving import bare_total_s, blocks_of, measure_serving, serve_blocks
 from benchmarks.startup import help_s
 from sim.engine.state import E2E
@@ -36,6 +36,13 @@ def test_the_long_run_measures_a_process_of_its_own() -> None:
 
     assert figures["requests"] == pytest.approx(20_000, rel=0.1)
     assert 0 < figures["first_tenth_peak_gb"] <= figures["peak_gb"]
+
+
+def test_a_tenth_of_the_long_run_is_a_tenth_of_its_requests() -> None:
+    """Reports come densely at first, so a tenth of the reports would be next to none of the run."""
+    seen = [Seen(0.0, 0, 0.1), Seen(0.1, 1, 0.1), Seen(0.2, 2, 0.1), Seen(10.0, 100, 0.2), Seen(99.0, 1000, 0.2)]
+
+    assert first_with(seen, 0.1 * seen[-1].requests).requests == 100
 
 
 def test_the_command_answers() -> None:
