@@ -218,6 +218,10 @@ class Replica:
         self.waiting[job.priority].insert(0, job)
 
 
+class NearTie(Exception):
+    """Two events that are one but for the order of summation."""
+
+
 def blocks(tokens: int) -> int:
     return ceil(tokens / BLOCK_TOKENS)
 
@@ -278,12 +282,16 @@ def serve_slowly(
 
     At one instant jobs arrive first, then steps end and begin, then clients send, then idle replicas begin.
     Fills in the jobs, numbered as they come; returns the replicas as they are at `until_s`.
+
+    Raises:
+        NearTie: where two events are equal but for rounding, so that their order means nothing.
     """
     replicas = [Replica(server) for server in servers]
     arrivals = list(jobs)
     clients = [[0.0] * some for some, _, _ in closed]
     unsent = [list(todo) for _, _, todo in closed]
     numbers = count()
+    last_s = 0.0
     while True:
         arrival_s = arrivals[0].arrival_s if arrivals else inf
         sending = [(min(times), c) for c, times in enumerate(clients) if times and unsent[c]]
@@ -292,6 +300,9 @@ def serve_slowly(
         now_s = min(arrival_s, client_s, replicas[r].step_end_s)
         if now_s >= until_s or now_s == inf:
             return replicas
+        if 0.0 < now_s - last_s < 1e-10:
+            raise NearTie
+        last_s = now_s
         if arrival_s == now_s:
             job = arrivals.pop(0)
         elif client_s == now_s and not (replicas[r].step_end_s == now_s and not replicas[r].wakes):

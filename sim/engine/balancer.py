@@ -71,21 +71,24 @@ def _round_robin(s: State, req: Records) -> int:
 def _least_outstanding(s: State, req: Records) -> int:
     """Fewest requests not ended; of equals the next in turn, so that an idle fleet is used evenly."""
     target = _target(s, req)
-    first = s.target_first[target]
-    count = s.target_first[target + 1] - first
-    turn = s.target_turn[target]
-    best, best_turn, least = NONE, 0, -1
-    for _ in range(count):
-        turn = turn if turn < count else 0
-        r = s.target_replica[first + turn]
-        if (least < 0 or s.outstanding[r] < least) and s.accepting[r] and _holds(s, r, req):
-            best, best_turn, least = r, turn, s.outstanding[r]
-            if least == 0:
-                break
-        turn += 1
-    if best != NONE:
-        s.target_turn[target] = best_turn + 1
-    return best
+    first, last = s.target_first[target], s.target_first[target + 1]
+    turn = first + s.target_turn[target]
+    best, least = _least(s, req, turn, last, NONE, 1 << 62)
+    best, _ = _least(s, req, first, turn, best, least)
+    if best == NONE:
+        return NONE
+    s.target_turn[target] = best + 1 - first
+    return s.target_replica[best]
+
+
+@kernel
+def _least(s: State, req: Records, first: int, last: int, best: int, least: int) -> tuple[int, int]:
+    """Place in the target list and load of the least loaded open replica, of those from `first` to before `last`."""
+    for at in range(first, last):
+        r = s.target_replica[at]
+        if s.outstanding[r] < least and s.accepting[r] and _holds(s, r, req):
+            best, least = at, s.outstanding[r]
+    return best, least
 
 
 @kernel

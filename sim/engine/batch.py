@@ -32,6 +32,8 @@ def fill_chunked(s: State, r: int, rep: Records) -> float:
     """
     rep.prompt_tokens = 0
     pairs = 0.0
+    if rep.waiting == 0 and rep.seqs == rep.rows:
+        return pairs
     blocked = False
     for c in range(CLASSES):
         slot = s.prefill_head[r, c]

@@ -113,8 +113,7 @@ def _sink(heap: Integers, r: int, rows: int, at: int, key: int) -> None:
         child = 2 * at + 1
         if child >= rows:
             break
-        if child + 1 < rows and heap[r, child + 1] < heap[r, child]:
-            child += 1
+        child += heap[r, min(child + 1, rows - 1)] < heap[r, child]
         if key <= heap[r, child]:
             break
         heap[r, at] = heap[r, child]
@@ -126,12 +125,15 @@ def _sink(heap: Integers, r: int, rows: int, at: int, key: int) -> None:
 def play(event_s: Floats, winner: Integers, r: int) -> None:
     """Replay the tournament after event_s[r] changed: winner[1] is again the replica whose event comes first.
 
-    `event_s` has a power of two of leaves, unused ones at infinity; of equal times the lower replica wins.
+    `event_s` has a power of two of leaves, unused ones at infinity; of equal times the lower replica wins. The
+    outcomes are no better than coin tosses to a processor, so they are worked out without branches.
     """
-    leaves = event_s.size
-    node = (leaves + r) >> 1
-    while node >= 1:
-        left = winner[2 * node]
-        right = winner[2 * node + 1]
-        winner[node] = left if event_s[left] <= event_s[right] else right
+    node, best, best_s = event_s.size + r, r, event_s[r]
+    while node > 1:
+        other = winner[node ^ 1]
+        other_s = event_s[other]
+        beats = (other_s < best_s) | ((other_s == best_s) & (other < best))
+        best += (other - best) * beats
+        best_s = min(best_s, other_s)
         node >>= 1
+        winner[node] = best

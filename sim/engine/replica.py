@@ -18,6 +18,7 @@ from sim.engine.memory import free_blocks, growth, row_phase, steps_that_fit
 from sim.engine.meter import book, measure, write_row
 from sim.engine.queues import append, play, pop_first, push_row, row_key, row_step
 from sim.engine.state import (
+    BLOCK_TOKENS,
     CHUNKED,
     CLASSES,
     COMPLETED,
@@ -234,7 +235,7 @@ def _begin_decode(s: State, r: int, rep: Records, now_s: float) -> None:
     """Decode until a row completes, memory runs out or the step law bends."""
     kv = rep.kv_tokens + rep.rows
     segment = law_segment(s.kv_edge, rep.pool, kv)
-    n = min(row_step(s.heap[r, 0]) - rep.step, _steps_in_memory(s, r, rep))
+    n = _steps_in_memory(s, r, rep, row_step(s.heap[r, 0]) - rep.step)
     edge = s.kv_edge[rep.pool, segment]
     if kv + rep.rows * (n - 1) > edge:
         n = int((edge - kv) // rep.rows) + 1
@@ -247,8 +248,12 @@ def _begin_decode(s: State, r: int, rep: Records, now_s: float) -> None:
 
 
 @kernel
-def _steps_in_memory(s: State, r: int, rep: Records) -> int:
-    return steps_that_fit(s.phase, r, rep.rows, rep.step, free_blocks(s, rep))
+def _steps_in_memory(s: State, r: int, rep: Records, most: int) -> int:
+    """Steps, at most `most`, for which there is memory; nearly always there is more than enough for all."""
+    free = free_blocks(s, rep)
+    if (most // BLOCK_TOKENS + 1) * rep.rows <= free:
+        return most
+    return min(steps_that_fit(s.phase, r, rep.rows, rep.step, free), most)
 
 
 @kernel
