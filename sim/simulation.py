@@ -6,7 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from threading import Event
 from zoneinfo import ZoneInfo
@@ -90,10 +90,21 @@ def _side_by_side(run: Callable[[int, Event], Replication], replications: int) -
     """All replications in order; where one fails or the user interrupts, the others stop at once."""
     stop = Event()
     with ThreadPoolExecutor(min(replications, os.cpu_count() or 1)) as threads:
+        runs = [threads.submit(run, index, stop) for index in range(replications)]
         try:
-            return list(threads.map(lambda index: run(index, stop), range(replications)))
+            wait(runs, return_when=FIRST_EXCEPTION)
         finally:
             stop.set()
+            threads.shutdown(cancel_futures=True)
+    failures = [done.exception() for done in runs if not done.cancelled()]
+    for failure in failures:
+        if failure is not None and not isinstance(failure, _Stopped):
+            raise failure
+    return [done.result() for done in runs]
+
+
+class _Stopped(Exception):
+    """Ends a replication because another one failed."""
 
 
 class _Run:
@@ -143,7 +154,7 @@ def _watch(
 
     def watch(now_s: float, arrived: int) -> None:
         if stop.is_set():
-            raise KeyboardInterrupt
+            raise _Stopped
         if progress is not None:
             progress(Progress(index, scenario.replications, now_s, scenario.horizon, arrived))
 

@@ -219,7 +219,12 @@ class Replica:
 
 
 class NearTie(Exception):
-    """Two events that are one but for the order of summation."""
+    """Two events at times that are one but for the order of summation."""
+
+
+def is_near_tie(times_s: Sequence[float]) -> bool:
+    first_s, second_s = sorted(times_s)[:2]
+    return second_s - first_s < 1e-10
 
 
 def blocks(tokens: int) -> int:
@@ -277,6 +282,7 @@ def serve_slowly(
     *,
     until_s: float = inf,
     closed: Sequence[tuple[int, float, list[Job]]] = (),
+    exact_ties: bool = True,
 ) -> list[Replica]:
     """Serve `jobs`, sorted by arrival, and the jobs of closed-loop clients (clients, think time, their jobs).
 
@@ -284,14 +290,13 @@ def serve_slowly(
     Fills in the jobs, numbered as they come; returns the replicas as they are at `until_s`.
 
     Raises:
-        NearTie: where two events are equal but for rounding, so that their order means nothing.
+        NearTie: unless `exact_ties`, where two events are equal but for rounding, so that their order means nothing.
     """
     replicas = [Replica(server) for server in servers]
     arrivals = list(jobs)
     clients = [[0.0] * some for some, _, _ in closed]
     unsent = [list(todo) for _, _, todo in closed]
     numbers = count()
-    last_s = 0.0
     while True:
         arrival_s = arrivals[0].arrival_s if arrivals else inf
         sending = [(min(times), c) for c, times in enumerate(clients) if times and unsent[c]]
@@ -300,9 +305,9 @@ def serve_slowly(
         now_s = min(arrival_s, client_s, replicas[r].step_end_s)
         if now_s >= until_s or now_s == inf:
             return replicas
-        if 0.0 < now_s - last_s < 1e-10:
+        ends_s = [replica.step_end_s for replica in replicas if not replica.wakes]
+        if not exact_ties and now_s > 0.0 and is_near_tie([arrival_s, client_s, *ends_s]):
             raise NearTie
-        last_s = now_s
         if arrival_s == now_s:
             job = arrivals.pop(0)
         elif client_s == now_s and not (replicas[r].step_end_s == now_s and not replicas[r].wakes):

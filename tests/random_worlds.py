@@ -61,6 +61,7 @@ class World:
     clients: list[Clients] = field(default_factory=list)
     balancer: int = state.LEAST_OUTSTANDING
     until_s: float = inf
+    exact_ties: bool = True
 
 
 def make_plane(world: World, keep: Any = None) -> DataPlane:
@@ -96,7 +97,14 @@ def serve_slow(world: World) -> list[oracle.Job]:
         (clients.concurrency, clients.think_time_s, [replace(job) for job in clients.jobs]) for clients in world.clients
     ]
     try:
-        oracle.serve_slowly(world.servers, jobs, BALANCERS[world.balancer](), until_s=world.until_s, closed=closed)
+        oracle.serve_slowly(
+            world.servers,
+            jobs,
+            BALANCERS[world.balancer](),
+            until_s=world.until_s,
+            closed=closed,
+            exact_ties=world.exact_ties,
+        )
     except oracle.NearTie:
         reject()
     came = [job for some in (jobs, *(todo for _, _, todo in closed)) for job in some if job.number is not None]
@@ -114,7 +122,8 @@ def worlds(draw: st.DrawFn, *, drained: bool = False) -> World:
         servers += [server] * pool.replicas
     until_s = inf if drained else draw(st.one_of(st.just(inf), st.floats(0.01, 3.0)))
     balancer = draw(st.sampled_from(sorted(BALANCERS)))
-    return World(servers, pools, draw(_arrivals(ticks)), draw(st.lists(_clients(ticks), max_size=2)), balancer, until_s)
+    clients = draw(st.lists(_clients(ticks), max_size=2))
+    return World(servers, pools, draw(_arrivals(ticks)), clients, balancer, until_s, exact_ties=ticks)
 
 
 @st.composite
