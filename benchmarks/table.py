@@ -12,15 +12,20 @@ from benchmarks.serving import Serving
 
 __all__ = ["long_table", "serving_table", "startup_table"]
 
-COLUMNS = ("case", "best M req/s", "median", "CPU s", "batch", "busy", "ns a request", "workload", "engine", "rest")
+COLUMNS = ("", "M req/s", "median", "CPU s", "batch", "ns", "workload", "engine", "rest", "bare", "share")
+
+PLAIN: dict[str, Any] = {"box": None, "title_justify": "left", "caption_justify": "left", "pad_edge": False}
 
 
 def serving_table(rows: Sequence[Serving]) -> Table:
     """Rates, and the parts of a request's time."""
     title = f"Serving on one core, load {LOAD:g} of saturation ({rows[0].saturation_rps:.1f} req/s a replica)"
-    table = Table(title=title, caption="bare: the reference loop on the same requests, in the same run")
-    for column in (*COLUMNS, "bare", "of bare"):
-        table.add_column(column, justify="left" if column == "case" else "right")
+    caption = (
+        "M req/s: best of all runs. ns a request: the whole, its parts, the bare reference loop; share of its speed"
+    )
+    table = Table(title=title, caption=caption, **PLAIN)
+    for column in COLUMNS:
+        table.add_column(column, justify="left" if column == "" else "right", no_wrap=column != "")
     for row in rows:
         table.add_row(row.case, *_cells(row))
     return table
@@ -33,7 +38,6 @@ def _cells(row: Serving) -> list[str]:
         f"{row.median_rps / 1e6:.2f}",
         f"{row.cpu_s:.2f}",
         f"{row.mean_outstanding:.0f}",
-        f"{row.busy_share:.1%}",
         *(f"{part:.0f}" for part in parts),
         f"{row.share_of_bare:.0%}",
     ]
@@ -41,7 +45,7 @@ def _cells(row: Serving) -> list[str]:
 
 def startup_table(figures: Mapping[str, float]) -> Table:
     """Wall times of the command."""
-    table = Table(title="What a user waits for")
+    table = Table(title="What a user waits for", **PLAIN)
     table.add_column("command")
     table.add_column("seconds", justify="right")
     for name, seconds in figures.items():
@@ -51,7 +55,7 @@ def startup_table(figures: Mapping[str, float]) -> Table:
 
 def long_table(figures: Mapping[str, Any]) -> Table:
     """Rate and memory of the long run."""
-    table = Table(title=f"A long run: {figures['requests']:,} requests, 8 replicas, {figures['wall_s']:.1f} s")
+    table = Table(title=f"A long run: {figures['requests']:,} requests, 8 replicas, {figures['wall_s']:.1f} s", **PLAIN)
     for column in ("", "first tenth", "last tenth", "whole run"):
         table.add_column(column, justify="left" if column == "" else "right")
     rates = (figures[name] for name in ("first_tenth_rps", "last_tenth_rps", "requests_per_s"))
