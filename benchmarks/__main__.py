@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from benchmarks.table import long_table, serving_table, startup_table
 def main() -> None:
     """Measure what was asked for."""
     options = _options()
-    console = Console()
+    console = Console() if sys.stdout.isatty() else Console(width=110)
     serving = _serving(console, options.requests, options.runs)
     console.print(serving_table(serving))
     figures: dict[str, Any] = {"serving": [row.figures() for row in serving], "startup_s": _startup()}
