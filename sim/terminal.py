@@ -14,7 +14,6 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from sim.scenario.quantities import format_duration
 
 if TYPE_CHECKING:
     from sim.simulation import Progress as Step
@@ -204,6 +203,6 @@ class _Bar:
         simulated_s = sum(latest.simulated_s for latest in self._latest.values())
         requests = sum(latest.requests for latest in self._latest.values())
         total_s = step.horizon_s and step.horizon_s * step.replications
-        text = f"{format_duration(round(simulated_s))} simulated, {requests / elapsed_s:,.0f} requests/s"
+        text = f"{_hours(simulated_s / 3600.0)} simulated, {requests / elapsed_s:,.0f} requests/s"
         self._bar.update(self._task, total=total_s, completed=simulated_s, text=text, visible=True)
         self._bar.refresh()
