@@ -14,7 +14,6 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-
 if TYPE_CHECKING:
     from sim.simulation import Progress as Step
 
