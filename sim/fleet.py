@@ -8,7 +8,7 @@ from math import inf
 
 from sim.engine import state as st
 from sim.engine.plane import PoolSpec, StreamSpec
-from sim.errors import InputError
+from sim.errors import CatalogueError, InputError
 from sim.hardware import Catalogue, catalogue_for, kv_capacity_for
 from sim.scenario import AlwaysRouter, DirectStrategy, GpuPool, OnDemand, RandomRouter, Scenario, Stream
 from sim.steptime import step_time_for
@@ -42,6 +42,8 @@ def build_fleet(scenario: Scenario) -> Fleet:
     catalogue = catalogue_for(scenario)
     strategies = scenario.strategies or [DIRECT]
     _check_models(scenario)
+    for pool in scenario.fleet:
+        _check_split(pool, catalogue)
     return Fleet(
         pools=[_pool_spec(pool, catalogue) for pool in scenario.fleet],
         streams=[_stream_spec(stream) for stream in scenario.workload],
@@ -61,8 +63,17 @@ def _pool_spec(pool: GpuPool, catalogue: Catalogue) -> PoolSpec:
         scheduler=_SCHEDULERS[pool.engine.scheduler],
         max_num_seqs=pool.engine.max_num_seqs,
         max_num_batched_tokens=pool.engine.max_num_batched_tokens,
+        max_model_len=pool.engine.max_model_len or catalogue.model(pool.model).max_position or 1 << 62,
         always_paid=not isinstance(pool.offer, OnDemand),
     )
+
+
+def _check_split(pool: GpuPool, catalogue: Catalogue) -> None:
+    """Servers split a model by its attention heads."""
+    heads = catalogue.model(pool.model).heads
+    if heads % pool.tensor_parallel:
+        rule = f"as tensor_parallel of pool '{pool.name}' does not divide the {heads} attention heads of {pool.model}"
+        raise CatalogueError(pool.tensor_parallel, rule, "use a power of two up to the GPUs of one server")
 
 
 def _stream_spec(stream: Stream) -> StreamSpec:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from threading import Event
@@ -18,12 +18,14 @@ from sim.control.schedule import Schedules
 from sim.engine.plane import DataPlane
 from sim.engine.state import LEAST_OUTSTANDING, POWER_OF_TWO, ROUND_ROBIN, Floats
 from sim.engine.warm import compile_engine
+from sim.errors import InputError
 from sim.fleet import Fleet, build_fleet
 from sim.ledger import take_charges
 from sim.replication import Replication
 from sim.results import Results
 from sim.rows import RowSpool
 from sim.scenario import AlwaysRouter, RandomRouter, Scenario
+from sim.scenario.quantities import format_duration
 from sim.streams import RandomStreams
 from sim.summary import summarise
 from sim.tally import take_tally
@@ -77,8 +79,17 @@ def simulate(
         return _Run(scenario, fleet, workload, index, _watch(scenario, index, progress, stop), spool).replication()
 
     replications = _side_by_side(run, scenario.replications)
+    _check_warm_up(scenario, replications)
     wall_s = time.perf_counter() - begun_s
     return Results(scenario, fleet, replications, summarise(scenario, fleet, replications, wall_s), spool)
+
+
+def _check_warm_up(scenario: Scenario, replications: Sequence[Replication]) -> None:
+    """A run without a horizon must have gone on for longer than its warm-up."""
+    longest_s = max(float(run.tally.seconds[0]) for run in replications)
+    if scenario.warm_up > 0.0 and longest_s <= scenario.warm_up:
+        rule = f"as warm_up is not shorter than the run, which ended by itself after {longest_s:.0f}s"
+        raise InputError(format_duration(scenario.warm_up), rule, "shorten it")
 
 
 def _tell_of_compiling() -> None:

@@ -64,6 +64,10 @@ def summarise(scenario: Scenario, fleet: Fleet, replications: Sequence[Replicati
     }
 
 
+_BY_THE_CLOCK = ("cost.total_usd", "cost.usd_per_hour", "fleet.gpu_hours")
+"""Figures that a switching schedule moves from batch to batch: their spread within one run says nothing of chance."""
+
+
 def _headline(
     scenario: Scenario, replications: Sequence[Replication]
 ) -> tuple[dict[str, float | None], dict[str, list[float] | None]]:
@@ -74,7 +78,8 @@ def _headline(
     if len(runs) == 1:
         run_s = float(replications[0].tally.seconds[0])
         samples = [batch_figures(batch, gpus, run_s) for batch in replications[0].batches]
-        return points, _intervals(points, samples)
+        unknown = _BY_THE_CLOCK if any(pool.schedule for pool in scenario.fleet) else ()
+        return points, _intervals(points, samples) | dict.fromkeys(unknown)
     completed = [float(run.tally.streams[:, _COMPLETED].sum()) for run in replications]
     return points, _intervals(points, runs) | {"requests.completed": _interval("", _mean(completed), completed)}
 

@@ -84,7 +84,8 @@ def _footer(summary: dict[str, Any]) -> Text:
     mean = f"; figures are means over {runs} replications" if runs > 1 else ""
     lines = [
         f"{_count(requests['offered'])} requests offered: {', '.join(ends)}",
-        f"{_count(refused['too_long'])} too long for any KV cache" if refused["too_long"] else "",
+        "the fleet cannot keep up: latencies are those of answered requests only" if _is_swamped(requests) else "",
+        f"{_count(refused['too_long'])} too long for any KV cache or model" if refused["too_long"] else "",
         f"{_count(refused['no_replica'])} came while no replica was open" if refused["no_replica"] else "",
         f"{_count(requests['preemptions'])} preemptions for want of KV cache" if requests["preemptions"] else "",
         f"{_count(requests['skipped_rows'])} bad rows of traces skipped" if requests["skipped_rows"] else "",
@@ -92,6 +93,11 @@ def _footer(summary: dict[str, Any]) -> Text:
         f"simulated in {speed['wall_s']:.1f} s, {_count(speed['requests_per_s'])} requests a second",
     ]
     return Text("\n".join(line for line in lines if line), style="dim")
+
+
+def _is_swamped(requests: dict[str, Any]) -> bool:
+    """True where more than one request in twenty was left unanswered at the end."""
+    return bool(requests["unfinished"] > 0.05 * requests["offered"])
 
 
 _ENDS = ("completed", "rejected", "timed_out", "unfinished")

@@ -53,6 +53,7 @@ class Server:
     chunked: bool = True
     max_num_seqs: int = 256
     max_num_batched_tokens: int = 8192
+    max_model_len: int = 1 << 62
 
 
 @dataclass
@@ -81,8 +82,9 @@ class Replica:
         return capacity - prefilling - sum(blocks(job.kv_tokens) for job in self.rows)
 
     def holds(self, job: Job) -> bool:
-        needed = blocks(job.prompt_tokens + job.output_tokens - 1)
-        return needed <= self.server.kv_capacity_tokens // BLOCK_TOKENS
+        tokens = job.prompt_tokens + job.output_tokens
+        needed = blocks(tokens - 1)
+        return tokens <= self.server.max_model_len and needed <= self.server.kv_capacity_tokens // BLOCK_TOKENS
 
     def growth(self) -> int:
         """Blocks that the rows need for one more token each."""

@@ -135,8 +135,9 @@ def _pools(draw: st.DrawFn, ticks: bool) -> tuple[PoolSpec, oracle.Server]:
     chunked = draw(st.booleans())
     usd = draw(st.floats(0.1, 10.0))
     scheduler = state.CHUNKED if chunked else state.PREFILL_FIRST
-    pool = PoolSpec(draw(st.integers(1, 3)), law, capacity, usd * 3600.0, scheduler, rows, tokens)
-    return pool, oracle.Server(law, capacity, usd, chunked, rows, tokens)
+    longest = draw(st.sampled_from([100, 1 << 62]))
+    pool = PoolSpec(draw(st.integers(1, 3)), law, capacity, usd * 3600.0, scheduler, rows, tokens, longest)
+    return pool, oracle.Server(law, capacity, usd, chunked, rows, tokens, longest)
 
 
 @st.composite

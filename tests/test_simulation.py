@@ -336,3 +336,24 @@ def test_it_runs_without_the_compiler_and_finds_the_same(tmp_path: Path, small_s
     assert plain["requests"] == compiled["requests"]
     assert plain["latency"]["e2e_s"] == pytest.approx(compiled["latency"]["e2e_s"], rel=1e-9)
     assert plain["cost"]["by_line"] == pytest.approx(compiled["cost"]["by_line"], rel=1e-9)
+
+
+def test_a_request_longer_than_its_model_reads_is_rejected(tmp_path: Path) -> None:
+    """Llama-2-7B reads 4,096 tokens, prompt and output together."""
+    given = replay(tmp_path, "0,4000,96", "1,4000,97")
+    pool = given.fleet[0].model_copy(update={"model": "Llama-2-7B"})
+
+    requests = simulate(given.model_copy(update={"fleet": [pool]})).summary["requests"]
+    assert (requests["completed"], requests["rejected_by"]["too_long"]) == (1, 1)
+
+
+def test_a_warm_up_longer_than_a_run_that_ends_by_itself_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="warm_up is not shorter than the run"):
+        simulate(replay(tmp_path, "0,100,10", "7,200,20", warm_up="2h"))
+
+
+def test_a_model_is_split_by_its_heads() -> None:
+    given = scenario()
+    pool = given.fleet[0].model_copy(update={"tensor_parallel": 3})
+    with pytest.raises(InputError, match="does not divide the 32 attention heads"):
+        simulate(given.model_copy(update={"fleet": [pool]}))

@@ -1,6 +1,6 @@
 """Which replica a request goes to, among those its strategy may use.
 
-A replica is open to a request if it accepts work and its whole KV cache could hold the request.
+A replica is open to a request if it accepts work, its whole KV cache could hold the request, and so could its model.
 """
 
 from __future__ import annotations
@@ -50,7 +50,9 @@ def why_refused(s: State, req: Records) -> int:
 @kernel
 def _holds(s: State, r: int, req: Records) -> bool:
     """The last token is never written to the KV cache, as nothing attends to it."""
-    return blocks_of(req.prompt_tokens + req.output_tokens - 1) <= s.pools[s.replicas[r].pool].capacity_blocks
+    pool = s.pools[s.replicas[r].pool]
+    tokens = req.prompt_tokens + req.output_tokens
+    return blocks_of(tokens - 1) <= pool.capacity_blocks and tokens <= pool.max_model_len
 
 
 @kernel

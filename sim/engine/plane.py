@@ -35,6 +35,8 @@ class PoolSpec:
     scheduler: int = st.CHUNKED
     max_num_seqs: int = 256
     max_num_batched_tokens: int = 8192
+    max_model_len: int = 1 << 62
+    """Most tokens of prompt and output together."""
     always_paid: bool = True
     """Reserved capacity is paid whether it is switched on or not."""
 
@@ -250,6 +252,7 @@ def _pool_records(pools: Sequence[PoolSpec]) -> st.Records:
         record.max_num_seqs = pool.max_num_seqs
         record.max_num_batched_tokens = pool.max_num_batched_tokens
         record.capacity_blocks = pool.kv_capacity_tokens // st.BLOCK_TOKENS
+        record.max_model_len = pool.max_model_len
         record.attention_s_per_pair = pool.step_time.attention_s_per_pair
     return records
 

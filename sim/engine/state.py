@@ -36,7 +36,7 @@ ROUND_ROBIN, LEAST_OUTSTANDING, POWER_OF_TWO = 0, 1, 2
 """Balancers."""
 
 COMPLETED, TOO_LONG, NO_REPLICA, UNFINISHED = 0, 1, 2, 3
-"""How a request ended. TOO_LONG: more tokens than the KV cache of any replica that may serve it."""
+"""How a request ended. TOO_LONG: more tokens than any replica that may serve it can hold or its model can read."""
 
 REACHED, BLOCK_EMPTY, CLOSED_EMPTY, SLOTS_FULL, ROWS_FULL = 0, 1, 2, 3, 4
 """Why `serve` came back: time reached, or one of its buffers wants attention from Python."""
@@ -109,6 +109,7 @@ POOL = np.dtype(
         ("max_num_seqs", "i8"),
         ("max_num_batched_tokens", "i8"),
         ("capacity_blocks", "i8"),
+        ("max_model_len", "i8"),  # most tokens of prompt and output together
         ("attention_s_per_pair", "f8"),
         ("arrived", "i8"),
         ("completed", "i8"),

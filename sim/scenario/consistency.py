@@ -53,7 +53,17 @@ def _reference_refusals(scenario: Scenario) -> Iterator[Refusal]:
     for index, strategy in enumerate(scenario.strategies):
         named = [] if strategy.pool is None else [strategy.pool]
         yield from _strangers(("strategies", index, "pool"), named, pools, "is no pool of the fleet")
+    pools_are_named = scenario.strategies and all(strategy.pool for strategy in scenario.strategies)
+    if len(served) > 1 and not pools_are_named:
+        yield from _unsaid_models(scenario, served)
     yield from _router_refusals(scenario)
+
+
+def _unsaid_models(scenario: Scenario, served: list[str]) -> Iterator[Refusal]:
+    for index, stream in enumerate(scenario.workload):
+        if stream.model is None:
+            rule = f"is missing, and the pools serve different models ({', '.join(served)})"
+            yield Refusal(("workload", index, "model"), "model", rule, "name one, or give each strategy a pool")
 
 
 def _router_refusals(scenario: Scenario) -> Iterator[Refusal]:

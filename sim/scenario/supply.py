@@ -67,6 +67,8 @@ class Engine(Part):
     """Most tokens in a step."""
     memory_utilisation: Annotated[Share, Field(gt=0)] = 0.9
     """Share of GPU memory the engine may use for weights and KV cache."""
+    max_model_len: Count | None = None
+    """Most tokens of prompt and output together, longer requests are rejected; the model's own limit without it."""
     kv_capacity_tokens: Count | None = None
     """KV capacity of a replica in tokens, used as it is; derived from memory and weights without it."""
 
