@@ -470,3 +470,12 @@ def test_junk_in_a_scenario_ends_in_faults_and_never_in_a_traceback(
 @given(text=st.text() | st.text("{}[]:,-*&!<>|?'\"%@#\n ab01.", max_size=40), override=st.text(max_size=20))
 def test_any_text_ends_in_faults_and_never_in_a_traceback(text: str, override: str, scenario_file: Write) -> None:
     assert faults(scenario_file(text), override, f"name={override}")
+
+
+def test_a_stream_says_its_model_where_pools_differ(scenario_file: Write) -> None:
+    scenario = yaml.safe_load(SMALL_SCENARIO)
+    other = {**scenario["fleet"][0], "name": "other", "model": "Qwen3-8B"}
+    file = scenario_file(yaml.safe_dump({**scenario, "fleet": [*scenario["fleet"], other]}))
+
+    assert ["the pools serve different models" in fault for fault in faults(file)] == [True] * len(scenario["workload"])
+    assert load_scenario(file, ["strategies=[{name: direct, pool: other}]"]).strategies[0].pool == "other"

@@ -85,7 +85,8 @@ def test_counts_are_whole_though_they_may_be_means() -> None:
     [
         ({"preemptions": 12}, "12 preemptions for want of KV cache"),
         ({"skipped_rows": 3}, "3 bad rows of traces skipped"),
-        ({"rejected_by": {"too_long": 4, "no_replica": 0}}, "4 too long for any KV cache"),
+        ({"rejected_by": {"too_long": 4, "no_replica": 0}}, "4 too long for any KV cache or model"),
+        ({"offered": 100, "unfinished": 6}, "the fleet cannot keep up"),
         ({"rejected_by": {"too_long": 0, "no_replica": 5}}, "5 came while no replica was open"),
     ],
 )
