@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from sim.errors import EngineError
 from sim.ledger import COLUMNS, Charges, check_books
+from sim.load import load_scenario
 from sim.results import Results
 from sim.simulation import simulate
 from tests.small import chat, pool, rows, scenario
@@ -121,3 +123,23 @@ def test_a_bill_that_is_not_the_invoice_is_our_fault() -> None:
 
     with pytest.raises(EngineError, match="not the invoice"):
         check_books(replace(fair, invoice_usd=np.array([5.0 * (1 + 1e-8)])))
+
+
+@pytest.mark.long
+def test_a_hundred_million_equal_costs_still_add_up(tmp_path: Path) -> None:
+    """Equal amounts round alike: summed in one go they are off by more than 1e-9, and the run would be refused."""
+    file = tmp_path / "equal.yaml"
+    file.write_text(
+        "name: equal\n"
+        "horizon: 438h\n"
+        "workload:\n"
+        "  - name: one\n"
+        "    arrivals: {kind: closed, concurrency: 1}\n"
+        "    lengths: {kind: constant, prompt_tokens: 100, output_tokens: 2}\n"
+        "fleet:\n"
+        "  - {name: h100, gpu: H100-SXM, model: Llama-3.1-8B, replicas: 1,"
+        " offer: {kind: reserved, usd_per_gpu_hour: 2.0}}\n",
+        encoding="utf-8",
+    )
+    charges = simulate(load_scenario(file)).replications[0].charges
+    assert charges.total_usd == pytest.approx(876.0, rel=1e-11)

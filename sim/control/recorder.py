@@ -77,21 +77,24 @@ class Batches:
     """Tallies at evenly spaced times: between MOST / 2 and MOST of them, whatever the length of the run.
 
     Where they become too many every second one is dropped and the spacing doubles, so the length need not be known.
+    Without `keep` the books are settled at the same times, so that a run is the same to the last bit, and nothing is
+    kept: batches are wanted of single runs only.
     """
 
     MOST = 40
 
-    def __init__(self, plane: DataPlane, warm_up_s: float, spacing_s: float = 1.0) -> None:
+    def __init__(self, plane: DataPlane, warm_up_s: float, *, keep: bool = True, spacing_s: float = 1.0) -> None:
         self._plane = plane
         self._warm_up_s = warm_up_s
         self._spacing_s = spacing_s
-        self._tallies = [take_tally(plane, 0.0, warm_up_s)]
+        self._keep = keep
+        self._tallies = [self._take(0.0)]
 
     def run(self, clock: Clock) -> Generator[simpy.Event]:
         """The process that takes the tallies."""
         while True:
             yield clock.timeout(self._spacing_s * len(self._tallies) - clock.now)
-            self._tallies.append(take_tally(self._plane, clock.now, self._warm_up_s))
+            self._tallies.append(self._take(clock.now))
             if len(self._tallies) > self.MOST:
                 self._tallies = self._tallies[::2]
                 self._spacing_s *= 2.0
@@ -101,7 +104,16 @@ class Batches:
 
         Batches that lie in the warm-up are left out.
         """
-        edges = [tally for tally in self._tallies if self._warm_up_s <= tally.seconds[0] < end_s]
+        kept = [tally for tally in self._tallies if tally is not None]
+        edges = [tally for tally in kept if self._warm_up_s <= tally.seconds[0] < end_s]
+        if not edges:
+            return []
         end = take_tally(self._plane, end_s, self._warm_up_s)
         edges = [*edges[:-1], end] if len(edges) > 1 else [*edges, end]
         return [after - before for before, after in pairwise(edges)]
+
+    def _take(self, now_s: float) -> Tally | None:
+        if self._keep:
+            return take_tally(self._plane, now_s, self._warm_up_s)
+        self._plane.settle(now_s)
+        return None

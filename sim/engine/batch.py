@@ -168,7 +168,9 @@ def _preempt(s: State, r: int, rep: Records, slot: int) -> None:
     """Send an admitted request back to the front of its queue; what it had produced joins its prompt."""
     req = s.requests[slot]
     pool = s.pools[rep.pool]
+    lost = req.prefilled
     if req.prefilled == req.target:
+        lost = row_kv(req, rep.step)
         _drop_row(s, r, rep, slot)
         req.produced = req.output_tokens - (req.finish_step - rep.step)
     else:
@@ -176,7 +178,7 @@ def _preempt(s: State, r: int, rep: Records, slot: int) -> None:
         rep.blocks_used -= blocks_of(req.target)
         rep.prompt_tokens -= req.chunk
     pool.preemptions += 1
-    pool.recomputed_tokens += req.prefilled
+    pool.recomputed_tokens += lost
     req.preemptions += 1
     req.target = req.prompt_tokens + req.produced
     req.prefilled = 0

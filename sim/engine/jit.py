@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import os
+import shutil
 import tempfile
 from collections.abc import Callable
 from functools import cache
@@ -51,13 +53,16 @@ def _compiled(function: Function, **options: bool) -> Function:
 @cache
 def cache_folder() -> Path:
     """Folder of this version's machine code: in the user's cache, or one for this process where that is read-only."""
-    folder = cache_home() / "kernels" / source_digest()
     try:
+        folder = cache_home() / "kernels" / source_digest()
         folder.mkdir(parents=True, exist_ok=True)
-        usable = os.access(folder, os.W_OK)
-    except OSError:
-        usable = False
-    return folder if usable else Path(tempfile.mkdtemp(prefix="nightshift-kernels-"))
+        if os.access(folder, os.W_OK):
+            return folder
+    except (OSError, RuntimeError):  # read-only, or no home at all
+        pass
+    own = tempfile.mkdtemp(prefix="nightshift-kernels-")
+    atexit.register(shutil.rmtree, own, ignore_errors=True)
+    return Path(own)
 
 
 @cache

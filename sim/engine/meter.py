@@ -63,7 +63,7 @@ def measure(s: State, req: Records, now_s: float) -> None:
 def book(s: State, req: Records) -> None:
     """Put the cost of a request that is over on its pool, stream, strategy and class."""
     pool = s.replicas[req.replica].pool
-    s.ended_usd[pool, req.stream, req.strategy, req.priority] += req.cost_usd
+    s.recent_usd[pool, req.stream, req.strategy, req.priority] += req.cost_usd
 
 
 @kernel

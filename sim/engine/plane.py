@@ -126,6 +126,7 @@ class DataPlane:
         while slot < self.state.requests.size:
             slot = close_books(self.state, slot)
             self._hand_over()
+        self.settle(now_s)
 
     @property
     def is_drained(self) -> bool:
@@ -230,6 +231,7 @@ def _new_state(
         latency_sum_s=np.zeros((len(streams), 3)),
         latency_count=np.zeros((len(streams), 3), np.int64),
         ended_usd=np.zeros(shape),
+        recent_usd=np.zeros(shape),
         ended_requests=np.zeros(shape, np.int64),
         ended_output_tokens=np.zeros(shape, np.int64),
     )

@@ -10,9 +10,10 @@ from __future__ import annotations
 from math import inf, nan
 
 from sim.engine.balancer import choose_replica, why_refused
-from sim.engine.books import accrue, charge_unfinished
+from sim.engine.books import accrue, charge_unfinished, fold
 from sim.engine.jit import entry, kernel
 from sim.engine.meter import book, write_row
+from sim.engine.queues import row_slot
 from sim.engine.replica import begin_woken, boundary, receive, release
 from sim.engine.state import (
     BLOCK_EMPTY,
@@ -71,9 +72,20 @@ def serve(s: State, until_s: float) -> int:
 
 @entry
 def settle(s: State, now_s: float) -> None:
-    """Bring the books of every replica up to `now_s`, which `serve` has reached."""
+    """Bring all books up to `now_s`, which `serve` has reached, and add what is recent to the sums."""
     for r in range(s.replicas.size):
-        accrue(s.replicas[r], now_s)
+        rep = s.replicas[r]
+        accrue(rep, now_s)
+        fold(rep)
+        for at in range(rep.rows):
+            s.requests[row_slot(s.heap[r, at])].joined_usd -= rep.row_usd
+        rep.row_usd = 0.0
+    for p in range(s.recent_usd.shape[0]):
+        for i in range(s.recent_usd.shape[1]):
+            for a in range(s.recent_usd.shape[2]):
+                for c in range(s.recent_usd.shape[3]):
+                    s.ended_usd[p, i, a, c] += s.recent_usd[p, i, a, c]
+                    s.recent_usd[p, i, a, c] = 0.0
 
 
 @entry

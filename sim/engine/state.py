@@ -49,7 +49,7 @@ REQUEST = np.dtype(
         ("arrival_s", "f8"),
         ("first_token_s", "f8"),  # NaN until the first token is out
         ("cost_usd", "f8"),  # what it has been charged, up to the last time it joined the decode rows
-        ("joined_usd", "f8"),  # the replica's cost per row when it joined
+        ("joined_usd", "f8"),  # the replica's row_usd when it joined; less what was settled since
         ("id", "i8"),
         ("stream", "i8"),  # NONE: the slot is free
         ("strategy", "i8"),
@@ -94,12 +94,16 @@ REPLICA = np.dtype(
         ("accrued_s", "f8"),  # the books are right up to this time
         ("row_share", "f8"),  # share of the running span's time that each decode row pays
         ("prompt_share", "f8"),  # share that the prompts being prefilled pay together
-        ("row_usd", "f8"),  # cost per decode row since the start: the integral of price / rows
+        ("row_usd", "f8"),  # cost per decode row since the last settlement: the integral of price / rows
         ("prompt_usd", "f8"),  # cost of the prompt part of the running step
-        ("busy_s", "f8"),
+        ("busy_s", "f8"),  # up to the last settlement
         ("idle_s", "f8"),
         ("busy_usd", "f8"),
         ("idle_usd", "f8"),
+        ("recent_busy_s", "f8"),  # since then
+        ("recent_idle_s", "f8"),
+        ("recent_busy_usd", "f8"),
+        ("recent_idle_usd", "f8"),
     ]
 )
 
@@ -238,7 +242,8 @@ class State(NamedTuple):
     histogram: Integers  # [S, 3, BINS] TTFT, TPOT, E2E of measured requests
     latency_sum_s: Floats  # [S, 3]
     latency_count: Integers  # [S, 3]
-    ended_usd: Floats  # [P, S, A, CLASSES] cost of requests that have ended
+    ended_usd: Floats  # [P, S, A, CLASSES] cost of requests that had ended at the last settlement
+    recent_usd: Floats  # [P, S, A, CLASSES] and of those since
     ended_requests: Integers  # [P, S, A, CLASSES] completed
     ended_output_tokens: Integers  # [P, S, A, CLASSES] of those
 

@@ -185,6 +185,7 @@ def _rules(shape: Shape) -> dict[str, bool]:
         "must have experts_per_token and moe_intermediate for its experts": not shape.experts or routed,
         "must have an ffn_intermediate for its dense layers": all_routed or shape.ffn_intermediate > 0,
         "must not have more special layers than layers": special <= shape.layers,
+        "must have a layer that keeps keys and values": shape.linear_layers < shape.layers or shape.layers < 1,
     }
 
 

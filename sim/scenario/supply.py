@@ -69,7 +69,7 @@ class Engine(Part):
     """Share of GPU memory the engine may use for weights and KV cache."""
     max_model_len: Count | None = None
     """Most tokens of prompt and output together, longer requests are rejected; the model's own limit without it."""
-    kv_capacity_tokens: Count | None = None
+    kv_capacity_tokens: Annotated[Count, Field(ge=16)] | None = None
     """KV capacity of a replica in tokens, used as it is; derived from memory and weights without it."""
 
     @model_validator(mode="after")

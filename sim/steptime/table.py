@@ -97,6 +97,7 @@ def _rules(step_time: StepTime) -> dict[str, bool]:
         "must have linear times that do not fall with more tokens": bool((g[1:] >= g[:-1]).all()),
         "must be finite and not negative": all(_sound(values) for values in (f, k, g, np.asarray(pair))),
         "must take no time for no rows and no tokens": shaped and not f[:, 0].any() and not g[:1].any(),
+        "must take some time for a prompt token": bool((g[1:2] > 0).all()),
         "must take some time for a row": shaped and bool((f[:, 1:] + k[:, 1:] > 0).all()),
     }
 
