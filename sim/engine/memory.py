@@ -10,7 +10,7 @@ from __future__ import annotations
 from sim.engine.jit import kernel
 from sim.engine.state import BLOCK_TOKENS, Integers, Records, State
 
-__all__ = ["blocks_of", "free_blocks", "growth", "row_blocks", "row_kv", "row_phase", "steps_that_fit"]
+__all__ = ["blocks_of", "free_blocks", "growth", "row_kv", "row_phase", "steps_that_fit"]
 
 
 @kernel
@@ -22,11 +22,6 @@ def blocks_of(tokens: int) -> int:
 def row_kv(req: Records, step: int) -> int:
     """KV tokens of a decode row before the replica's step number `step`."""
     return req.target + step - req.join_step
-
-
-@kernel
-def row_blocks(req: Records, step: int) -> int:
-    return blocks_of(row_kv(req, step))
 
 
 @kernel
