@@ -41,6 +41,7 @@ _POOL = PoolSpec(
 )
 
 
+# numba carries no types.
 class _First(event.Listener):  # type: ignore[misc]
     """Listens to the compiler, which begins once for each function within another."""
 

@@ -154,6 +154,7 @@ def _types(kind: type[Any]) -> dict[str, Any]:
 
 def _columns(kind: type[Any], row: Mapping[str, str]) -> dict[str, Any]:
     """The filled cells of a row that are fields of `kind`, in the fields' types."""
+    # The stubs do not take a class for hashable.
     types = _types(kind)  # type: ignore[arg-type]
     wanted = [field.name for field in fields(kind) if field.name != "name" and row.get(field.name)]
     return {name: _cell(row[name], types[name]) for name in wanted}

@@ -103,6 +103,7 @@ def _offset_s(instant: float, zone: ZoneInfo) -> float:
 
 
 def _rate(arrivals: Daily, day: date, local_hour: Floats) -> Floats:
+    # The factors have literal keys; a plain text finds them as well.
     factor = arrivals.weekday_factors.get(_WEEKDAYS[day.weekday()], 1.0)  # type: ignore[call-overload]
     swing = arrivals.amplitude * np.cos((local_hour - arrivals.peak_hour) * (2 * math.pi / 24))
     return np.asarray(arrivals.mean_rps * factor * (1.0 + swing))

@@ -56,6 +56,7 @@ class _Head:
 
     def rows_until(self, time_s: float, *, inclusive: bool) -> int:
         side = "right" if inclusive else "left"
+        # The stubs know `side` only as a literal.
         return int(np.searchsorted(self.block.arrival_s[self.used :], time_s, side=side))  # type: ignore[call-overload]
 
     def take(self, rows: int) -> RequestBlock:
