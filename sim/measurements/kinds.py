@@ -1,0 +1,129 @@
+"""What has been measured of real serving: closed loops, step times, open loops, and what served."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pandas import DataFrame
+
+from sim.errors import CatalogueError
+from sim.hardware.precision import Precision
+
+__all__ = ["Assumed", "ClosedLoop", "Measurements", "OpenLoop", "Setup", "StepTable"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """What served: a model on GPUs, its number formats and its layout. Hashable, so rows group by it.
+
+    Raises:
+        CatalogueError: for a number format that is not known.
+    """
+
+    model: str | None
+    """Catalogue name; None where a step table does not say."""
+    gpu: str | None
+    """Catalogue name; None where a step table does not say."""
+    weights: str = "bf16"
+    kv: str = "bf16"
+    tensor_parallel: int = 1
+    """Ranks that share the attention of each layer."""
+    data_parallel: int = 1
+    """Attention replicas that share their experts."""
+    expert_parallel: int = 1
+    """GPUs over which the experts are spread; 1 where every GPU holds a slice of every expert."""
+    backend: str = ""
+    """vllm, sglang, tensorrt-llm, or nothing where it is not known."""
+    backend_version: str = ""
+
+    def __post_init__(self) -> None:
+        Precision(self.weights, self.kv)
+
+    @property
+    def gpus(self) -> int:
+        """GPUs of the deployment."""
+        return self.tensor_parallel * self.data_parallel
+
+    @property
+    def precision(self) -> Precision:
+        """The number formats of weights and KV cache."""
+        return Precision(self.weights, self.kv)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assumed:
+    """What is taken for granted where a file does not say it; model and GPU by catalogue name or alias."""
+
+    model: str | None = None
+    gpu: str | None = None
+    weights: str | None = None
+    kv: str | None = None
+    tensor_parallel: int | None = None
+    backend: str | None = None
+
+    def __post_init__(self) -> None:
+        Precision(self.weights or "bf16", self.kv or "bf16")
+        if self.tensor_parallel is not None and self.tensor_parallel < 1:
+            raise CatalogueError(self.tensor_parallel, "is no count of GPUs", "give at least 1")
+
+
+@dataclass(frozen=True, eq=False)
+class ClosedLoop:
+    """Runs at a fixed number of requests in flight, with fixed (mean) lengths.
+
+    Columns of `rows`, [n]: `setup` (place in `setups`), `prompt_tokens`, `output_tokens`, `concurrency`
+    (requests in flight in one setup, all of its GPUs together), `ttft_s`, `tpot_s`, `source` (file name),
+    `line` (in the file, from 1), `pattern` and `repeats` (runs of which the times are the median). The
+    pattern is "clients", each sending its next request when its last is answered, or "batch", `concurrency`
+    requests sent at once and decoded in lockstep.
+    """
+
+    setups: tuple[Setup, ...]
+    rows: DataFrame
+
+
+@dataclass(frozen=True, eq=False)
+class StepTable:
+    """Times of single steps.
+
+    Columns of `rows`, [n]: `decode_rows`, `kv_tokens` (resident, of all decode rows together),
+    `prompt_tokens` (in the step), `pairs` (of a prompt token and a token it attends to,
+    `prompt*(cached + (prompt + 1)/2)`), `step_s`, `source` (file name) and `line` (in the file, from 1).
+    """
+
+    setup: Setup
+    source: str
+    """Names of the files the rows come from."""
+    rows: DataFrame
+
+
+@dataclass(frozen=True, eq=False)
+class OpenLoop:
+    """Single requests that arrived at a server in their own time.
+
+    Columns of `requests`, [n], in order of arrival: `arrival_s` (from the first), `prompt_tokens`,
+    `output_tokens`, `ttft_s`, `tpot_s` (NaN for a single token), `e2e_s`, `waited_s` (before it was first
+    scheduled; NaN where unknown).
+    """
+
+    setup: Setup
+    source: str
+    requests: DataFrame
+    max_num_seqs: int
+    """Most requests a replica runs at once."""
+    max_num_batched_tokens: int
+    """Most tokens in a step of a replica."""
+    max_model_len: int | None
+    kv_capacity_tokens: int | None
+    """Of one replica, as the engine printed it; None where the files do not say."""
+
+
+@dataclass(frozen=True, eq=False)
+class Measurements:
+    """Everything read from some files and folders."""
+
+    closed_loop: ClosedLoop
+    step_tables: tuple[StepTable, ...]
+    open_loop: tuple[OpenLoop, ...]
+    notes: tuple[str, ...]
+    """What was left out or assumed, and why, for the reader."""
