@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
-from typing import NamedTuple
 
 import numpy as np
 from pandas import DataFrame, Series
@@ -11,12 +10,12 @@ from pandas import DataFrame, Series
 from sim.hardware import Catalogue
 from sim.measurements.kinds import Assumed
 from sim.measurements.layout import MOST_GPUS, Recorded, copies, mend
-from sim.measurements.names import NAMES, setups_named
+from sim.measurements.names import NAMES, RANKS, needed_names, setups_named
 from sim.measurements.plausible import LONGEST_E2E_S, SHORTEST_TTFT_S, least_gpus, least_step_s, too_fast, too_slow
-from sim.measurements.repeats import without_repeats
+from sim.measurements.runs import Runs, without_repeats
 from sim.measurements.table_file import Places, Sheet
 
-__all__ = ["Runs", "read_closed_loop"]
+__all__ = ["RUNS", "read_closed_loop"]
 
 _VALUES = {
     "prompt_tokens": ("prompt_tokens", "isl"),
@@ -25,20 +24,16 @@ _VALUES = {
     "ttft_s": ("ttft_s", "ttft_ms"),
     "tpot_s": ("tpot_s", "tpot_ms"),
 }
+RUNS = tuple(name for names in list(_VALUES.values())[2:] for name in names)
+"""Columns by which such a file is known."""
+
 _LAYOUT = {
-    "tensor": ("tp_size", "tensor_parallel"),
+    **RANKS,
     "pipeline": ("pp_size",),
     "data": ("attention_dp_size",),
     "expert_tensor": ("moe_tp_size",),
     "experts": ("moe_ep_size",),
 }
-
-
-class Runs(NamedTuple):
-    """Runs of a file: rows as in `ClosedLoop`, but `setup` is the `Setup` itself; notes on what was left out."""
-
-    rows: DataFrame
-    notes: tuple[str, ...] = ()
 
 
 def read_closed_loop(sheet: Sheet, catalogue: Catalogue, assume: Assumed) -> Runs:
@@ -51,8 +46,7 @@ def read_closed_loop(sheet: Sheet, catalogue: Catalogue, assume: Assumed) -> Run
             positive numbers, and times that cannot be in the unit that their column names.
     """
     sheet.need_rows(2)
-    needed = {ours: NAMES[ours] for ours in ("model", "gpu") if not getattr(assume, ours)} | _VALUES
-    places = sheet.places(needed, NAMES | _LAYOUT | {"batch": ("batch_size",)})
+    places = sheet.places(needed_names(assume) | _VALUES, NAMES | _LAYOUT | {"batch": ("batch_size",)})
     rows = _values(sheet, places)
     layouts = _layouts(sheet, places, assume)
     rows["setup"] = setups_named(sheet, places, catalogue, assume)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
 from pandas import DataFrame, Series
 
@@ -13,7 +14,16 @@ from sim.measurements.faults import Faults
 from sim.measurements.kinds import Assumed, Setup
 from sim.measurements.table_file import Places, Sheet
 
-__all__ = ["NAMES", "backend_name", "kv_format", "setups_named", "weights_named"]
+__all__ = [
+    "NAMES",
+    "RANKS",
+    "backend_name",
+    "kv_format",
+    "needed_names",
+    "setups_named",
+    "setups_on_ranks",
+    "weights_named",
+]
 
 NAMES = {
     "model": ("model",),
@@ -23,22 +33,29 @@ NAMES = {
     "backend_version": ("backend_version",),
 }
 """Columns that name what served, by our name."""
+RANKS = {"tensor": ("tensor_parallel", "tp_size")}
+"""The column of tensor-parallel ranks."""
 
 _BACKENDS = {"trtllm": "tensorrt-llm", "tensorrtllm": "tensorrt-llm"}
 _FORMATS = {"bfloat16": "bf16", "float16": "fp16", "half": "fp16"}
 
 
-def setups_named(sheet: Sheet, places: Places, catalogue: Catalogue, assume: Assumed) -> Series:
+def setups_named(sheet: Sheet, places: Places, catalogue: Catalogue, assume: Assumed, *, needed: bool = True) -> Series:
     """What served each row, on one GPU; the index is its line. Rows with unknown names are faults and left out.
+
+    A blank model or GPU is unknown where it is `needed`, else None.
 
     The weights have the row's precision, else that of the model's name, else the assumed one, else bf16.
     """
     texts = {ours: _texts(sheet, places, ours, assume) for ours in NAMES}
-    models = texts["model"].map(_found(texts["model"], lambda text: _checkpoint(text, catalogue), sheet.faults))
-    gpus = texts["gpu"].map(_found(texts["gpu"], lambda text: catalogue.gpu(text).name, sheet.faults))
-    stated = texts["weights"].map(_found(texts["weights"], lambda text: text and weights_named(text), sheet.faults))
-    backends = texts["backend"].map(backend_name)
-    named = DataFrame([models, gpus, stated, backends, texts["backend_version"]]).T.dropna()
+    finders: dict[str, Callable[[str], object]] = {
+        "model": lambda text: _checkpoint(text, catalogue) if text or needed else (None, None),
+        "gpu": lambda text: (catalogue.gpu(text).name if text or needed else None,),
+        "weights": lambda text: text and weights_named(text),
+        "backend": backend_name,
+        "backend_version": str,
+    }
+    named = DataFrame({ours: _found(texts[ours], find, sheet.faults) for ours, find in finders.items()}).dropna()
     known: dict[tuple[object, ...], Setup] = {}
     for row in named.itertuples(index=False, name=None):
         if row not in known:
@@ -55,15 +72,15 @@ def _texts(sheet: Sheet, places: Places, ours: str, assume: Assumed) -> Series:
     return texts.where(texts != "", default)
 
 
-def _found(texts: Series, find: Callable[[str], object], faults: Faults) -> dict[str, object]:
-    """What `find` makes of each distinct text; one that it does not know is a fault of the first line with it."""
+def _found(texts: Series, find: Callable[[str], object], faults: Faults) -> Series:
+    """What `find` makes of each text; one that it does not know is missing, and a fault of the first line with it."""
     known: dict[str, object] = {}
     for line, text in texts.drop_duplicates().items():
         try:
             known[text] = find(text)
         except InputError as error:
             faults.add(int(str(line)), str(texts.name), error.value, error.rule, error.remedy)
-    return known
+    return Series([known.get(text) for text in texts], index=texts.index, dtype=object)
 
 
 def _checkpoint(text: str, catalogue: Catalogue) -> tuple[str, str | None]:
@@ -73,12 +90,36 @@ def _checkpoint(text: str, catalogue: Catalogue) -> tuple[str, str | None]:
 
 
 def _setup(
-    checkpoint: tuple[str, str | None], gpu: str, stated: str, backend: str, version: str, *, assume: Assumed
+    checkpoint: tuple[str | None, str | None],
+    gpu: tuple[str | None],
+    stated: str,
+    backend: str,
+    version: str,
+    *,
+    assume: Assumed,
 ) -> Setup:
     model, of_name = checkpoint
     weights = stated or of_name or assume.weights or "bf16"
     kv = assume.kv or kv_format(backend, weights)
-    return Setup(model=model, gpu=gpu, weights=weights, kv=kv, backend=backend, backend_version=version)
+    return Setup(model=model, gpu=gpu[0], weights=weights, kv=kv, backend=backend, backend_version=version)
+
+
+def setups_on_ranks(
+    sheet: Sheet, places: Places, catalogue: Catalogue, assume: Assumed, *, needed: bool = True
+) -> Series:
+    """The same, each on as many tensor-parallel ranks as its row says, else as assumed, else one."""
+    setups = setups_named(sheet, places, catalogue, assume, needed=needed)
+    if "tensor" not in places:
+        sizes = [assume.tensor_parallel or 1] * len(setups)
+    else:
+        sizes = sheet.ranks(places["tensor"]).loc[setups.index].tolist()
+    spread = [replace(setup, tensor_parallel=size) for setup, size in zip(setups, sizes, strict=True)]
+    return Series(spread, index=setups.index, dtype=object)
+
+
+def needed_names(assume: Assumed) -> dict[str, tuple[str, ...]]:
+    """The columns of model and GPU, so far as these are not assumed."""
+    return {ours: NAMES[ours] for ours in ("model", "gpu") if not getattr(assume, ours)}
 
 
 def weights_named(text: str) -> str:

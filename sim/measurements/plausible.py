@@ -39,9 +39,10 @@ def too_slow(step_s: Floats, least_s: Floats) -> NDArray[np.bool_]:
     """Where a token takes more than a second and 500 times as long as reading its weights.
 
     The fullest memory and the longest prompts between two tokens make it tens of times as long; a time in
-    milliseconds taken for seconds a thousand times and more.
+    milliseconds taken for seconds a thousand times and more. Where the weights are not known (`least_s` is 0)
+    nothing is too slow.
     """
-    return step_s > np.maximum(_SLOWEST_S, _SLOWEST_FACTOR * least_s)
+    return (least_s > 0) & (step_s > np.maximum(_SLOWEST_S, _SLOWEST_FACTOR * least_s))
 
 
 def least_gpus(setup: Setup, catalogue: Catalogue) -> int:

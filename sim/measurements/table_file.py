@@ -15,7 +15,7 @@ from pandas import DataFrame, Index, Series
 from sim.errors import InputError, nearest
 from sim.measurements.faults import Faults
 
-__all__ = ["Places", "Sheet", "read_sheet", "read_text", "seconds_scale"]
+__all__ = ["Places", "Sheet", "read_header", "read_sheet", "read_text", "seconds_scale"]
 
 Places = Mapping[str, str]
 """The file's name of each column we read, by our name."""
@@ -40,10 +40,17 @@ class Sheet(NamedTuple):
             if len(found) > 1:
                 self.faults.add(1, "", " and ".join(found), "say the same thing twice", "leave out one of them")
             elif not found and ours in needed:
-                self._add_missing(names)
+                self.add_missing(names)
         self.faults.raise_if_any()
         every = {**needed, **optional}
         return {ours: name for ours, names in every.items() for name in names if name in header}
+
+    def add_missing(self, names: Sequence[str]) -> None:
+        """Note that the header has none of these columns."""
+        header = list(self.texts.columns)
+        near = next((found for name in names if (found := nearest(name, header))), None)
+        remedy = f"did you mean '{near}'?" if near else f"the file has: {', '.join(header)}"
+        self.faults.add(1, "", "the header", f"lacks the column {' or '.join(names)}", remedy)
 
     def numbers(self, column: str) -> Series:
         """The numbers of a column, [n] float64; each must be above 0, what is not is a fault."""
@@ -93,16 +100,10 @@ class Sheet(NamedTuple):
 
     def _checked(self, column: str, breaks: Callable[[Series], Series], rule: str) -> Series:
         texts = self.texts[column]
-        values = pd.to_numeric(texts, errors="coerce").astype(np.float64)
-        self.faults.add_each(texts[~np.isfinite(values)], "is not a finite number", "correct the row or leave it out")
-        self.faults.add_each(texts[np.isfinite(values) & breaks(values)], rule, "correct the row or leave it out")
+        values = pd.to_numeric(texts, errors="coerce").astype(np.float64).replace([np.inf, -np.inf], np.nan)
+        self.faults.add_each(texts[values.isna()], "is not a finite number", "correct the row or leave it out")
+        self.faults.add_each(texts[breaks(values)], rule, "correct the row or leave it out")
         return values
-
-    def _add_missing(self, names: Sequence[str]) -> None:
-        header = list(self.texts.columns)
-        near = next((found for name in names if (found := nearest(name, header))), None)
-        remedy = f"did you mean '{near}'?" if near else f"the file has: {', '.join(header)}"
-        self.faults.add(1, "", "the header", f"lacks the column {' or '.join(names)}", remedy)
 
 
 def seconds_scale(column: str) -> float:
@@ -120,9 +121,9 @@ def read_sheet(path: Path) -> Sheet:
     faults = Faults(path)
     lines = _split(path, read_text(path))
     if not lines:
-        raise InputError(path.name, "is empty", "give a CSV file with a header line", where=str(path))
+        raise _empty(path)
     (first, header), *body = lines
-    names = [name.strip().casefold() for name in header]
+    names = _columns(header)
     for name in sorted({name for name in names if names.count(name) > 1}):
         faults.add(first, "", name, "names more than one column", "leave out or rename the others")
     for number, fields in body:
@@ -133,6 +134,18 @@ def read_sheet(path: Path) -> Sheet:
     index = pd.Index([number for number, _ in body], dtype=np.int64)
     cells = [[field.strip() for field in fields] for _, fields in body]
     return Sheet(path, DataFrame(cells, index=index, columns=pd.Index(names), dtype="str"), faults)
+
+
+def read_header(path: Path) -> list[str]:
+    """The columns that the first line of a CSV file names, in lower case; the rest of it is not looked at.
+
+    Raises:
+        InputError: for a file that is missing, unreadable, no text or empty.
+    """
+    lines = _split(path, read_text(path).lstrip().partition("\n")[0])
+    if not lines:
+        raise _empty(path)
+    return _columns(lines[0][1])
 
 
 def read_text(path: Path) -> str:
@@ -153,6 +166,14 @@ def read_text(path: Path) -> str:
     if "\0" in text:
         raise InputError(path.name, "is not a text file", "give a text file", where=str(path))
     return text
+
+
+def _columns(header: Sequence[str]) -> list[str]:
+    return [name.strip().casefold() for name in header]
+
+
+def _empty(path: Path) -> InputError:
+    return InputError(path.name, "is empty", "give a CSV file with a header line", where=str(path))
 
 
 def _split(path: Path, text: str) -> list[tuple[int, list[str]]]:

@@ -1,17 +1,25 @@
-"""Runs that stand in a file more than once."""
+"""Runs as they are read from a file, and those that stand in it more than once."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from pandas import DataFrame
 
-__all__ = ["without_repeats"]
+__all__ = ["Runs", "without_repeats"]
 
 _SAME = 1e-3
 _TIMES = ["ttft_s", "tpot_s"]
+
+
+class Runs(NamedTuple):
+    """Runs of a file: rows as in `ClosedLoop`, but `setup` is the `Setup` itself; notes on what was left out."""
+
+    rows: DataFrame
+    notes: tuple[str, ...] = ()
 
 
 def without_repeats(rows: DataFrame) -> tuple[DataFrame, int]:

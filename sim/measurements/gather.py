@@ -1,0 +1,116 @@
+"""Files and folders to measurements: which kind each file is of, and what there is in a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+from pandas import DataFrame
+
+from sim.errors import InputError, nearest
+from sim.hardware import Catalogue
+from sim.measurements.closed_loop import RUNS, read_closed_loop
+from sim.measurements.kinds import Assumed, ClosedLoop, Measurements, StepTable
+from sim.measurements.open_loop import is_open_loop, read_open_loop
+from sim.measurements.prompt_and_token import PROMPT_AND_TOKEN, read_prompt_and_token
+from sim.measurements.runs import Runs
+from sim.measurements.step_tables import STEP_TIMES, Steps, merged, read_steps
+from sim.measurements.table_file import Sheet, read_header, read_sheet
+
+__all__ = ["read_measurements"]
+
+_COLUMNS = [
+    "setup",
+    "prompt_tokens",
+    "output_tokens",
+    "concurrency",
+    "ttft_s",
+    "tpot_s",
+    "source",
+    "line",
+    "pattern",
+    "repeats",
+]
+
+_READERS: Mapping[tuple[str, ...], Callable[[Sheet, Catalogue, Assumed], Runs | Steps]] = {
+    RUNS: read_closed_loop,
+    PROMPT_AND_TOKEN: read_prompt_and_token,
+    STEP_TIMES: read_steps,
+}
+"""What reads a CSV file that has any of these columns."""
+
+
+def read_measurements(paths: Sequence[Path], catalogue: Catalogue, *, assume: Assumed | None = None) -> Measurements:
+    """Everything measured in these files and folders; `assume` fills what they do not say.
+
+    A path is a CSV file, whose kind its columns tell; a folder with requests.jsonl and meta.json, which is an
+    open-loop run; or a folder that holds such files and folders, in which others are passed over with a note.
+
+    Raises:
+        InputError: for a path that holds no measurements, and for a file that cannot be used, with all of
+            its faults at once.
+    """
+    known = assume or Assumed()
+    sources: dict[Path, Path] = {}
+    notes: list[str] = []
+    for path in map(Path, paths):
+        found, passed_over = _sources(path)
+        sources |= {source.resolve(): source for source in found}
+        notes += [f"{path}: passed over {', '.join(passed_over)}"] * bool(passed_over)
+    open_loop = tuple(read_open_loop(source, catalogue, known) for source in sources.values() if source.is_dir())
+    tables = [_read(source, catalogue, known) for source in sources.values() if not source.is_dir()]
+    runs = [table for table in tables if isinstance(table, Runs)]
+    steps = tuple(merged(table for table in tables if isinstance(table, Steps)))
+    notes += [note for part in runs for note in part.notes]
+    notes += [note for table in steps for note in _unsaid(table)]
+    return Measurements(_closed_loop(runs), steps, open_loop, tuple(notes))
+
+
+def _sources(path: Path) -> tuple[list[Path], list[str]]:
+    """The files and open-loop folders of a path, and the names of what is passed over in it."""
+    if path.name in ("requests.jsonl", "meta.json"):
+        path = path.parent
+    if not path.is_dir():
+        return [path], []
+    if is_open_loop(path):
+        return [path], []
+    files = [file for file in sorted(path.rglob("*")) if file.is_file() and not file.name.startswith(".")]
+    runs = {file.parent: None for file in files if is_open_loop(file.parent)}
+    loose = [file for file in files if not any(folder in file.parents for folder in runs)]
+    tables = [file for file in loose if file.suffix.casefold() == ".csv" and _reader(file)]
+    if not tables and not runs:
+        remedy = "name a CSV file of measurements, or a folder with requests.jsonl and meta.json"
+        raise InputError(path, "holds no measurements", remedy)
+    return [*tables, *runs], [str(file.relative_to(path)) for file in loose if file not in tables]
+
+
+def _reader(path: Path) -> Callable[[Sheet, Catalogue, Assumed], Runs | Steps] | None:
+    """What reads a CSV file, by the columns it names; None for a file of another kind."""
+    header = set(read_header(path))
+    return next((reader for columns, reader in _READERS.items() if header & set(columns)), None)
+
+
+def _read(path: Path, catalogue: Catalogue, assume: Assumed) -> Runs | Steps:
+    reader = _reader(path)
+    if reader is None:
+        kinds = "; or ".join(" or ".join(columns) for columns in _READERS)
+        header = read_header(path)
+        near = next((name for columns in _READERS for name in columns if nearest(name, header)), None)
+        remedy = f"did you mean '{near}'?" if near else f"give a column of times: {kinds}"
+        raise InputError(", ".join(header), "are not the columns of a measurement", remedy, where=f"{path}:1")
+    return reader(read_sheet(path), catalogue, assume)
+
+
+def _closed_loop(runs: Sequence[Runs]) -> ClosedLoop:
+    """The runs of all files, with each setup once."""
+    rows = pd.concat([part.rows for part in runs], ignore_index=True) if runs else DataFrame(columns=_COLUMNS)
+    places, setups = pd.factorize(rows["setup"])
+    return ClosedLoop(tuple(setups), rows.assign(setup=places)[_COLUMNS])
+
+
+def _unsaid(table: StepTable) -> Iterator[str]:
+    """What a step table does not say of its setup."""
+    unknown = [name for name in ("model", "gpu") if getattr(table.setup, name) is None]
+    if unknown:
+        yield f"{table.source}: the {' and the '.join(unknown)} of these steps is not known"
