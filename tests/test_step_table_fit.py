@@ -111,6 +111,11 @@ def test_what_cannot_be_told_is_said(steps: list[tuple[float, ...]], problem: st
     assert error.value.value == "made-up.csv"
 
 
+def test_counts_may_be_floats() -> None:
+    table = made_up()
+    assert fit_step_table(replace(table, rows=table.rows.astype("float64"))).error_of == fit_step_table(table).error_of
+
+
 def test_kinds_of_step() -> None:
     steps = DataFrame({"decode_rows": [1, 0, 2], "prompt_tokens": [0, 5, 5]})
     assert kind_of_step(steps).tolist() == ["decode", "prefill", "mixed"]

@@ -28,6 +28,7 @@ Floats = NDArray[np.float64]
 
 _FOLDS = 5
 _POINT = ["decode_rows", "kv_tokens", "prompt_tokens", "pairs"]
+_COUNTS = {"decode_rows": "int64", "kv_tokens": "int64", "prompt_tokens": "int64"}
 _TYPICAL_ERROR = 0.02
 """Relative residuals much beyond this count linearly, not squared."""
 _LEANING = 0.05
@@ -81,12 +82,12 @@ def kind_of_step(steps: DataFrame) -> NDArray[np.str_]:
 def predicted_steps_s(step_time: StepTime, steps: DataFrame) -> Floats:
     """[n] seconds that each step of a table takes by the law."""
     law = step_time.covering(int(steps.decode_rows.max()))
-    columns = (steps[name].to_list() for name in _POINT)
+    columns = (column.to_list() for _, column in steps[_POINT].astype(_COUNTS).items())
     return np.array([law.mixed_step_s(*step) for step in zip(*columns, strict=True)])
 
 
 def _distinct(rows: DataFrame) -> DataFrame:
-    return rows.groupby(_POINT)[["step_s"]].median().reset_index()
+    return rows.astype(_COUNTS).groupby(_POINT)[["step_s"]].median().reset_index()
 
 
 def _check_identified(steps: DataFrame, source: str) -> None:

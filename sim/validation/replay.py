@@ -87,14 +87,14 @@ def _check_servable(requests: DataFrame, kv_capacity_tokens: int) -> None:
 
 
 def _blocks(requests: DataFrame) -> Iterator[RequestBlock]:
-    """Requests in order of arrival, as the engine takes them."""
+    """Requests in order of arrival, as the engine takes them: arrays of their own, for which it is compiled already."""
     for first in range(0, len(requests), BLOCK_ROWS):
         some = requests.iloc[first : first + BLOCK_ROWS]
         zeros, nothing = np.zeros(len(some), np.int64), np.full(len(some), NOTHING)
         yield RequestBlock(
-            arrival_s=some.arrival_s.to_numpy(np.float64),
-            prompt_tokens=some.prompt_tokens.to_numpy(np.int64),
-            output_tokens=some.output_tokens.to_numpy(np.int64),
+            arrival_s=np.array(some.arrival_s, np.float64),
+            prompt_tokens=np.array(some.prompt_tokens, np.int64),
+            output_tokens=np.array(some.output_tokens, np.int64),
             stream=zeros,
             priority=zeros,
             context_id=nothing,
