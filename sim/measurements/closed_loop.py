@@ -12,7 +12,7 @@ from sim.measurements.kinds import Assumed
 from sim.measurements.layout import MOST_GPUS, Recorded, copies, mend
 from sim.measurements.names import NAMES, RANKS, needed_names, setups_named
 from sim.measurements.plausible import LONGEST_E2E_S, SHORTEST_TTFT_S, least_gpus, least_step_s, too_fast, too_slow
-from sim.measurements.runs import Runs, without_repeats
+from sim.measurements.runs import Runs, rows_named, without_repeats
 from sim.measurements.table_file import Places, Sheet
 
 __all__ = ["RUNS", "read_closed_loop"]
@@ -56,7 +56,7 @@ def read_closed_loop(sheet: Sheet, catalogue: Catalogue, assume: Assumed) -> Run
     sheet.faults.raise_if_any()
     small, left_out = _small(rows, layouts, sheet.path.name)
     single, repeated = without_repeats(small)
-    again = f"{sheet.path.name}: {repeated} rows left out that record a run again"
+    again = f"{sheet.path.name}: {rows_named(repeated)} left out, recording a run again"
     return Runs(single.drop(columns="batch"), (*left_out, again) if repeated else left_out)
 
 
@@ -100,9 +100,10 @@ def _small(rows: DataFrame, layouts: DataFrame, source: str) -> tuple[DataFrame,
     """The rows of deployments that we can simulate, and how many are left out and why."""
     pipeline = layouts.loc[rows.index, "pipeline"] > 1
     large = ~pipeline & (rows["setup"].map(lambda setup: setup.gpus) > MOST_GPUS)
-    notes = {
-        f"{source}: {pipeline.sum()} rows left out that run the layers in a pipeline": pipeline.any(),
-        f"{source}: {large.sum()} rows left out on more than {MOST_GPUS} GPUs, which serve prefill and decode "
-        "apart": large.any(),
-    }
-    return rows[~pipeline & ~large], tuple(note for note, counts in notes.items() if counts)
+    notes = (
+        (pipeline.sum(), "with the layers in a pipeline"),
+        (large.sum(), f"on more than {MOST_GPUS} GPUs, which serve prefill and decode apart"),
+    )
+    return rows[~pipeline & ~large], tuple(
+        f"{source}: {rows_named(count)} left out {why}" for count, why in notes if count
+    )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 from pandas import DataFrame
 
 from sim.errors import InputError, nearest
-from sim.hardware import Catalogue
+from sim.hardware import Catalogue, split_precision
 from sim.measurements.closed_loop import RUNS, read_closed_loop
 from sim.measurements.kinds import Assumed, ClosedLoop, Measurements, StepTable
 from sim.measurements.open_loop import is_open_loop, read_open_loop
@@ -48,10 +49,10 @@ def read_measurements(paths: Sequence[Path], catalogue: Catalogue, *, assume: As
     open-loop run; or a folder that holds such files and folders, in which others are passed over with a note.
 
     Raises:
-        InputError: for a path that holds no measurements, and for a file that cannot be used, with all of
-            its faults at once.
+        InputError: for a path that holds no measurements, a file that cannot be used, with all of its faults
+            at once, and an assumed model or GPU that the catalogue lacks.
     """
-    known = assume or Assumed()
+    known = _known(assume or Assumed(), catalogue)
     sources: dict[Path, Path] = {}
     notes: list[str] = []
     for path in map(Path, paths):
@@ -65,6 +66,17 @@ def read_measurements(paths: Sequence[Path], catalogue: Catalogue, *, assume: As
     notes += [note for part in runs for note in part.notes]
     notes += [note for table in steps for note in _unsaid(table)]
     return Measurements(_closed_loop(runs), steps, open_loop, tuple(notes))
+
+
+def _known(assume: Assumed, catalogue: Catalogue) -> Assumed:
+    """The same, with model and GPU by the names of the catalogue; a precision in the model's name is the weights'."""
+    bare, weights = split_precision(assume.model or "")
+    return replace(
+        assume,
+        model=catalogue.model(bare).name if assume.model else None,
+        gpu=catalogue.gpu(assume.gpu).name if assume.gpu else None,
+        weights=assume.weights or weights,
+    )
 
 
 def _sources(path: Path) -> tuple[list[Path], list[str]]:

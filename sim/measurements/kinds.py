@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 from pandas import DataFrame
 
@@ -43,6 +43,11 @@ class Setup:
     def gpus(self) -> int:
         """GPUs of the deployment."""
         return self.tensor_parallel * self.data_parallel
+
+    @property
+    def key(self) -> tuple[str | int, ...]:
+        """What setups are put in order by: their fields, an unknown name as an empty one."""
+        return tuple("" if value is None else value for value in astuple(self))
 
     @property
     def precision(self) -> Precision:

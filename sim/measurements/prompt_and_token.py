@@ -17,7 +17,7 @@ from sim.hardware import Catalogue
 from sim.measurements.kinds import Assumed
 from sim.measurements.names import NAMES, RANKS, needed_names, setups_on_ranks
 from sim.measurements.plausible import LONGEST_E2E_S, least_step_s, too_fast, too_slow
-from sim.measurements.runs import Runs
+from sim.measurements.runs import Runs, rows_named
 from sim.measurements.table_file import Places, Sheet
 
 __all__ = ["PROMPT_AND_TOKEN", "read_prompt_and_token"]
@@ -107,10 +107,11 @@ def _in_seconds(rows: DataFrame, sheet: Sheet, catalogue: Catalogue) -> DataFram
 
 
 def _notes(rows: DataFrame, timed: DataFrame, source: str) -> Iterator[str]:
-    if len(timed) < len(rows):
-        yield f"{source}: {len(rows) - len(timed)} rows left out that have no decode step"
-    if timed["early"].any():
-        yield f"{source}: {timed['early'].sum()} rows end before their token_size; they count with the tokens they had"
+    single, early = len(rows) - len(timed), int(timed["early"].sum())
+    if single:
+        yield f"{source}: {rows_named(single)} left out without a decode step"
+    if early:
+        yield f"{source}: {rows_named(early)} ended before token_size; counted with the tokens there was time for"
 
 
 def _medians(rows: DataFrame, source: str) -> DataFrame:

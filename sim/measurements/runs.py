@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pandas import DataFrame
 
-__all__ = ["Runs", "without_repeats"]
+__all__ = ["Runs", "rows_named", "without_repeats"]
 
 _SAME = 1e-3
 _TIMES = ["ttft_s", "tpot_s"]
@@ -44,3 +44,12 @@ def _repeats(times: DataFrame) -> NDArray[np.bool_]:
         if not repeated[place]:
             kept.append(row)
     return repeated
+
+
+def rows_named(count: int) -> str:
+    """So many rows, in words of a note.
+
+    >>> rows_named(1), rows_named(12)
+    ('1 row', '12 rows')
+    """
+    return "1 row" if count == 1 else f"{count} rows"

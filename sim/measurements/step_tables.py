@@ -79,11 +79,11 @@ def _places(sheet: Sheet) -> Places:
     """The columns of the file, of which there must be those of decode rows or of prompts, and the time."""
     places = sheet.places({"step_s": STEP_TIMES}, _COLUMNS)
     if "decode_rows" in places and not {"kv_tokens", "kv_tokens_per_row"} & set(places):
-        sheet.add_missing((*_COLUMNS["kv_tokens"], *_COLUMNS["kv_tokens_per_row"]))
+        sheet.add_missing((*_COLUMNS["kv_tokens"], *_COLUMNS["kv_tokens_per_row"]), _COLUMNS)
     if "decode_rows" not in places and ("prompt_tokens" not in places or "kv_tokens" in places):
-        sheet.add_missing(_COLUMNS["decode_rows"])
+        sheet.add_missing(_COLUMNS["decode_rows"], _COLUMNS)
     if "prompt_tokens" not in places and ("decode_rows" not in places or "cached_tokens" in places):
-        sheet.add_missing(_COLUMNS["prompt_tokens"])
+        sheet.add_missing(_COLUMNS["prompt_tokens"], _COLUMNS)
     sheet.faults.raise_if_any()
     return places
 

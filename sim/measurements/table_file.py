@@ -35,20 +35,22 @@ class Sheet(NamedTuple):
             MeasurementError: where a needed column is missing, or one is there under two names.
         """
         header = list(self.texts.columns)
-        for ours, names in {**needed, **optional}.items():
+        every = {**needed, **optional}
+        for ours, names in every.items():
             found = [name for name in names if name in header]
             if len(found) > 1:
                 self.faults.add(1, "", " and ".join(found), "say the same thing twice", "leave out one of them")
             elif not found and ours in needed:
-                self.add_missing(names)
+                self.add_missing(names, every)
         self.faults.raise_if_any()
-        every = {**needed, **optional}
         return {ours: name for ours, names in every.items() for name in names if name in header}
 
-    def add_missing(self, names: Sequence[str]) -> None:
-        """Note that the header has none of these columns."""
+    def add_missing(self, names: Sequence[str], every: Mapping[str, Sequence[str]]) -> None:
+        """Note that the header has none of these columns; what stands for another one is no misspelling."""
+        known = {name for others in every.values() for name in others}
         header = list(self.texts.columns)
-        near = next((found for name in names if (found := nearest(name, header))), None)
+        unknown = [name for name in header if name not in known]
+        near = next((found for name in names if (found := nearest(name, unknown))), None)
         remedy = f"did you mean '{near}'?" if near else f"the file has: {', '.join(header)}"
         self.faults.add(1, "", "the header", f"lacks the column {' or '.join(names)}", remedy)
 
