@@ -112,9 +112,17 @@ class Replica:
                 job.first_token_s = now_s if job.first_token_s is None else job.first_token_s
         done = [job for job in self.rows if job.produced == job.output_tokens]
         for job in done:
-            job.status, job.finish_s = "completed", now_s
+            job.status = "completed"
             self.rows.remove(job)
+            self.tell(job, now_s)
         return done
+
+    def tell(self, job: Job, now_s: float) -> None:
+        """Its client sees the job through the server's front end: first token and last later than the steps say."""
+        law, first_s = self.server.step_time, job.first_token_s or 0.0
+        tpot_s = (now_s - first_s) / max(job.output_tokens - 1, 1)
+        later_s = law.front_end_s + law.front_end_steps * tpot_s
+        job.first_token_s, job.finish_s = first_s + later_s, now_s + later_s
 
     def begin_step(self, now_s: float) -> None:
         self.wakes = False
@@ -318,8 +326,8 @@ def serve_slowly(
             job.arrival_s, job.client = now_s, c
         else:
             for done in replicas[r].end_step(now_s):
-                if done.client is not None:
-                    clients[done.client].append(now_s + closed[done.client][1])
+                if done.client is not None and done.finish_s is not None:
+                    clients[done.client].append(done.finish_s + closed[done.client][1])
             replicas[r].begin_step(now_s)
             continue
         job.number = next(numbers)

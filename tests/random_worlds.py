@@ -142,7 +142,10 @@ def _pools(draw: st.DrawFn, ticks: bool) -> tuple[PoolSpec, oracle.Server]:
 
 @st.composite
 def _laws(draw: st.DrawFn, rows: int, ticks: bool) -> StepTime:
-    """A random step-time law, bent or straight; with `ticks` every step is a multiple of TICK_S."""
+    """A random step-time law, bent or straight; with `ticks` every step is a multiple of TICK_S.
+
+    A front end that takes some of a request's own steps would divide ticks, so it comes only without them.
+    """
 
     def number(low: int, high: int) -> float:
         return draw(st.integers(low, high) if ticks else st.floats(low, high)) * TICK_S
@@ -153,7 +156,9 @@ def _laws(draw: st.DrawFn, rows: int, ticks: bool) -> StepTime:
     kv = np.array([np.full(rows + 1, number(0, 3)) for _ in edges])
     base[:, 0] = kv[:, 0] = 0.0
     linear = np.cumsum([0.0, *(number(1, 40) for _ in range(draw(st.integers(2, 40))))])
-    return StepTime(base, kv, np.array(edges), linear, 2 * number(0, 2))
+    front_end_s = number(0, 400) if draw(st.booleans()) else 0.0
+    front_end_steps = 0.0 if ticks else draw(st.just(0.0) | st.floats(0, 3))
+    return StepTime(base, kv, np.array(edges), linear, 2 * number(0, 2), front_end_s, front_end_steps)
 
 
 @st.composite

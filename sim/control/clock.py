@@ -38,6 +38,6 @@ class Clock(simpy.Environment):
             return horizon_s
         while True:
             self.plane.advance(self.peek())
-            if self.plane.is_drained:
+            if self.plane.is_drained and self.plane.last_event_s <= self.peek():
                 return max(self.plane.last_event_s, self.now)
             self.step()

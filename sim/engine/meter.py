@@ -13,7 +13,7 @@ import numpy as np
 from sim.engine.jit import kernel
 from sim.engine.state import E2E, TPOT, TTFT, Floats, Integers, Records, State
 
-__all__ = ["BINS", "bin_edges_s", "bin_of", "book", "measure", "write_row"]
+__all__ = ["BINS", "bin_edges_s", "bin_of", "book", "front_end_s", "measure", "write_row"]
 
 BITS = 8
 LOWEST = (1023 - 20) << BITS
@@ -36,8 +36,15 @@ def bin_edges_s() -> Floats:
 
 
 @kernel
+def front_end_s(pool: Records, req: Records, now_s: float) -> float:
+    """Seconds by which its client sees a request, whose last step ended at `now_s`, later than its steps say."""
+    tpot_s = (now_s - req.first_token_s) / max(req.output_tokens - 1, 1)
+    return pool.front_end_s + pool.front_end_steps * tpot_s
+
+
+@kernel
 def measure(s: State, req: Records, now_s: float) -> None:
-    """Count a request that completed at `now_s`; its latencies only if it arrived after the warm-up."""
+    """Count a request whose client sees it complete at `now_s`; its latencies only if it arrived after the warm-up."""
     stream = s.streams[req.stream]
     stream.completed += 1
     stream.prompt_tokens += req.prompt_tokens

@@ -138,8 +138,8 @@ class DataPlane:
 
     @property
     def last_event_s(self) -> float:
-        """Time at which the last request ended or a batch last changed."""
-        return max(float(self.state.replicas["span_start_s"].max()), float(self.state.run[0].refused_s))
+        """Time at which the last request ended, as its client sees it, or a batch last changed."""
+        return max(float(self.state.replicas["span_start_s"].max()), float(self.state.run[0].told_s))
 
     def switch(self, replica: int, on: bool, now_s: float) -> None:
         """Let a replica take new requests, or let it finish what it has and then stop."""
@@ -256,6 +256,8 @@ def _pool_records(pools: Sequence[PoolSpec]) -> st.Records:
         record.capacity_blocks = pool.kv_capacity_tokens // st.BLOCK_TOKENS
         record.max_model_len = pool.max_model_len
         record.attention_s_per_pair = pool.step_time.attention_s_per_pair
+        record.front_end_s = pool.step_time.front_end_s
+        record.front_end_steps = pool.step_time.front_end_steps
     return records
 
 

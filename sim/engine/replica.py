@@ -15,7 +15,7 @@ from sim.engine.batch import fill_chunked, fill_prompts, leave_rows, make_room
 from sim.engine.books import accrue, share_time
 from sim.engine.jit import kernel
 from sim.engine.memory import free_blocks, growth, row_phase, steps_that_fit
-from sim.engine.meter import book, measure, write_row
+from sim.engine.meter import book, front_end_s, measure, write_row
 from sim.engine.queues import append, play, pop_first, push_row, row_key, row_step
 from sim.engine.state import (
     BLOCK_TOKENS,
@@ -162,6 +162,7 @@ def _join_rows(s: State, r: int, rep: Records, slot: int, now_s: float) -> None:
 
 @kernel
 def _complete(s: State, r: int, rep: Records, slot: int, now_s: float) -> None:
+    """The replica is done with a request, whose client sees it through the server's front end."""
     req = s.requests[slot]
     pool = s.pools[rep.pool]
     pool.completed += 1
@@ -170,13 +171,19 @@ def _complete(s: State, r: int, rep: Records, slot: int, now_s: float) -> None:
     rep.seqs -= 1
     s.seqs_of[r, req.priority] -= 1
     s.outstanding[r] -= 1
-    measure(s, req, now_s)
-    release(s, slot, COMPLETED, now_s)
+    later_s = front_end_s(pool, req, now_s)
+    req.first_token_s += later_s
+    s.run[0].told_s = max(s.run[0].told_s, now_s + later_s)
+    measure(s, req, now_s + later_s)
+    release(s, slot, COMPLETED, now_s + later_s)
 
 
 @kernel
 def release(s: State, slot: int, status: int, now_s: float) -> None:
-    """A request has ended: write its row, book its cost, free its slot, and let its closed-loop client go on."""
+    """A request has ended: write its row, book its cost, free its slot, and let its closed-loop client go on.
+
+    `now_s` is when its client sees it.
+    """
     req = s.requests[slot]
     write_row(s, req, status, now_s)
     if req.replica != NONE:

@@ -195,7 +195,7 @@ def _route(s: State, slot: int, luck: float, now_s: float) -> None:
 def _refuse(s: State, slot: int, now_s: float) -> None:
     req = s.requests[slot]
     status = why_refused(s, req)
-    s.run[0].refused_s = now_s
+    s.run[0].told_s = max(s.run[0].told_s, now_s)
     if status == TOO_LONG:
         s.streams[req.stream].too_long += 1
     else:

@@ -47,7 +47,7 @@ TTFT, TPOT, E2E = 0, 1, 2
 REQUEST = np.dtype(
     [
         ("arrival_s", "f8"),
-        ("first_token_s", "f8"),  # NaN until the first token is out
+        ("first_token_s", "f8"),  # end of the step that gave it, until the request completes; NaN before
         ("cost_usd", "f8"),  # what it has been charged, up to the last time it joined the decode rows
         ("joined_usd", "f8"),  # the replica's row_usd when it joined; less what was settled since
         ("id", "i8"),
@@ -115,6 +115,8 @@ POOL = np.dtype(
         ("capacity_blocks", "i8"),
         ("max_model_len", "i8"),  # most tokens of prompt and output together
         ("attention_s_per_pair", "f8"),
+        ("front_end_s", "f8"),  # what the server adds outside its steps: seconds
+        ("front_end_steps", "f8"),  # and a request's own mean times per output token
         ("arrived", "i8"),
         ("completed", "i8"),
         ("prompt_tokens", "i8"),  # of completed requests
@@ -164,7 +166,7 @@ RUN = np.dtype(
         ("rows", "i8"),  # rows written to the buffer of finished requests
         ("woken", "i8"),  # replicas about to begin
         ("wake_s", "f8"),  # and when
-        ("refused_s", "f8"),  # when a request was last refused
+        ("told_s", "f8"),  # latest time at which a client sees a request answered or refused
         ("warm_up_s", "f8"),
         ("balancer", "i8"),
     ]

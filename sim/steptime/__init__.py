@@ -3,14 +3,16 @@
 A file is JSON in one of two forms. The full form holds the tables of `StepTime` as they are:
 
     {"decode_base_s": [[0, ...]], "decode_kv_s": [[0, ...]], "kv_edges": [null], "linear_s": [0, ...],
-     "attention_s_per_pair": 1e-9}
+     "attention_s_per_pair": 1e-9, "front_end_s": 0.02, "front_end_steps": 1.5}
 
-where null is infinity. The short form is what a person can measure:
+where null is infinity and the front end may be left out. The short form is what a person can measure:
 
     {"prefill": {"a_s": 0.006, "b_s_per_token": 2.6e-5, "c_s_per_token_pair": 1e-9},
-     "decode": {"rows": [1, 8, 64], "base_s": [0.006, 0.0063, 0.008], "kv_s": [5e-8, 5e-8, 5e-8]}}
+     "decode": {"rows": [1, 8, 64], "base_s": [0.006, 0.0063, 0.008], "kv_s": [5e-8, 5e-8, 5e-8]},
+     "front_end": {"s": 0.02, "steps": 1.5}}
 
-Decode times between the given rows are interpolated; below the first row they are the first row's.
+where the front end may be left out too. Decode times between the given rows are interpolated; below the first row
+they are the first row's.
 """
 
 from __future__ import annotations
@@ -40,6 +42,7 @@ _MOST_ROWS = 1_048_576
 _FULL = (*_TABLES, "attention_s_per_pair")
 _PREFILL = ("a_s", "b_s_per_token", "c_s_per_token_pair")
 _DECODE = ("rows", "base_s", "kv_s")
+_FRONT_END = ("front_end_s", "front_end_steps")
 
 
 def step_time_for(pool: GpuPool, catalogue: Catalogue) -> StepTime:
@@ -65,6 +68,7 @@ def save_step_time(step_time: StepTime, path: Path) -> None:
     tables: dict[str, Any] = {name: getattr(step_time, name).tolist() for name in _TABLES}
     tables["kv_edges"] = [None if math.isinf(edge) else edge for edge in tables["kv_edges"]]
     tables["attention_s_per_pair"] = step_time.attention_s_per_pair
+    tables |= {name: getattr(step_time, name) for name in _FRONT_END if getattr(step_time, name)}
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     aside.write_text(json.dumps(tables) + "\n", encoding="utf-8")
     os.replace(aside, path)
@@ -94,7 +98,7 @@ def _parsed(content: object) -> StepTime:
 
 
 def _from_full_form(whole: Mapping[str, Any]) -> StepTime:
-    _only(whole, _FULL, "the file")
+    _only(whole, _FULL, "the file", optional=_FRONT_END)
     edges = whole["kv_edges"]
     finite = [math.inf if edge is None else edge for edge in edges] if isinstance(edges, list) else edges
     return StepTime(
@@ -103,14 +107,16 @@ def _from_full_form(whole: Mapping[str, Any]) -> StepTime:
         kv_edges=_table(finite, "kv_edges"),
         linear_s=_table(whole["linear_s"], "linear_s"),
         attention_s_per_pair=_number(whole["attention_s_per_pair"], "attention_s_per_pair"),
+        **{name: _number(whole[name], name) for name in _FRONT_END if name in whole},
     )
 
 
 def _from_short_form(whole: Mapping[str, Any]) -> StepTime:
-    _only(whole, ("prefill", "decode"), "the file")
+    _only(whole, ("prefill", "decode"), "the file", optional=("front_end",))
     prefill, decode = _mapping(whole["prefill"], "prefill"), _mapping(whole["decode"], "decode")
     _only(prefill, _PREFILL, "prefill")
     _only(decode, _DECODE, "decode")
+    front_end_s, front_end_steps = _front_end(whole)
     step_s, token_s, pair_s = (_number(prefill[key], key) for key in _PREFILL)
     rows, base_s, kv_s = (_table(decode[key], key) for key in _DECODE)
     _check_rows(rows, base_s, kv_s)
@@ -123,7 +129,18 @@ def _from_short_form(whole: Mapping[str, Any]) -> StepTime:
         kv_edges=np.array([np.inf]),
         linear_s=np.array([0.0, step_s + token_s, step_s + 2 * token_s]),
         attention_s_per_pair=pair_s,
+        front_end_s=front_end_s,
+        front_end_steps=front_end_steps,
     )
+
+
+def _front_end(whole: Mapping[str, Any]) -> tuple[float, float]:
+    """Seconds and steps of the short form's front end; none where it has none."""
+    if "front_end" not in whole:
+        return 0.0, 0.0
+    front_end = _mapping(whole["front_end"], "front_end")
+    _only(front_end, ("s", "steps"), "front_end")
+    return _number(front_end["s"], "front_end.s"), _number(front_end["steps"], "front_end.steps")
 
 
 def _check_rows(rows: Floats, base_s: Floats, kv_s: Floats) -> None:
@@ -141,12 +158,13 @@ def _mapping(value: object, name: str) -> Mapping[str, Any]:
     return value
 
 
-def _only(given: Mapping[str, Any], keys: Sequence[str], name: str) -> None:
+def _only(given: Mapping[str, Any], keys: Sequence[str], name: str, optional: Sequence[str] = ()) -> None:
     missing = [key for key in keys if key not in given]
-    unknown = [key for key in given if key not in keys]
+    unknown = [key for key in given if key not in (*keys, *optional)]
     if missing or unknown:
         rule = f"lacks {', '.join(missing)}" if missing else f"has unknown {', '.join(unknown)}"
-        raise InputError(name, rule, f"give exactly {', '.join(keys)}")
+        more = f"; {', '.join(optional)} may be left out" if optional else ""
+        raise InputError(name, rule, f"give exactly {', '.join((*keys, *optional))}{more}")
 
 
 def _number(value: object, name: str) -> float:

@@ -23,6 +23,10 @@ class StepTime:
     token and a token it attends to: `sum of q_i*(already_i + (q_i+1)/2)` over the prompt slices. So a pure
     prefill takes `g[q] + c*W`.
 
+    Outside its steps a server takes requests in, hands tokens from process to process and streams them: a client sees
+    a request `front_end_s + front_end_steps * TPOT` later than its steps say, its first token and its last alike, TPOT
+    being that request's own mean time per output token (0 for one token). The replica is not held up by it.
+
     Raises:
         InputError: for a table of a wrong shape, or with a negative or not finite entry.
     """
@@ -37,6 +41,10 @@ class StepTime:
     """g [T+1]: seconds of linear layers and overhead for t = 0..T tokens; it goes on with the last slope."""
     attention_s_per_pair: float
     """c: seconds per pair of a prompt token and a token it attends to."""
+    front_end_s: float = 0.0
+    """Seconds by which a client sees every request later than its steps say."""
+    front_end_steps: float = 0.0
+    """And its own mean times per output token besides."""
 
     def __post_init__(self) -> None:
         for name in ("decode_base_s", "decode_kv_s", "kv_edges", "linear_s"):
@@ -88,14 +96,14 @@ class StepTime:
 def _rules(step_time: StepTime) -> dict[str, bool]:
     """What step times must obey, and whether they do."""
     f, k, edges, g = step_time.decode_base_s, step_time.decode_kv_s, step_time.kv_edges, step_time.linear_s
-    pair = step_time.attention_s_per_pair
+    scalars = np.array([step_time.attention_s_per_pair, step_time.front_end_s, step_time.front_end_steps])
     shaped = f.ndim == 2 and f.shape == k.shape and f.shape[1] >= 2 and edges.shape == f.shape[:1]
     return {
         "must have decode tables of one shape, segments by rows, at least one row": shaped,
         "must have one rising KV edge a segment, the last infinite": shaped and _rising_to_infinity(edges),
         "must have linear times from 0 tokens to at least 1": g.ndim == 1 and len(g) >= 2,
         "must have linear times that do not fall with more tokens": bool((g[1:] >= g[:-1]).all()),
-        "must be finite and not negative": all(_sound(values) for values in (f, k, g, np.asarray(pair))),
+        "must be finite and not negative": all(_sound(values) for values in (f, k, g, scalars)),
         "must take no time for no rows and no tokens": shaped and not f[:, 0].any() and not g[:1].any(),
         "must take some time for a prompt token": bool((g[1:2] > 0).all()),
         "must take some time for a row": shaped and bool((f[:, 1:] + k[:, 1:] > 0).all()),
