@@ -1,0 +1,88 @@
+"""What `validate --json` holds: plain JSON by the contract, and the targets it is judged by."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from sim.validation.comparison import COLUMNS, Comparison
+from sim.validation.payload import Payload, validation_payload
+from sim.validation.targets import TARGETS
+from tests.made_comparisons import comparison, frame, row
+
+
+@dataclass(frozen=True)
+class Fit:
+    name: str = "shipped"
+    sources: tuple[str, ...] = ("runs.csv",)
+
+
+def payload(made: Comparison, command: str = "") -> Payload:
+    return validation_payload(made, Fit(), command=command)
+
+
+def targets(*rows: dict[str, Any]) -> dict[tuple[str, str, str], tuple[float, bool]]:
+    found = payload(Comparison(frame(*rows)))["targets"]
+    return {(one["group"], one["metric"], one["statistic"]): (round(one["reached"], 6), one["met"]) for one in found}
+
+
+def test_it_is_json_without_nan() -> None:
+    found = payload(comparison(200))
+
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+
+
+def test_rows_hold_every_column_and_the_error() -> None:
+    (found,) = payload(Comparison(frame(row(predicted=9.0))))["rows"]
+
+    assert list(found) == [*COLUMNS, "error"]
+    assert found["error"] == -0.1
+
+
+def test_what_is_not_known_is_null() -> None:
+    rows = frame(row(concurrency=np.nan, model=None, predicted=np.inf), row(concurrency=np.nan, model=pd.NA))
+    found = payload(Comparison(rows))
+
+    assert [[one[key] for key in ("concurrency", "model")] for one in found["rows"]] == [[None, None]] * 2
+    assert [found["rows"][0][key] for key in ("predicted", "error")] == [None, None]
+    assert found["notes"] == ["1 of 2 figures have no prediction and count in no group"]
+
+
+def test_it_says_by_which_calibration_and_how_to_get_it_again() -> None:
+    found = payload(comparison(), "nightshift validate runs.csv")
+
+    assert (found["calibration"], found["command"]) == (
+        {"name": "shipped", "sources": ["runs.csv"]},
+        "nightshift validate runs.csv",
+    )
+
+
+def test_pairs_are_those_never_seen() -> None:
+    found = payload(Comparison(frame(row(), row(seen=False, model="Qwen3-32B"))))["pairs"]
+
+    assert [one["group"] for one in found] == ["H100-SXM Qwen3-32B"]
+
+
+def test_a_target_is_of_the_median_of_its_group() -> None:
+    rows = [row(predicted=predicted) for predicted in (10.1, 10.7, 19.0)]
+
+    assert targets(*rows) == {("seen", "tpot_ms", "mean"): (0.07, True)}
+
+
+def test_a_log_is_held_to_its_target_by_itself() -> None:
+    logs = [row(kind="open-loop", metric="e2e_ms", predicted=predicted) for predicted in (10.0, 9.4)]
+
+    assert targets(*logs)[("open-loop", "e2e_s", "mean")] == (0.06, False)
+
+
+def test_saturated_runs_are_not_judged() -> None:
+    assert targets(row(saturated=True)) == {}
+
+
+def test_targets_without_runs_are_left_out() -> None:
+    assert targets() == {}
+    assert len(payload(comparison(200))["targets"]) == len(TARGETS)
