@@ -36,7 +36,7 @@ def build_fleet(scenario: Scenario) -> Fleet:
     """The fleet of a scenario, with step times and KV capacity of every pool.
 
     Raises:
-        CatalogueError: for an unknown GPU or model, or a model that does not fit.
+        CatalogueError: for an unknown GPU or model, or a model that does not fit or cannot be split like that.
         InputError: for a step-time file that cannot be read, or a stream whose model no pool of a strategy serves.
     """
     catalogue = catalogue_for(scenario)
@@ -44,6 +44,7 @@ def build_fleet(scenario: Scenario) -> Fleet:
     _check_models(scenario)
     for pool in scenario.fleet:
         _check_split(pool, catalogue)
+        _check_experts(pool, catalogue)
     return Fleet(
         pools=[_pool_spec(pool, catalogue) for pool in scenario.fleet],
         streams=[_stream_spec(stream) for stream in scenario.workload],
@@ -55,8 +56,9 @@ def build_fleet(scenario: Scenario) -> Fleet:
 
 
 def _pool_spec(pool: GpuPool, catalogue: Catalogue) -> PoolSpec:
+    """To the engine each rank of a data-parallel server is a replica, with its share of the GPUs."""
     return PoolSpec(
-        replicas=pool.replicas,
+        replicas=pool.ranks,
         step_time=step_time_for(pool, catalogue),
         kv_capacity_tokens=kv_capacity_for(pool, catalogue),
         usd_per_replica_hour=pool.offer.usd_per_gpu_hour * pool.tensor_parallel,
@@ -74,6 +76,17 @@ def _check_split(pool: GpuPool, catalogue: Catalogue) -> None:
     if heads % pool.tensor_parallel:
         rule = f"as tensor_parallel of pool '{pool.name}' does not divide the {heads} attention heads of {pool.model}"
         raise CatalogueError(pool.tensor_parallel, rule, "use a power of two up to the GPUs of one server")
+
+
+def _check_experts(pool: GpuPool, catalogue: Catalogue) -> None:
+    """Ranks share nothing but experts, each of which lies on one GPU at least."""
+    experts = catalogue.model(pool.model).experts
+    if pool.data_parallel > 1 and not experts:
+        rule = f"as data_parallel of pool '{pool.name}' needs a model with experts to share, and {pool.model} has none"
+        raise CatalogueError(pool.data_parallel, rule, f"use replicas: {pool.ranks}")
+    if (pool.expert_parallel or 1) > max(experts, 1):
+        rule = f"as expert_parallel of pool '{pool.name}' is more than the {experts} experts of {pool.model}"
+        raise CatalogueError(pool.expert_parallel, rule, "lower it, or leave it out")
 
 
 def _stream_spec(stream: Stream) -> StreamSpec:

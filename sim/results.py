@@ -54,7 +54,7 @@ class Results:
         """One row per request, in frames of bounded size; nothing unless requests were kept."""
         streams = [stream.name for stream in self.scenario.workload]
         strategies = [strategy.name for strategy in self.fleet.strategies]
-        replicas = [(pool.name, n) for pool in self.scenario.fleet for n in range(pool.replicas)]
+        replicas = [(pool.name, n) for pool in self.scenario.fleet for n in range(pool.ranks)]
         for replication, rows in self.spool.chunks() if self.spool else ():
             yield request_frame(replication, rows, streams, strategies, replicas)
 

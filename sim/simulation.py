@@ -134,7 +134,7 @@ class _Run:
         self.plane = _data_plane(scenario, fleet, RandomStreams(scenario.seed, index), workload, spool, index)
         self.clock = Clock(self.plane, lambda now_s: watch(now_s, int(self.plane.state.run[0].next_id)))
         self.schedules = Schedules(self.plane, scenario.fleet, scenario.start, ZoneInfo(scenario.time_zone))
-        self.buckets = Buckets(self.plane, scenario.bucket)
+        self.buckets = Buckets(self.plane, scenario.bucket, [pool.data_parallel for pool in scenario.fleet])
         self.batches = Batches(self.plane, scenario.warm_up, keep=scenario.replications == 1)
         for process in (self.schedules, self.buckets, self.batches):
             self.clock.process(process.run(self.clock))

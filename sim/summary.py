@@ -102,7 +102,7 @@ def _interval(name: str, point: float | None, values: Sequence[float]) -> list[f
 
 
 def _gpus(scenario: Scenario) -> NDArray[np.int64]:
-    """GPUs of a replica, by pool [P]."""
+    """GPUs of what is a replica to the engine, by pool [P]."""
     return np.array([pool.tensor_parallel for pool in scenario.fleet], np.int64)
 
 

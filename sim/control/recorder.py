@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from itertools import count, pairwise
 from typing import Any
 
@@ -19,10 +19,14 @@ _SUMS = ("busy_s", "idle_s", "busy_usd", "idle_usd")
 
 
 class Buckets:
-    """One row per pool and bucket: what came, what was done, what it cost; queues and memory at its end."""
+    """One row per pool and bucket: what came, what was done, what it cost; queues and memory at its end.
 
-    def __init__(self, plane: DataPlane, width_s: float) -> None:
+    `data_parallel` says how many of the plane's replicas are ranks of one, by pool.
+    """
+
+    def __init__(self, plane: DataPlane, width_s: float, data_parallel: Sequence[int]) -> None:
         self._plane = plane
+        self._data_parallel = data_parallel
         self._width_s = width_s
         self._begin_s = 0.0
         self._before = self._counters()
@@ -67,7 +71,7 @@ class Buckets:
                     "running": int(s.replicas["seqs"][mine].sum()),
                     "waiting": int(s.replicas["waiting"][mine].sum()),
                     "kv_used_share": float(s.replicas["blocks_used"][mine].sum() / capacity),
-                    "accepting_replicas": int(s.accepting[mine].sum()),
+                    "accepting_replicas": int(s.accepting[mine].sum()) // self._data_parallel[pool],
                 }
             )
         return rows

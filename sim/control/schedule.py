@@ -29,7 +29,7 @@ class Schedules:
         self._start, self._zone = start, zone
         self._apply(0.0, 0.0)
         self.peak_replicas = self._accepting
-        """Most replicas that accepted work at once."""
+        """Most replicas that accepted work at once, data-parallel ones counted once."""
 
     def run(self, clock: Clock) -> Generator[simpy.Event]:
         """The process that switches at the edges of the windows."""
@@ -43,14 +43,16 @@ class Schedules:
 
     @property
     def _accepting(self) -> int:
-        return int(self._plane.state.accepting.sum())
+        accepting = self._plane.state.accepting
+        ranks = zip(self._plane.first_replica, self._pools, strict=False)
+        return sum(int(accepting[first : first + pool.ranks].sum()) // pool.data_parallel for first, pool in ranks)
 
     def _apply(self, edge_s: float, now_s: float) -> None:
         """Switch at `now_s`, which may be an edge but for the last digit."""
         moment = _local(edge_s, self._start, self._zone)
         for pool, first in zip(self._pools, self._plane.first_replica, strict=False):
-            wanted = replicas_at(pool, moment)
-            for index in range(pool.replicas):
+            wanted = replicas_at(pool, moment) * pool.data_parallel
+            for index in range(pool.ranks):
                 if self._plane.state.accepting[first + index] != (index < wanted):
                     self._plane.switch(first + index, index < wanted, now_s)
 

@@ -21,7 +21,7 @@ _FRAMEWORK_BYTES = 0.5 * 2**30
 
 
 def kv_capacity_for(pool: GpuPool, catalogue: Catalogue) -> int:
-    """Tokens of KV cache of one replica of a pool: as the pool sets it, else what its GPUs leave room for.
+    """Tokens of KV cache of one rank of a pool: as the pool sets it, else what its GPUs leave room for.
 
     Raises:
         CatalogueError: for a GPU, model or precision the catalogue does not hold, or where no room is left.
@@ -35,6 +35,7 @@ def kv_capacity_for(pool: GpuPool, catalogue: Catalogue) -> int:
         pool.tensor_parallel,
         engine.memory_utilisation,
         pool_precision(pool),
+        data_parallel=pool.data_parallel,
         max_num_seqs=engine.max_num_seqs,
         max_num_batched_tokens=engine.max_num_batched_tokens,
     )
@@ -47,13 +48,14 @@ def kv_capacity_tokens(
     memory_utilisation: float,
     precision: Precision,
     *,
+    data_parallel: int = 1,
     max_num_seqs: int = 256,
     max_num_batched_tokens: int = 8192,
 ) -> int:
-    """Tokens of KV cache that a replica holds, a multiple of 16.
+    """Tokens of KV cache that a replica holds, or each rank of a data-parallel one: a multiple of 16.
 
-    On each rank: `memory * utilisation - weights - activations - framework`, over the bytes a token keeps
-    there. Memory is what the driver reports less 0.5 GiB that it keeps from programs; the framework's
+    On each GPU: `memory * utilisation - weights - activations - framework`, over the bytes a token keeps there.
+    Weights are shared by `tensor_parallel` GPUs, and routed experts by all GPUs of all ranks. Memory is what the driver reports less 0.5 GiB that it keeps from programs; the framework's
     context, workspaces and communication buffers are taken as 0.5 GiB. Activations peak in the feed-forward
     part, at three inner widths and three residual widths in 16 bits per batched token: two peaks that vLLM
     printed for Llama-3.1-8B, 2.07 GiB at 20,000 tokens and 2.99 GiB at 29,000, agree within 1 %. Models with
@@ -63,16 +65,21 @@ def kv_capacity_tokens(
         CatalogueError: where the weights leave no room.
     """
     usable = (gpu.memory_mib * 2**20 - _DRIVER_BYTES) * memory_utilisation
-    weights = model.weight_bytes(precision) / tensor_parallel
+    weights = _weight_bytes_on_gpu(model, precision, tensor_parallel, data_parallel)
     states = model.state_bytes_per_row * max_num_seqs / tensor_parallel
     activations = _activation_bytes(model, tensor_parallel) * max_num_batched_tokens
     room = usable - weights - states - activations - _FRAMEWORK_BYTES
     blocks = int(room / model.kv_bytes_per_token_on_gpu(precision, tensor_parallel) / _BLOCK_TOKENS)
     if room <= 0 or blocks == 0:
-        fit = f"{model.name} in {precision.weights} on {tensor_parallel} x {gpu.name}"
+        fit = f"{model.name} in {precision.weights} on {tensor_parallel * data_parallel} x {gpu.name}"
         held = f"leaves no KV cache ({weights / 2**30:.1f} of {usable / 2**30:.1f} GiB are weights)"
         raise CatalogueError(fit, held, "raise tensor_parallel or memory_utilisation, or take smaller weights")
     return blocks * _BLOCK_TOKENS
+
+
+def _weight_bytes_on_gpu(model: Model, precision: Precision, tensor_parallel: int, data_parallel: int) -> float:
+    experts = model.expert_layers * model.experts * model.expert_parameters * precision.weight_bytes
+    return (model.weight_bytes(precision) - experts + experts / data_parallel) / tensor_parallel
 
 
 def _activation_bytes(model: Model, tensor_parallel: int) -> float:

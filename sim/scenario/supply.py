@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -22,7 +23,8 @@ __all__ = [
     "StepTimeFile",
 ]
 
-_Replicas = Annotated[Count, Field(le=100_000)]
+_MOST_REPLICAS = 100_000
+_Replicas = Annotated[Count, Field(le=_MOST_REPLICAS)]
 WEEKDAYS: tuple[Weekday, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
@@ -57,8 +59,10 @@ Offer = Annotated[Reserved | OnDemand, Field(discriminator="kind")]
 
 
 class Engine(Part):
-    """Settings of the server that runs on each replica, named as in vLLM."""
+    """Settings of the server that runs on each replica, of every rank of a data-parallel one; named as in vLLM."""
 
+    backend: Literal["vllm", "sglang", "tensorrt-llm"] = "vllm"
+    """Serving engine: picks the calibration of the step times; the scheduler is set apart."""
     scheduler: Literal["chunked", "prefill-first"] = "chunked"
     """Decodes plus a slice of prompt in every step, or whole prompts before decodes."""
     max_num_seqs: Annotated[Count, Field(le=65_536)] = 256
@@ -70,7 +74,7 @@ class Engine(Part):
     max_model_len: Count | None = None
     """Most tokens of prompt and output together, longer requests are rejected; the model's own limit without it."""
     kv_capacity_tokens: Annotated[Count, Field(ge=16)] | None = None
-    """KV capacity of a replica in tokens, used as it is; derived from memory and weights without it."""
+    """KV capacity of a replica (of each rank) in tokens, used as it is; derived from memory and weights without it."""
 
     @model_validator(mode="after")
     def _a_token_for_each_row(self) -> Engine:
@@ -92,7 +96,7 @@ class ScheduleWindow(Part):
     """Window such as 08:00-20:00; over midnight it belongs to the day on which it starts."""
     days: Annotated[list[Weekday], Field(min_length=1)] = Field(default=list(WEEKDAYS))
     """Local weekdays; every day where left out."""
-    replicas: Annotated[Whole, Field(le=100_000)]
+    replicas: Annotated[Whole, Field(le=_MOST_REPLICAS)]
     """Replicas that accept work inside the window; the first window that holds an instant counts."""
 
     @property
@@ -118,9 +122,13 @@ class GpuPool(Part):
     model: str = Field(min_length=1)
     """Model it serves, a name in the catalogue such as Llama-3.1-8B, or of an inline model."""
     tensor_parallel: Annotated[Count, Field(le=1024)] = 1
-    """GPUs that share one replica."""
+    """GPUs that share each layer's attention: one replica, or one rank of a data-parallel one."""
+    data_parallel: Annotated[Count, Field(le=1024)] = 1
+    """Attention replicas that share their experts: ranks of one server. Each rank schedules for itself."""
+    expert_parallel: Count | None = None
+    """GPUs the experts are spread over; all of the server's, tensor_parallel x data_parallel, without it."""
     replicas: _Replicas
-    """Replicas that are paid for, one at least."""
+    """Servers that are paid for, one at least; each has tensor_parallel x data_parallel GPUs."""
     offer: Offer
     """How the GPUs are bought."""
     engine: Engine = Field(default_factory=Engine)
@@ -133,9 +141,19 @@ class GpuPool(Part):
     """Windows in which another number of replicas accepts work; all of them do outside the windows."""
 
     @model_validator(mode="after")
-    def _schedule_fits(self) -> GpuPool:
-        refuse_all(_schedule_refusals(self))
+    def _parts_fit(self) -> GpuPool:
+        refuse_all([*_layout_refusals(self), *_schedule_refusals(self)])
         return self
+
+    @property
+    def ranks(self) -> int:
+        """What schedules for itself, of all replicas together: what the engine serves on."""
+        return self.replicas * self.data_parallel
+
+    @property
+    def gpus_per_replica(self) -> int:
+        """GPUs of one server."""
+        return self.tensor_parallel * self.data_parallel
 
 
 def _batch_refusals(engine: Engine) -> list[Refusal]:
@@ -144,6 +162,16 @@ def _batch_refusals(engine: Engine) -> list[Refusal]:
     rule = f"must be at least max_num_seqs ({engine.max_num_seqs})"
     remedy = "raise it, or lower max_num_seqs: each request in a batch takes a token a step"
     return [Refusal(("max_num_batched_tokens",), engine.max_num_batched_tokens, rule, remedy)]
+
+
+def _layout_refusals(pool: GpuPool) -> Iterator[Refusal]:
+    gpus, spread = pool.gpus_per_replica, pool.expert_parallel
+    if pool.ranks > _MOST_REPLICAS:
+        rule = f"makes {pool.ranks} ranks of {pool.replicas} replicas, of which there may be {_MOST_REPLICAS}"
+        yield Refusal(("data_parallel",), pool.data_parallel, rule, "lower it, or the replicas")
+    if spread is not None and gpus % spread:
+        rule = f"must divide the {gpus} GPUs of a replica (tensor_parallel x data_parallel)"
+        yield Refusal(("expert_parallel",), spread, rule, "leave it out to spread the experts over all of them")
 
 
 def _schedule_refusals(pool: GpuPool) -> list[Refusal]:
