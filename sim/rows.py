@@ -70,7 +70,8 @@ def request_frame(
 ) -> pd.DataFrame:
     """Rows of the engine as the columns of `requests.parquet`; times in seconds, missing where there is none.
 
-    `replicas` names pool and number of each replica, or of each rank of data-parallel ones. Output tokens are those asked for.
+    `replicas` names pool and number of each replica, or of each rank of data-parallel ones. Output tokens are
+    those asked for.
     """
     import pandas as pd
 

@@ -55,11 +55,11 @@ def kv_capacity_tokens(
     """Tokens of KV cache that a replica holds, or each rank of a data-parallel one: a multiple of 16.
 
     On each GPU: `memory * utilisation - weights - activations - framework`, over the bytes a token keeps there.
-    Weights are shared by `tensor_parallel` GPUs, and routed experts by all GPUs of all ranks. Memory is what the driver reports less 0.5 GiB that it keeps from programs; the framework's
-    context, workspaces and communication buffers are taken as 0.5 GiB. Activations peak in the feed-forward
-    part, at three inner widths and three residual widths in 16 bits per batched token: two peaks that vLLM
-    printed for Llama-3.1-8B, 2.07 GiB at 20,000 tokens and 2.99 GiB at 29,000, agree within 1 %. Models with
-    recurrent state keep it for `max_num_seqs`.
+    Weights are shared by `tensor_parallel` GPUs, and routed experts by all GPUs of all ranks. Memory is what the
+    driver reports less 0.5 GiB that it keeps from programs; the framework's context, workspaces and communication
+    buffers are taken as 0.5 GiB. Activations peak in the feed-forward part, at three inner widths and three
+    residual widths in 16 bits per batched token: two peaks that vLLM printed for Llama-3.1-8B, 2.07 GiB at 20,000
+    tokens and 2.99 GiB at 29,000, agree within 1 %. Models with recurrent state keep it for `max_num_seqs`.
 
     Raises:
         CatalogueError: where the weights leave no room.
