@@ -1,0 +1,92 @@
+"""A validation on the terminal: the answer first, then targets and errors, then each configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rich.console import Group as Parts
+from rich.table import Table
+from rich.text import Text
+
+from sim.validation.groups import Group
+from sim.validation.payload import Payload
+from sim.validation.wording import (
+    amount,
+    answer,
+    by_configuration,
+    headlines,
+    metric_name,
+    per_cent,
+    range_of,
+    signed,
+    target_name,
+)
+
+__all__ = ["format_validation"]
+
+_ERRORS = ("", "", "runs", "median error", "95 % interval", "mean", "bias")
+
+
+def format_validation(payload: Payload) -> Parts:
+    """The payload as text and tables for rich to print, at most 80 columns wide."""
+    groups = payload["groups"]
+    parts = [
+        *_titled("Errors", _error_table(headlines(groups, saturated=False))),
+        *_titled("Targets", _target_table(payload)),
+        *_titled("Saturated runs", _error_table(headlines(groups, saturated=True))),
+        *_titled("By configuration, worst first: medians of its runs", _configuration_table(groups)),
+    ]
+    return Parts(Text(_plain(answer(payload)), style="bold"), *parts, "", _footer(payload))
+
+
+def _error_table(named: Iterable[tuple[str, Group]]) -> Table:
+    table = _table(*_ERRORS)
+    previous = ""
+    for name, group in named:
+        errors = [per_cent(group["median_abs_error"]), range_of(group["interval"]), per_cent(group["mean_abs_error"])]
+        table.add_row(
+            name if name != previous else "", metric_name(group), f"{group['n']:,}", *errors, signed(group["bias"])
+        )
+        previous = name
+    return table
+
+
+def _target_table(payload: Payload) -> Table:
+    table = _table("", "at most", "reached", "")
+    for target in payload["targets"]:
+        verdict = Text("met") if target["met"] else Text("missed", style="bold")
+        table.add_row(target_name(target), per_cent(target["at_most"]), per_cent(target["reached"]), verdict)
+    return table
+
+
+def _configuration_table(groups: Sequence[Group]) -> Table:
+    table = _table("", "measured", "predicted", "error", "bias", "runs")
+    for name, of_one in by_configuration(groups).items():
+        table.add_row(Text(_plain(name)))
+        for group in of_one:
+            label = f"  {metric_name(group)}{', saturated' if group['saturated'] else ''}"
+            times = amount(group, "measured"), amount(group, "predicted")
+            table.add_row(label, *times, per_cent(group["median_abs_error"]), signed(group["bias"]), f"{group['n']:,}")
+    return table
+
+
+def _footer(payload: Payload) -> Text:
+    lines = [*payload["notes"], f"calibration: {payload['calibration']['name']}"]
+    return Text("\n".join(map(_plain, lines)), style="dim")
+
+
+def _titled(title: str, table: Table) -> tuple[str | Text | Table, ...]:
+    """A table below its title; nothing where it has no rows."""
+    return ("", Text(title, style="italic"), table) if table.row_count else ()
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for place, column in enumerate(columns):
+        table.add_column(column, justify="right" if place else "left", no_wrap=bool(place))
+    return table
+
+
+def _plain(text: str) -> str:
+    """A text from a file without characters that steer a terminal."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
