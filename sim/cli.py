@@ -10,9 +10,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from sim.measurements import Assumed
 
 __all__ = ["app", "main", "run"]
 
@@ -47,6 +50,14 @@ class BadRow(StrEnum):
 AsJson = Annotated[bool, typer.Option("--json", help="Print only JSON.")]
 LayoutOption = Annotated[Layout | None, typer.Option("--format", help="Layout of the trace.")]
 BadRowOption = Annotated[BadRow, typer.Option("--on-bad-row", help="Stop at a row that cannot be read, or skip it.")]
+
+
+MeasuredArgument = Annotated[list[Path], typer.Argument(help="Files and folders of measurements.", show_default=False)]
+ModelOption = Annotated[str | None, typer.Option("--model", help="Model, where a file does not say.")]
+GpuOption = Annotated[str | None, typer.Option("--gpu", help="GPU, where a file does not say.")]
+PrecisionOption = Annotated[str | None, typer.Option("--precision", help="Format of weights, where a file is silent.")]
+TensorParallelOption = Annotated[int | None, typer.Option(help="GPUs a replica, where a file does not say.")]
+BackendOption = Annotated[str | None, typer.Option("--backend", help="Serving engine, where a file does not say.")]
 
 
 def main() -> None:
@@ -129,6 +140,66 @@ def simulate(
         _show(format_summary(summary))
     if out is not None:
         typer.echo(f"Results are in {out}", err=as_json)
+
+
+@app.command()
+def calibrate(
+    files: MeasuredArgument,
+    out: Annotated[Path, typer.Option("--out", metavar="FILE.json", help="File to write.", show_default=False)],
+    quick: Annotated[bool, typer.Option("--quick", help="Leave out the errors on runs not used.")] = False,
+    as_json: AsJson = False,
+    model: ModelOption = None,
+    gpu: GpuOption = None,
+    precision: PrecisionOption = None,
+    tensor_parallel: TensorParallelOption = None,
+    backend: BackendOption = None,
+) -> None:
+    """Fit step times to measurements, and tell how far they are off on runs that the fit did not use."""
+    from sim import commands
+    from sim.validation.terminal import format_calibration
+
+    assume = _assumed(model, gpu, precision, tensor_parallel, backend)
+    found = commands.calibrate(files, out, assume=assume, quick=quick)
+    if as_json:
+        _print_json(found)
+    else:
+        _show(format_calibration(found))
+
+
+@app.command()
+def validate(
+    paths: MeasuredArgument,
+    calibration: Annotated[
+        Path | None, typer.Option("--calibration", metavar="FILE", help="Written by calibrate; else the shipped one.")
+    ] = None,
+    as_json: AsJson = False,
+    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Write page and chart to here.")] = None,
+    model: ModelOption = None,
+    gpu: GpuOption = None,
+    precision: PrecisionOption = None,
+    tensor_parallel: TensorParallelOption = None,
+    backend: BackendOption = None,
+) -> None:
+    """Hold what the simulator predicts against what was measured."""
+    from sim import commands
+    from sim.validation.terminal import format_validation
+
+    assume = _assumed(model, gpu, precision, tensor_parallel, backend)
+    found = commands.validate(paths, calibration=calibration, assume=assume, out=out)
+    if as_json:
+        _print_json(found)
+    else:
+        _show(format_validation(found))
+    if out is not None:
+        typer.echo(f"The report is in {out / 'validation.html'}", err=as_json)
+
+
+def _assumed(
+    model: str | None, gpu: str | None, precision: str | None, tensor_parallel: int | None, backend: str | None
+) -> Assumed:
+    from sim.measurements import Assumed
+
+    return Assumed(model=model, gpu=gpu, weights=precision, tensor_parallel=tensor_parallel, backend=backend)
 
 
 @app.command()

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from sim.errors import InputError
 
 if TYPE_CHECKING:
+    from sim.measurements import Assumed
     from sim.simulation import Progress
 
-__all__ = ["convert", "fetch", "init", "inspect", "schema", "simulate"]
+__all__ = ["calibrate", "convert", "fetch", "init", "inspect", "schema", "simulate", "validate"]
 
 
 def simulate(
@@ -46,6 +47,88 @@ def simulate(
             rule = f"cannot be written: {error.strerror or error}"
             raise InputError(out, rule, "make room, or give another folder") from None
     return results.summary
+
+
+def calibrate(
+    paths: Sequence[Path], out: Path, *, assume: Assumed | None = None, quick: bool = False
+) -> dict[str, Any]:
+    """Fit step times to measurements and write them to `out`; gives back what was fitted, and how far it is off.
+
+    `assume` fills what the files do not say. `quick` leaves out the errors on runs that the fit did not use.
+
+    Raises:
+        InputError: for measurements that cannot be read or cannot tell the step times, and for an `out` that is no
+            name of a JSON file or cannot be written.
+    """
+    import json
+
+    from sim.calibration import calibrate as fit  # type: ignore[attr-defined]
+    from sim.folders import check_place, write_file
+    from sim.hardware import load_catalogue
+    from sim.measurements import read_measurements
+
+    if out.suffix != ".json":
+        raise InputError(out, "is not the name of a JSON file", "give one that ends in .json")
+    check_place(out)
+    catalogue = load_catalogue()
+    measurements = read_measurements(paths, catalogue, assume=assume)
+    calibration = fit(measurements, catalogue, held_out=not quick)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_file(out, json.dumps(calibration.document(), indent=1, allow_nan=False) + "\n")
+    return {
+        "file": str(out),
+        "name": calibration.name,
+        "sources": list(calibration.sources),
+        "held_out": dict(calibration.held_out),
+        "notes": [*measurements.notes, *calibration.notes],
+    }
+
+
+def validate(
+    paths: Sequence[Path],
+    *,
+    calibration: Path | None = None,
+    assume: Assumed | None = None,
+    out: Path | None = None,
+) -> dict[str, Any]:
+    """Predicted against measured times; with `out` also as a page, a chart and documentation in that folder.
+
+    The shipped calibration predicts where none is given. `assume` fills what the files do not say.
+
+    Raises:
+        InputError: for measurements or a calibration that cannot be read, measurements that hold nothing to compare,
+            and an `out` that cannot be written.
+    """
+    from sim.calibration import load_calibration  # type: ignore[attr-defined]
+    from sim.hardware import load_catalogue
+    from sim.measurements import read_measurements
+    from sim.validation.payload import validation_payload
+    from sim.validation.predict import compare  # type: ignore[import-untyped]
+    from sim.validation.report import check_report_folder, save_validation
+
+    if out is not None:
+        check_report_folder(out)
+    catalogue = load_catalogue()
+    fitted = load_calibration(calibration)
+    comparison = compare(read_measurements(paths, catalogue, assume=assume), fitted, catalogue)
+    if comparison.rows.empty:
+        why = f" ({'; '.join(comparison.notes)})" if comparison.notes else ""
+        raise InputError(", ".join(map(str, paths)), f"hold nothing to compare{why}", "give other measurements")
+    payload = validation_payload(comparison, fitted, command=_again(paths, calibration, assume))
+    if out is not None:
+        save_validation(payload, out)
+    return payload
+
+
+def _again(paths: Sequence[Path], calibration: Path | None, assume: Assumed | None) -> str:
+    """The command line that validates the same, with files by their names alone."""
+    import shlex
+    from dataclasses import asdict
+
+    given = {"calibration": calibration and calibration.name, **(asdict(assume) if assume else {})}
+    named = {"weights": "precision", "tensor_parallel": "tensor-parallel"}
+    options = [word for key, value in given.items() if value for word in (f"--{named.get(key, key)}", str(value))]
+    return shlex.join(["nightshift", "validate", *(path.resolve().name for path in paths), *options])
 
 
 def schema() -> dict[str, Any]:

@@ -4,6 +4,7 @@ NightshiftError
  ├─ InputError            something given from outside is wrong: exit code 2
  │   ├─ ScenarioError     all faults of a scenario at once
  │   ├─ TraceError        a fault in a trace file
+ │   ├─ MeasurementError  all faults of a file of measurements at once (sim.measurements)
  │   └─ CatalogueError    an unknown GPU, model or calibration
  └─ EngineError           our fault: exit code 1
 """

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sim.errors import InputError
 
-__all__ = ["check_results_folder", "replace_folder", "write_file"]
+__all__ = ["check_place", "check_results_folder", "replace_folder", "write_file", "write_files"]
 
 MARK = "summary.json"
 """The file by which a results folder is known."""
@@ -83,6 +83,36 @@ def _parents(target: Path) -> Iterator[None]:
 def _real(folder: Path) -> Path:
     """The folder itself, where a link leads to it."""
     return Path(os.path.realpath(folder))
+
+
+def check_place(file: Path) -> None:
+    """Refuse a place for a file before there is work to lose; folders above it need not exist.
+
+    Raises:
+        InputError: where it is a folder, or cannot be written.
+    """
+    if file.is_dir():
+        raise InputError(file, "is a folder", "give the name of a file")
+    ground = next(place for place in _real(file).parents if place.exists())
+    if not ground.is_dir() or not os.access(ground, os.W_OK):
+        raise InputError(file, "cannot be written", "give a file in a folder that you may write to")
+
+
+def write_files(folder: Path, texts: Mapping[str, str]) -> None:
+    """Write texts, by file name, into a folder, made if need be; other files in it stay, and none is left half done.
+
+    Raises:
+        InputError: where they cannot be written.
+    """
+    try:
+        with _parents(_real(folder) / "file"), tempfile.TemporaryDirectory(prefix=".new-", dir=folder) as aside:
+            for name, text in texts.items():
+                Path(aside, name).write_text(text, encoding="utf-8")
+            for name in texts:
+                os.replace(Path(aside, name), folder / name)
+    except OSError as error:
+        remedy = "give a folder that you may write to"
+        raise InputError(folder, f"cannot be written: {error.strerror}", remedy) from None
 
 
 def write_file(file: Path, text: str) -> None:

@@ -84,7 +84,9 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     text = capsys.readouterr().out
 
     assert [
-        name for name in ("simulate", "schema", "init", "trace", "inspect", "convert", "fetch") if name not in text
+        name
+        for name in ("simulate", "calibrate", "validate", "schema", "init", "trace", "inspect", "convert", "fetch")
+        if name not in text
     ] == []
 
 

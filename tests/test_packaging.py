@@ -51,6 +51,7 @@ def test_the_wheel_holds_the_packages_and_their_data_only(site: Path) -> None:
     assert top == {"sim", "router"}
     assert (site / "sim" / "py.typed").is_file()
     assert (site / "sim" / "_data" / "gpus.csv").is_file()
+    assert (site / "sim" / "validation" / "page.html").is_file()
 
 
 @pytest.mark.parametrize(

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from sim.validation.comparison import COLUMNS, Comparison
-from sim.validation.payload import Payload, validation_payload
+from sim.validation.payload import Payload, held_out_errors, validation_payload
 from sim.validation.targets import TARGETS
 from tests.made_comparisons import comparison, frame, row
 
@@ -19,10 +20,11 @@ from tests.made_comparisons import comparison, frame, row
 class Fit:
     name: str = "shipped"
     sources: tuple[str, ...] = ("runs.csv",)
+    held_out: Mapping[str, Any] = field(default_factory=dict)
 
 
-def payload(made: Comparison, command: str = "") -> Payload:
-    return validation_payload(made, Fit(), command=command)
+def payload(made: Comparison, command: str = "", held_out: Mapping[str, Any] | None = None) -> Payload:
+    return validation_payload(made, Fit(held_out=held_out or {}), command=command)
 
 
 def targets(*rows: dict[str, Any]) -> dict[tuple[str, str, str], tuple[float, bool]]:
@@ -56,7 +58,7 @@ def test_it_says_by_which_calibration_and_how_to_get_it_again() -> None:
     found = payload(comparison(), "nightshift validate runs.csv")
 
     assert (found["calibration"], found["command"]) == (
-        {"name": "shipped", "sources": ["runs.csv"]},
+        {"name": "shipped", "sources": ["runs.csv"], "held_out": {}},
         "nightshift validate runs.csv",
     )
 
@@ -86,3 +88,18 @@ def test_saturated_runs_are_not_judged() -> None:
 def test_targets_without_runs_are_left_out() -> None:
     assert targets() == {}
     assert len(payload(comparison(200))["targets"]) == len(TARGETS)
+
+
+def test_errors_on_runs_left_out_of_the_fit_are_headlines_and_pairs() -> None:
+    found = held_out_errors(frame(row(), row(seen=False, gpu="H200-SXM")))
+
+    assert {key: [one["group"] for one in groups] for key, groups in found.items()} == {
+        "groups": ["seen", "unseen"],
+        "pairs": ["H200-SXM Llama-3.1-8B"],
+    }
+
+
+def test_they_travel_with_the_calibration() -> None:
+    held_out = held_out_errors(frame(row()))
+
+    assert payload(comparison(), held_out=held_out)["calibration"]["held_out"] == held_out

@@ -18,7 +18,7 @@ from sim.validation.chart import chart_panels, limits_of, log_ticks, marks_of
 from sim.validation.comparison import Comparison
 from sim.validation.markdown import GENERATED, validation_markdown
 from sim.validation.page import validation_figure, validation_page
-from sim.validation.payload import Payload
+from sim.validation.payload import Payload, held_out_errors
 from sim.validation.svg import validation_svg
 from sim.validation.terminal import format_validation
 from sim.validation.wording import amount, answer, by_configuration
@@ -88,6 +88,17 @@ def test_configurations_come_worst_first_and_saturation_does_not_count() -> None
     ]
 
     assert list(by_configuration(of(*runs)["groups"])) == ["bad", "good"]
+
+
+def test_errors_on_runs_left_out_of_the_fit_are_told_everywhere() -> None:
+    title = "Runs that the fit did not use"
+    found = payload(comparison(), held_out=held_out_errors(comparison().rows))
+
+    assert all(title in text for text in (on_terminal(found), validation_markdown(found), validation_page(found)))
+    assert "## Pairs left out of the fit one at a time" in validation_markdown(found)
+    assert not any(
+        title in text for text in (on_terminal(full()), validation_markdown(full()), validation_page(full()))
+    )
 
 
 class TestTerminal:

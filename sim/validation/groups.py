@@ -12,7 +12,7 @@ from pandas import DataFrame
 from sim.streams import RandomStreams
 from sim.validation.comparison import SERVING, with_errors
 
-__all__ = ["Group", "error_groups", "median_interval", "pair_groups"]
+__all__ = ["HEADLINES", "Group", "error_groups", "median_interval", "pair_groups"]
 
 Group: TypeAlias = dict[str, Any]
 """Of one group, metric and statistic: `group`, `metric`, `statistic`, `saturated`, `n` (runs), `median_abs_error`,
@@ -20,10 +20,12 @@ Group: TypeAlias = dict[str, Any]
 (medians over the runs), and `interval` (95 %, of `median_abs_error`; None outside the headline groups and where all
 runs are of one configuration)."""
 
+HEADLINES = ("seen", "unseen", "step-tables", "poisson")
+"""Groups across configurations, in their order."""
+
 _SEED = 0
 _RESAMPLES = 2000
 _BLOCK = 100
-_HEADLINES = ("seen", "unseen", "step-tables", "poisson")
 _METRICS = ("ttft_ms", "tpot_ms", "e2e_s", "step_ms")
 _STATISTICS = ("mean", "p50", "p90", "p99")
 
@@ -37,7 +39,7 @@ def error_groups(rows: DataFrame) -> list[Group]:
     known = _predicted(rows)
     headlines = list(_groups(known.assign(group=_headline(known)), resampled=True))
     single = known[known["kind"] != "poisson"]
-    first = sorted(headlines, key=lambda group: _HEADLINES.index(group["group"]))
+    first = sorted(headlines, key=lambda group: HEADLINES.index(group["group"]))
     return [*first, *_groups(single.assign(group=single["configuration"]))]
 
 

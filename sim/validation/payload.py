@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from pandas import DataFrame
 
 from sim.validation.comparison import COLUMNS, Comparison, with_errors
-from sim.validation.groups import error_groups, pair_groups
+from sim.validation.groups import HEADLINES, Group, error_groups, pair_groups
 from sim.validation.targets import targets_met
 
-__all__ = ["Fitted", "Payload", "validation_payload"]
+__all__ = ["Fitted", "Payload", "held_out_errors", "validation_payload"]
 
 Payload: TypeAlias = dict[str, Any]
 """`groups` (see `groups.Group`), `rows` (see `comparison.COLUMNS`, with `error`), `pairs` (groups by pair of GPU and
-model, of pairs that were not in the fit), `targets` (see `targets_met`), `notes`, `calibration` (`name`, `sources`)
-and `command`."""
+model, of pairs that were not in the fit), `targets` (see `targets_met`), `notes`, `calibration` (`name`, `sources`,
+and `held_out` as it was told) and `command`."""
 
 
 class Fitted(Protocol):
@@ -28,6 +28,10 @@ class Fitted(Protocol):
 
     @property
     def sources(self) -> Sequence[str]: ...
+
+    @property
+    def held_out(self) -> Mapping[str, Any]:
+        """Errors on runs that its fit did not use, as of `held_out_errors`; empty where nobody looked."""
 
 
 def validation_payload(comparison: Comparison, calibration: Fitted, *, command: str = "") -> Payload:
@@ -43,9 +47,23 @@ def validation_payload(comparison: Comparison, calibration: Fitted, *, command: 
         "pairs": pair_groups(_never_seen(comparison.rows)),
         "targets": targets_met(groups, rows),
         "notes": [*comparison.notes, *_without_prediction(rows)],
-        "calibration": {"name": calibration.name, "sources": list(calibration.sources)},
+        "calibration": {
+            "name": calibration.name,
+            "sources": list(calibration.sources),
+            "held_out": dict(calibration.held_out),
+        },
         "command": command,
     }
+
+
+def held_out_errors(rows: DataFrame) -> dict[str, list[Group]]:
+    """Errors on runs that a fit did not use: `groups`, the headlines, and `pairs`, of pairs left out as a whole.
+
+    `rows` are those of a `Comparison` of each run with a fit made without it; `seen` says that other runs of its
+    pair of GPU and model were in that fit.
+    """
+    groups = [group for group in error_groups(rows) if group["group"] in HEADLINES]
+    return {"groups": groups, "pairs": pair_groups(_never_seen(rows))}
 
 
 def _never_seen(rows: DataFrame) -> DataFrame:

@@ -1,8 +1,9 @@
-"""A validation on the terminal: the answer first, then targets and errors, then each configuration."""
+"""Validations and calibrations on the terminal: the answer first, then errors, then each configuration."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from rich.console import Group as Parts
 from rich.table import Table
@@ -20,23 +21,40 @@ from sim.validation.wording import (
     range_of,
     signed,
     target_name,
+    worst_first,
 )
 
-__all__ = ["format_validation"]
+__all__ = ["format_calibration", "format_validation"]
 
 _ERRORS = ("", "", "runs", "median error", "95 % interval", "mean", "bias")
 
 
 def format_validation(payload: Payload) -> Parts:
     """The payload as text and tables for rich to print, at most 80 columns wide."""
-    groups = payload["groups"]
+    groups, apart = payload["groups"], payload["calibration"]["held_out"].get("groups", ())
     parts = [
         *_titled("Errors", _error_table(headlines(groups, saturated=False))),
         *_titled("Targets", _target_table(payload)),
+        *_titled("Runs that the fit did not use", _error_table(headlines(apart, saturated=False))),
         *_titled("Saturated runs", _error_table(headlines(groups, saturated=True))),
-        *_titled("By configuration, worst first: medians of its runs", _configuration_table(groups)),
+        *_titled("By configuration, worst first: medians of its runs", _each_table(by_configuration(groups))),
     ]
     return Parts(Text(_plain(answer(payload)), style="bold"), *parts, "", _footer(payload))
+
+
+def format_calibration(found: Mapping[str, Any]) -> Parts:
+    """What `calibrate` gives back, as text and tables for rich to print, at most 80 columns wide."""
+    held_out = found["held_out"]
+    sources = ", ".join(found["sources"])
+    footer = "\n".join(map(_plain, [*found["notes"], f"fitted to {sources}"]))
+    return Parts(
+        Text(_plain(f"Wrote {found['file']}"), style="bold"),
+        *_titled("Runs that the fit did not use", _error_table(headlines(held_out.get("groups", ()), saturated=False))),
+        *_titled("Saturated ones", _error_table(headlines(held_out.get("groups", ()), saturated=True))),
+        *_titled("Pairs left out one at a time, worst first", _each_table(worst_first(held_out.get("pairs", ())))),
+        "",
+        Text(footer, style="dim"),
+    )
 
 
 def _error_table(named: Iterable[tuple[str, Group]]) -> Table:
@@ -59,9 +77,9 @@ def _target_table(payload: Payload) -> Table:
     return table
 
 
-def _configuration_table(groups: Sequence[Group]) -> Table:
+def _each_table(named: Mapping[str, Sequence[Group]]) -> Table:
     table = _table("", "measured", "predicted", "error", "bias", "runs")
-    for name, of_one in by_configuration(groups).items():
+    for name, of_one in named.items():
         table.add_row(Text(_plain(name)))
         for group in of_one:
             label = f"  {metric_name(group)}{', saturated' if group['saturated'] else ''}"
