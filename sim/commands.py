@@ -62,7 +62,7 @@ def calibrate(
     """
     import json
 
-    from sim.calibration import calibrate as fit  # type: ignore[attr-defined]
+    from sim.calibration.learn import calibrate as fit
     from sim.folders import check_place, write_file
     from sim.hardware import load_catalogue
     from sim.measurements import read_measurements
@@ -99,11 +99,11 @@ def validate(
         InputError: for measurements or a calibration that cannot be read, measurements that hold nothing to compare,
             and an `out` that cannot be written.
     """
-    from sim.calibration import load_calibration  # type: ignore[attr-defined]
     from sim.hardware import load_catalogue
     from sim.measurements import read_measurements
+    from sim.steptime.calibration import load_calibration
     from sim.validation.payload import validation_payload
-    from sim.validation.predict import compare  # type: ignore[import-untyped]
+    from sim.validation.predict import compare
     from sim.validation.report import check_report_folder, save_validation
 
     if out is not None:

@@ -11,6 +11,7 @@ from pandas import DataFrame
 from sim.errors import InputError
 from sim.hardware import Precision, load_catalogue
 from sim.steptime import StepTime, roofline
+from sim.steptime.ideal import Layout
 from sim.validation.replay import replay_open_loop
 from tests.step_tables import shared_log
 
@@ -70,7 +71,7 @@ def test_logs_of_vllm_are_served(shared: Path, name: str) -> None:
     catalogue, log = load_catalogue(), shared_log(shared, name)
     model, replicas = LOGS[name]
     gpu = catalogue.gpu("RTX-PRO-6000-Server")
-    law = roofline(gpu, catalogue.model(model), 1, Precision(), 128, 2048, catalogue.efficiency(gpu))
+    law = roofline(gpu, catalogue.model(model), Layout(), Precision(), 128, 2048, catalogue.efficiency(gpu))
     limits = {"kv_capacity_tokens": 400_000, "max_num_seqs": 128, "max_num_batched_tokens": 2048}
     answers = replay_open_loop(log, law, replicas=replicas, **limits)
     assert answers.index.equals(log.index)

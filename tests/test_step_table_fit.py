@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from pandas import DataFrame, concat
 
-from sim.calibration.step_tables import fit_step_table, kind_of_step, predicted_steps_s
+from sim.calibration.step_tables import fit_step_table
 from sim.errors import InputError
 from sim.measurements.kinds import StepTable
+from sim.validation.steps import kind_of_step, predicted_steps_s
 from tests.step_tables import A100, made_up, made_up_law, shared_table, table_of
 
 

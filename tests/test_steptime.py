@@ -17,6 +17,7 @@ from sim.hardware import Precision, kv_capacity_for, load_catalogue
 from sim.hardware.gpu import Efficiency
 from sim.scenario import GpuPool
 from sim.steptime import StepTime, load_step_time, roofline, save_step_time, step_time_for
+from sim.steptime.ideal import Layout
 
 CATALOGUE = load_catalogue()
 BF16 = Precision()
@@ -24,7 +25,7 @@ SHORT_FORM: dict[str, Any] = {
     "prefill": {"a_s": 0.004, "b_s_per_token": 2e-5, "c_s_per_token_pair": 1e-9},
     "decode": {"rows": [1, 3, 5], "base_s": [0.010, 0.012, 0.020], "kv_s": [1e-7, 3e-7, 5e-7]},
 }
-PLAIN_SPEED = Efficiency(1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 40, "assumed", "a test")
+PLAIN_SPEED = Efficiency(1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 40, 1, 0, 0, "assumed", "a test")
 
 
 def bent() -> StepTime:
@@ -40,7 +41,7 @@ def bent() -> StepTime:
 
 def predicted(gpu: str, model: str, ranks: int = 1, precision: Precision = BF16) -> StepTime:
     card = CATALOGUE.gpu(gpu)
-    return roofline(card, CATALOGUE.model(model), ranks, precision, 256, 8192, CATALOGUE.efficiency(card))
+    return roofline(card, CATALOGUE.model(model), Layout(ranks), precision, 256, 8192, CATALOGUE.efficiency(card))
 
 
 def pool(**changes: object) -> GpuPool:
@@ -93,7 +94,7 @@ def test_unsound_tables_are_refused(changes: dict[str, Any], problem: str) -> No
 
 def test_roofline_without_losses_is_bytes_over_bandwidth_and_operations_over_rate() -> None:
     gpu, model = CATALOGUE.gpu("H100"), CATALOGUE.model("Llama-3.1-8B")
-    step_time = roofline(gpu, model, 1, BF16, 8, 8192, PLAIN_SPEED)
+    step_time = roofline(gpu, model, Layout(), BF16, 8, 8192, PLAIN_SPEED)
     weights = 2 * (model.parameter_count - model.embedding_parameters)
     assert step_time.decode_step_s(1, 1000) == pytest.approx((weights + 131_072 * 1000) / 3.35e12, rel=1e-6)
     flops = model.linear_flops_per_token * 8192 + model.head_flops_per_row
@@ -103,14 +104,14 @@ def test_roofline_without_losses_is_bytes_over_bandwidth_and_operations_over_rat
 
 def test_a_small_batch_reads_few_experts_and_a_large_one_all() -> None:
     gpu, model = CATALOGUE.gpu("H200"), CATALOGUE.model("Qwen3-30B-A3B")
-    step_time = roofline(gpu, model, 1, BF16, 256, 8192, PLAIN_SPEED)
+    step_time = roofline(gpu, model, Layout(), BF16, 256, 8192, PLAIN_SPEED)
     assert step_time.decode_step_s(1, 0) * 4.8e12 == pytest.approx(2 * model.met_parameters, rel=0.2)
     assert step_time.decode_step_s(256, 0) * 4.8e12 == pytest.approx(2 * model.parameter_count, rel=0.02)
 
 
 def test_ranks_share_the_work_and_pay_for_the_link() -> None:
     gpu, model = CATALOGUE.gpu("H100"), CATALOGUE.model("Llama-3.1-70B")
-    one, two = (roofline(gpu, model, ranks, BF16, 8, 8192, PLAIN_SPEED) for ranks in (1, 2))
+    one, two = (roofline(gpu, model, Layout(ranks), BF16, 8, 8192, PLAIN_SPEED) for ranks in (1, 2))
     sent = 2 * 80 * (2 * 1 / 2) * 8 * 8192 * 2 / 450e9
     assert two.decode_step_s(8, 0) == pytest.approx(one.decode_step_s(8, 0) / 2 + sent, rel=1e-6)
 
@@ -125,7 +126,7 @@ def test_fp8_weights_compute_at_the_bf16_rate_where_there_are_no_fp8_cores() -> 
 
 def test_latent_attention_decodes_at_the_slower_of_bytes_and_operations() -> None:
     gpu, model = CATALOGUE.gpu("H200"), CATALOGUE.model("DeepSeek-V3")
-    step_time = roofline(gpu, model, 1, Precision("fp8", "fp8"), 8, 64, PLAIN_SPEED)
+    step_time = roofline(gpu, model, Layout(), Precision("fp8", "fp8"), 8, 64, PLAIN_SPEED)
     operations = 2 * 61 * 128 * (2 * 512 + 64) / 989e12
     assert step_time.decode_kv_s[0, 1] == pytest.approx(operations)
 

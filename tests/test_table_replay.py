@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from pandas import DataFrame
 
+from sim.calibration.step_tables import fit_step_table
 from sim.errors import InputError
 from sim.validation.replay import replay_open_loop
 from sim.validation.table_replay import poisson_check, replay_on_table
@@ -49,7 +50,7 @@ def test_a_request_by_hand() -> None:
 
 
 def test_the_law_serves_a_made_up_table_as_the_table_does() -> None:
-    check = poisson_check(made_up(), count=400)
+    check = poisson_check(made_up(), fit_step_table(made_up()).step_time, count=400)
     assert check.load.unique().tolist() == [0.5, 0.8]
     assert len(check) == 2 * 3 * 4
     assert worst_error(check, "ttft_s", "mean") < 0.02
@@ -59,7 +60,8 @@ def test_the_law_serves_a_made_up_table_as_the_table_does() -> None:
 
 @pytest.mark.parametrize("name", sorted(A100))
 def test_the_law_serves_a_measured_table_as_the_table_does(shared: Path, name: str) -> None:
-    check = poisson_check(shared_table(shared, name))
+    table = shared_table(shared, name)
+    check = poisson_check(table, fit_step_table(table).step_time)
     for quantity in ("ttft_s", "tpot_s", "e2e_s"):
         assert worst_error(check, quantity, "mean") < 0.015
         assert worst_error(check, quantity, "p99") < 0.03

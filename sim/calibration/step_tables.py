@@ -21,14 +21,13 @@ from pandas import DataFrame
 from sim.errors import InputError
 from sim.measurements.kinds import StepTable
 from sim.steptime import StepTime
+from sim.validation.steps import COUNTS, POINT, kind_of_step, predicted_steps_s
 
-__all__ = ["TableFit", "fit_step_table", "kind_of_step", "predicted_steps_s"]
+__all__ = ["TableFit", "fit_step_table"]
 
 Floats = NDArray[np.float64]
 
 _FOLDS = 5
-_POINT = ["decode_rows", "kv_tokens", "prompt_tokens", "pairs"]
-_COUNTS = {"decode_rows": "int64", "kv_tokens": "int64", "prompt_tokens": "int64"}
 _TYPICAL_ERROR = 0.02
 """Relative residuals much beyond this count linearly, not squared."""
 _LEANING = 0.05
@@ -74,20 +73,8 @@ def fit_step_table(table: StepTable) -> TableFit:
     )
 
 
-def kind_of_step(steps: DataFrame) -> NDArray[np.str_]:
-    """[n] "decode", "prefill" or "mixed" (both decode rows and prompt tokens) for each step of a table."""
-    return np.where(steps.prompt_tokens == 0, "decode", np.where(steps.decode_rows == 0, "prefill", "mixed"))
-
-
-def predicted_steps_s(step_time: StepTime, steps: DataFrame) -> Floats:
-    """[n] seconds that each step of a table takes by the law."""
-    law = step_time.covering(int(steps.decode_rows.max()))
-    columns = (column.to_list() for _, column in steps[_POINT].astype(_COUNTS).items())
-    return np.array([law.mixed_step_s(*step) for step in zip(*columns, strict=True)])
-
-
 def _distinct(rows: DataFrame) -> DataFrame:
-    return rows.astype(_COUNTS).groupby(_POINT)[["step_s"]].median().reset_index()
+    return rows.astype(COUNTS).groupby(POINT)[["step_s"]].median().reset_index()
 
 
 def _check_identified(steps: DataFrame, source: str) -> None:

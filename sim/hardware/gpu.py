@@ -39,7 +39,9 @@ class Efficiency:
     """Shares of a GPU's published rates that an engine attains, and the time it adds, with their standing.
 
     A step's linear layers take `(memory^p + compute^p)^(1/p)` with `p = roofline_exponent`: the sharp
-    roofline is its limit for large p. `status` is measured, calibrated or assumed.
+    roofline is its limit for large p. Prompt tokens attain `prefill_compute` of the compute rate, decode rows
+    `compute`. A request is seen `front_end_ms` and `front_end_steps` of its own decode steps later than the
+    GPU is done with it. `status` is measured, calibrated or assumed.
     """
 
     compute: float
@@ -53,5 +55,8 @@ class Efficiency:
     expert_layer_overhead_us: float
     row_overhead_us: float
     roofline_exponent: float
+    prefill_compute: float
+    front_end_ms: float
+    front_end_steps: float
     status: str
     source: str

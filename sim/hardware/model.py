@@ -47,10 +47,16 @@ class Model(Shape):
         Everything dense and the head once, and the expected distinct experts; the input embedding is not
         read.
         """
+        return self.dense_bytes_read(precision) + self.expert_bytes(precision) * self.expected_experts(tokens)
+
+    def dense_bytes_read(self, precision: Precision) -> float:
+        """Bytes of the weights that every step reads: all but the input embedding and the routed experts."""
         kept = (self.embedding_parameters + self.small_parameters) * _UNQUANTISED_BYTES
-        dense = (self.dense_parameters - self.small_parameters) * precision.weight_bytes
-        experts = self.expert_layers * self.expert_parameters * self.expected_experts(tokens)
-        return kept + dense + experts * precision.weight_bytes
+        return kept + (self.dense_parameters - self.small_parameters) * precision.weight_bytes
+
+    def expert_bytes(self, precision: Precision) -> float:
+        """Bytes of one routed expert of every layer that has them."""
+        return self.expert_layers * self.expert_parameters * precision.weight_bytes
 
     def expected_experts(self, tokens: Floats) -> Floats:
         """Expected distinct experts of one layer that `tokens` tokens visit, `E*(1 - (1 - k/E)^tokens)`.

@@ -1,21 +1,23 @@
-"""Step times from a GPU's data sheet and a model's shape: the roofline, softened and scaled by an efficiency.
+"""Step times from ideal seconds and the efficiency an engine attains: the roofline, softened.
 
-For `t` tokens in a step on each of `n` tensor-parallel ranks the linear layers take
+For `t` tokens in a step the linear layers take
 
-    memory  = weight bytes read(t) / n / (bandwidth * memory efficiency)
-    compute = (linear FLOPs * t + head FLOPs * rows of logits) / n / (dense rate * compute efficiency)
-    linear  = (memory^p + compute^p)^(1/p) + all-reduces + step overhead
+    memory  = (dense weights + expected distinct experts(t)) read / memory efficiency
+    compute = (matrix products of t tokens + head for the rows of logits) / compute efficiency
+    linear  = (memory^p + compute^p)^(1/p) + all-reduces + overhead of step and layers
 
-with the expected distinct experts among the weights read, and two ring all-reduces a layer over the link,
-each `2*(n-1)/n * t * hidden * 2 bytes` and a latency. A decode row adds its short windows and recurrent
-state, and the engine's work for it; a resident KV token adds the bytes it holds (or, for latent attention,
-its operations if those take longer); a prompt token adds the operations of each pair with a token it attends
-to.
+with two ring all-reduces a layer over the link and a latency for each. A decode row adds its short windows and
+recurrent state, and the engine's work for it; a resident KV token adds its bytes (or, for latent attention, its
+operations if those take longer); a prompt token adds the operations of each pair with a token it attends to.
+Prompt tokens reach another share of the compute rate than decode rows do: their matrices are larger.
+
+Every function takes numbers or arrays that broadcast, so the same formulas compile a table of one setup and
+predict all measurements of a fit.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,121 +25,92 @@ from numpy.typing import NDArray
 from sim.hardware.gpu import Efficiency, Gpu
 from sim.hardware.model import Model
 from sim.hardware.precision import Precision
+from sim.steptime.ideal import Ideal, Layout, ideal_of
 from sim.steptime.table import StepTime
 
-__all__ = ["roofline"]
+__all__ = ["compiled", "decode_base_s", "kv_token_s", "pair_s", "prompt_linear_s", "roofline"]
 
 Floats = NDArray[np.float64]
-
-_ACTIVATION_BYTES = 2.0
-_ALL_REDUCES_PER_LAYER = 2
 
 
 def roofline(
     gpu: Gpu,
     model: Model,
-    tensor_parallel: int,
+    layout: Layout,
     precision: Precision,
     max_num_seqs: int,
     max_num_batched_tokens: int,
     efficiency: Efficiency,
 ) -> StepTime:
-    """Step times of a replica for up to `max_num_seqs` rows and `max_num_batched_tokens` tokens a step.
+    """Step times of a rank for up to `max_num_seqs` rows and `max_num_batched_tokens` tokens a step.
 
-    A prefill computes one row of logits, a decode step one for each row. Pipeline, expert and data
-    parallelism inside a replica are not modelled.
+    A prefill computes one row of logits, a decode step one for each row. Pipelines inside a server are not
+    modelled. Ranks of one server (data parallel) are taken to be equally busy.
     """
-    rank = _Rank(gpu, model, tensor_parallel, precision, efficiency)
+    return compiled(ideal_of(gpu, model, layout, precision), efficiency, max_num_seqs, max_num_batched_tokens)
+
+
+def compiled(ideal: Ideal, efficiency: Efficiency, max_num_seqs: int, max_num_batched_tokens: int) -> StepTime:
+    """The tables the engine runs on, from the ideal seconds of one setup."""
     rows = np.arange(max_num_seqs + 1, dtype=np.float64)
     tokens = np.arange(max_num_batched_tokens + 1, dtype=np.float64)
-    decode = rank.linear_s(rows, rows) + rank.row_s * rows
-    linear = rank.linear_s(tokens, np.minimum(tokens, 1.0)) + rank.window_s * tokens
-    per_kv_token = np.full_like(rows, rank.kv_token_s)
+    decode = np.asarray(decode_base_s(ideal, efficiency, rows))
+    linear = np.maximum.accumulate(np.asarray(prompt_linear_s(ideal, efficiency, tokens)))
+    per_kv_token = np.full_like(rows, kv_token_s(ideal, efficiency))
     decode[0] = linear[0] = per_kv_token[0] = 0.0
     return StepTime(
         decode_base_s=decode[np.newaxis],
         decode_kv_s=per_kv_token[np.newaxis],
         kv_edges=np.array([np.inf]),
         linear_s=linear,
-        attention_s_per_pair=rank.pair_s,
+        attention_s_per_pair=float(pair_s(ideal, efficiency)),
+        front_end_s=efficiency.front_end_ms * 1e-3,
+        front_end_steps=efficiency.front_end_steps,
     )
 
 
-@dataclass(frozen=True)
-class _Rank:
-    """One tensor-parallel rank: its share of the work over the rates it attains."""
+def decode_base_s(ideal: Ideal, efficiency: Efficiency, rows: Any) -> Any:
+    """Seconds of a decode step of `rows` rows, without their resident KV tokens."""
+    moved = ideal.row_read_s / efficiency.kv_memory + efficiency.row_overhead_us * 1e-6
+    return _linear_s(ideal, efficiency, rows, rows, efficiency.compute) + rows * moved
 
-    gpu: Gpu
-    model: Model
-    tensor_parallel: int
-    precision: Precision
-    efficiency: Efficiency
 
-    def linear_s(self, tokens: Floats, logit_rows: Floats) -> Floats:
-        """Seconds of linear layers, all-reduces and overheads for `tokens` tokens and `logit_rows` logits."""
-        memory = self.model.weight_bytes_read(tokens, self.precision) / self.tensor_parallel / self._bandwidth
-        compute = tokens * self._token_s + logit_rows * self._logits_s
-        power = self.efficiency.roofline_exponent
-        longer, shorter = np.maximum(memory, compute), np.minimum(memory, compute)
-        bound = longer * (1.0 + (shorter / longer) ** power) ** (1.0 / power)
-        return np.asarray(bound + self._all_reduce_s(tokens) + self._overhead_s)
+def prompt_linear_s(ideal: Ideal, efficiency: Efficiency, tokens: Any) -> Any:
+    """Seconds of the linear layers for `tokens` tokens of a prompt, with its short windows."""
+    windows = tokens * ideal.window_compute_s / efficiency.attention_compute
+    return _linear_s(ideal, efficiency, tokens, np.minimum(tokens, 1.0), efficiency.prefill_compute) + windows
 
-    @property
-    def row_s(self) -> float:
-        """Seconds a decode row adds whatever its context."""
-        moved = self.model.row_bytes_on_gpu(self.precision, self.tensor_parallel) / self._kv_bandwidth
-        return moved + self.efficiency.row_overhead_us * 1e-6
 
-    @property
-    def kv_token_s(self) -> float:
-        """Seconds a resident KV token adds to a decode step."""
-        read = self.model.kv_bytes_read_on_gpu(self.precision, self.tensor_parallel) / self._kv_bandwidth
-        return max(read, self.model.decode_flops_per_kv_token / self._attention_flops)
+def kv_token_s(ideal: Ideal, efficiency: Efficiency) -> Any:
+    """Seconds a resident KV token adds to a decode step."""
+    read, compute = ideal.kv_read_s / efficiency.kv_memory, ideal.kv_compute_s / efficiency.attention_compute
+    return np.maximum(read, compute)
 
-    @property
-    def pair_s(self) -> float:
-        """Seconds a pair of prompt token and token it attends to adds to a step."""
-        return self.model.attention_flops_per_pair / self._attention_flops
 
-    @property
-    def window_s(self) -> float:
-        """Seconds a prompt token adds in the layers with a short window."""
-        return self.model.window_flops_per_token / self._attention_flops
+def pair_s(ideal: Ideal, efficiency: Efficiency) -> Any:
+    """Seconds a pair of prompt token and token it attends to adds to a step."""
+    return ideal.pair_compute_s / efficiency.attention_compute
 
-    @property
-    def _overhead_s(self) -> float:
-        layers = self.model.layers * self.efficiency.layer_overhead_us
-        routed = self.model.expert_layers * self.efficiency.expert_layer_overhead_us
-        return self.efficiency.step_overhead_ms * 1e-3 + (layers + routed) * 1e-6
 
-    def _all_reduce_s(self, tokens: Floats) -> Floats:
-        if self.tensor_parallel == 1:
-            return np.zeros_like(tokens)
-        ring = 2.0 * (self.tensor_parallel - 1) / self.tensor_parallel
-        sent = ring * tokens * self.model.hidden * _ACTIVATION_BYTES
-        link = self.gpu.link_gb_s_one_way * 1e9 * self.efficiency.link
-        once = sent / link + self.efficiency.all_reduce_latency_us * 1e-6
-        return np.asarray(_ALL_REDUCES_PER_LAYER * self.model.layers * once)
+def _linear_s(ideal: Ideal, efficiency: Efficiency, tokens: Any, logit_rows: Any, compute_share: Any) -> Any:
+    memory = (ideal.dense_read_s + ideal.expert_read_s * _distinct_experts(ideal, tokens)) / efficiency.memory
+    compute = (tokens * ideal.token_compute_s + logit_rows * ideal.logits_compute_s) / compute_share
+    return _soft_maximum(memory, compute, efficiency.roofline_exponent) + _fixed_s(ideal, efficiency, tokens)
 
-    @property
-    def _token_s(self) -> float:
-        rate = self.gpu.linear_tflops(self.precision.weights) * 1e12 * self.efficiency.compute
-        return self.model.linear_flops_per_token / self.tensor_parallel / rate
 
-    @property
-    def _logits_s(self) -> float:
-        rate = self.gpu.bf16_dense_tflops * 1e12 * self.efficiency.compute
-        return self.model.head_flops_per_row / self.tensor_parallel / rate
+def _distinct_experts(ideal: Ideal, tokens: Any) -> Any:
+    """Expected distinct experts of a layer, `E*(1 - (1 - k/E)^tokens)`, for the tokens of all ranks."""
+    missed = (1.0 - ideal.experts_per_token / np.maximum(ideal.experts, 1.0)) ** (tokens * ideal.data_parallel)
+    return ideal.experts * (1.0 - missed)
 
-    @property
-    def _bandwidth(self) -> float:
-        return self.gpu.bandwidth_gb_s * 1e9 * self.efficiency.memory
 
-    @property
-    def _kv_bandwidth(self) -> float:
-        return self.gpu.bandwidth_gb_s * 1e9 * self.efficiency.kv_memory
+def _soft_maximum(first: Any, second: Any, power: Any) -> Any:
+    longer, shorter = np.maximum(first, second), np.minimum(first, second)
+    return longer * (1.0 + (shorter / longer) ** power) ** (1.0 / power)
 
-    @property
-    def _attention_flops(self) -> float:
-        """Attention operations a second of all ranks together."""
-        return self.gpu.bf16_dense_tflops * 1e12 * self.efficiency.attention_compute * self.tensor_parallel
+
+def _fixed_s(ideal: Ideal, efficiency: Efficiency, tokens: Any) -> Any:
+    latency = ideal.all_reduces * efficiency.all_reduce_latency_us * 1e-6
+    layers = ideal.layers * efficiency.layer_overhead_us + ideal.expert_layers * efficiency.expert_layer_overhead_us
+    sent = tokens * ideal.token_send_s / efficiency.link
+    return latency + sent + layers * 1e-6 + efficiency.step_overhead_ms * 1e-3

@@ -22,11 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pandas import DataFrame, concat
 
-from sim.calibration.step_tables import fit_step_table, kind_of_step
 from sim.errors import InputError
 from sim.measurements.kinds import StepTable
 from sim.steptime import StepTime
 from sim.validation.replay import latencies, replay_open_loop
+from sim.validation.steps import kind_of_step
 
 __all__ = ["poisson_check", "replay_on_table"]
 
@@ -57,28 +57,27 @@ def replay_on_table(
 
 def poisson_check(
     table: StepTable,
-    step_time: StepTime | None = None,
+    step_time: StepTime,
     *,
     loads: Sequence[float] = (0.5, 0.8),
     count: int = 2000,
     seed: int = 0,
 ) -> DataFrame:
-    """Poisson arrivals served from the table itself and by the engine on step times fitted to it.
+    """Poisson arrivals served from the table itself and by the engine on step times, which were fitted to it.
 
     A load is the share of what the server does at most, which is found by sending all requests at once. Lengths are
-    lognormal, and short enough that no request grows out of the table. Without `step_time` it is `fit_step_table`'s.
+    lognormal, and short enough that no request grows out of the table.
     One row for each load, quantity (`ttft_s`, `tpot_s`, `e2e_s`) and statistic (mean, p50, p90, p99), with columns
     `load`, `requests_per_s`, `quantity`, `statistic`, `measured_s`, `predicted_s` and `error` (relative).
 
     Raises:
         InputError: where the table cannot be fitted or replayed.
     """
-    law = step_time or fit_step_table(table).step_time
     times, limits = _Times(table), _limits(table)
     requests = _lognormal_requests(times.longest, count, seed)
     at_once = _served(times, limits, requests.assign(arrival_s=0.0))
     most_per_s = count / float(at_once.e2e_s.max())
-    checks = [_compared(times, limits, law, requests, load, most_per_s) for load in loads]
+    checks = [_compared(times, limits, step_time, requests, load, most_per_s) for load in loads]
     return concat(checks, ignore_index=True)
 
 

@@ -1,0 +1,309 @@
+"""Calibrations: what was fitted to measurements, to be had as step times of any setup, and as a file.
+
+A calibration holds tables of step times that were measured as such, efficiencies learned across setups from whole
+servers, and the evidence: which setups were measured, with the errors on runs that the fit did not use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
+
+from sim.errors import CatalogueError, InputError
+from sim.hardware import Catalogue
+from sim.hardware.gpu import Efficiency
+from sim.hardware.setup import Setup
+from sim.paths import data_path
+from sim.steptime.effects import FRONT, GPU_PARTS, Effects
+from sim.steptime.files import read_json, step_time_from, step_time_to
+from sim.steptime.ideal import Layout
+from sim.steptime.roofline import roofline
+from sim.steptime.table import StepTime
+
+__all__ = [
+    "Calibration",
+    "Evidence",
+    "MeasuredTable",
+    "calibration_from",
+    "is_calibration",
+    "load_calibration",
+    "shipped_calibration",
+]
+
+_FORMAT = "nightshift-calibration-1"
+_DIGITS = 5
+_STATED = ("model", "gpu", "weights", "tensor_parallel")
+
+Standing = Literal["measured", "calibrated", "assumed"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasuredTable:
+    """Step times fitted to a table of measured steps of one setup."""
+
+    setup: Setup
+    step_time: StepTime
+    source: str
+    points: int
+    mean_abs_error: float
+    """Of the steps it was fitted to, as a fraction."""
+    held_out_error: float
+    """Mean absolute error of steps left out of the fit, as a fraction."""
+
+    def is_of(self, setup: Setup) -> bool:
+        """True where all that the table says of its setup holds of this one."""
+        stated = ((getattr(self.setup, name), getattr(setup, name)) for name in _STATED)
+        return setup.data_parallel == 1 and all(mine in (None, theirs) for mine, theirs in stated)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """A setup that was measured as a whole server, and how far predictions were off on it."""
+
+    setup: Setup
+    runs: int
+    sources: tuple[str, ...]
+    tpot_error: float | None = None
+    """Median absolute error, as a fraction, on runs of the setup that a fit did not use."""
+    ttft_error: float | None = None
+    unseen_tpot_error: float | None = None
+    """The same for a fit that used no run of its pair of GPU and model."""
+    unseen_ttft_error: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """What was fitted to measurements."""
+
+    name: str
+    sources: tuple[str, ...] = ()
+    effects: Effects | None = None
+    tables: tuple[MeasuredTable, ...] = ()
+    evidence: tuple[Evidence, ...] = ()
+    held_out: Mapping[str, Any] = field(default_factory=dict)
+    """Errors on runs that a fit did not use, as of `sim.validation.payload.held_out_errors`."""
+    notes: tuple[str, ...] = ()
+
+    def step_time(self, setup: Setup, catalogue: Catalogue, max_num_seqs: int, max_num_batched_tokens: int) -> StepTime:
+        """Step times of one rank of a setup for at least so many rows.
+
+        A measured table where there is one, else a roofline of the learned efficiency.
+
+        Raises:
+            CatalogueError: for a GPU, model or format that the catalogue does not hold.
+            InputError: where several tables fit the setup.
+        """
+        table = self.table_of(setup)
+        if table is not None:
+            return table.step_time.covering(max_num_seqs)
+        gpu, model = catalogue.gpu(str(setup.gpu)), catalogue.model(str(setup.model))
+        layout = Layout(setup.tensor_parallel, setup.data_parallel)
+        efficiency = self.efficiency(setup, catalogue)
+        return roofline(gpu, model, layout, setup.precision, max_num_seqs, max_num_batched_tokens, efficiency)
+
+    def table_of(self, setup: Setup) -> MeasuredTable | None:
+        """The measured table of a setup, one that names its model before one that does not.
+
+        Raises:
+            InputError: where several fit.
+        """
+        fitting = [table for table in self.tables if table.is_of(setup)]
+        named = [table for table in fitting if table.setup.model] or fitting
+        if len(named) > 1:
+            rule = f"holds {len(named)} tables that fit {setup.model} on {setup.gpu}, TP {setup.tensor_parallel}"
+            raise InputError(self.name, rule, "calibrate them into files of their own, or name the model of each")
+        return named[0] if named else None
+
+    def efficiency(self, setup: Setup, catalogue: Catalogue) -> Efficiency:
+        """The learned efficiency of a setup; the catalogue's where no GPU of its generation was measured."""
+        gpu = catalogue.gpu(str(setup.gpu))
+        if self.effects is None or not self.effects.knows("generation", gpu.architecture):
+            return catalogue.efficiency(gpu)
+        return replace(self.effects.efficiency(setup, catalogue), status=self.standing(setup, catalogue))
+
+    def standing(self, setup: Setup, catalogue: Catalogue) -> Standing:
+        """Whether step times of a setup are measured, calibrated (its GPU was measured) or assumed."""
+        if self.table_of(setup) is not None:
+            return "measured"
+        known = self.effects is not None and self.effects.knows("gpu", catalogue.gpu(str(setup.gpu)).name)
+        return "calibrated" if known else "assumed"
+
+    def saw(self, gpu: str | None, model: str | None) -> bool:
+        """True where the fit used runs of a pair of GPU and model."""
+        setups = [item.setup for item in self.evidence] + [table.setup for table in self.tables]
+        return any((setup.gpu, setup.model) == (gpu, model) for setup in setups)
+
+    def document(self) -> dict[str, Any]:
+        """The calibration as JSON."""
+        return {
+            "format": _FORMAT,
+            "name": self.name,
+            "sources": list(self.sources),
+            "start": None if self.effects is None else _parts(self.effects.start),
+            "effects": None if self.effects is None else _rounded(self.effects.by_level),
+            "tables": [
+                {**_shallow(table), "setup": asdict(table.setup), "step_time": _short(step_time_to(table.step_time))}
+                for table in self.tables
+            ],
+            "evidence": [{**_shallow(item), "setup": asdict(item.setup)} for item in self.evidence],
+            "held_out": dict(self.held_out),
+            "notes": list(self.notes),
+        }
+
+
+def load_calibration(path: Path | None = None) -> Calibration:
+    """A calibration from its file; the shipped one without.
+
+    Raises:
+        InputError: for a file that cannot be read or is no calibration.
+    """
+    return shipped_calibration() if path is None else calibration_from(read_json(path), str(path))
+
+
+def shipped_calibration() -> Calibration:
+    """All calibrations in `data/calibrations/` as one."""
+    files = sorted(data_path("calibrations").glob("*.json"))
+    return _together([calibration_from(read_json(file), str(file)) for file in files])
+
+
+def is_calibration(content: object) -> bool:
+    """True for what a calibration's file holds, of this version or another."""
+    return isinstance(content, dict) and "format" in content
+
+
+def calibration_from(content: object, where: str) -> Calibration:
+    """A calibration from what its file holds.
+
+    Raises:
+        InputError: where it is none, or of another version; it names `where`.
+    """
+    remedy = "write it anew with 'nightshift calibrate'"
+    if not is_calibration(content) or content["format"] != _FORMAT:  # type: ignore[index]  # a dict, as was just seen
+        raise InputError(where, f"is no calibration of this version ({_FORMAT})", remedy)
+    try:
+        document = _Document.model_validate(content)
+        return document.calibration(where)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise InputError(place, f"is not as a calibration has it: {first['msg']}", remedy, where=where) from None
+    except CatalogueError as error:
+        raise InputError(error.value, error.rule, remedy, where=where) from None
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _Table(_Part):
+    setup: dict[str, Any]
+    step_time: dict[str, Any]
+    source: str
+    points: int
+    mean_abs_error: FiniteFloat
+    held_out_error: FiniteFloat
+
+
+class _Evidence(_Part):
+    setup: dict[str, Any]
+    runs: int
+    sources: tuple[str, ...]
+    tpot_error: FiniteFloat | None
+    ttft_error: FiniteFloat | None
+    unseen_tpot_error: FiniteFloat | None
+    unseen_ttft_error: FiniteFloat | None
+
+
+class _Document(_Part):
+    """A file of a calibration."""
+
+    format: str
+    name: str
+    sources: tuple[str, ...]
+    start: dict[str, FiniteFloat] | None
+    effects: dict[str, dict[str, dict[str, FiniteFloat]]] | None
+    tables: tuple[_Table, ...]
+    evidence: tuple[_Evidence, ...]
+    held_out: dict[str, Any]
+    notes: tuple[str, ...]
+
+    def calibration(self, where: str) -> Calibration:
+        """What the file tells.
+
+        Raises:
+            InputError: for step times or efficiencies that are none.
+        """
+        return Calibration(
+            name=self.name,
+            sources=self.sources,
+            effects=self._effects(where),
+            tables=tuple(self._table(table, where) for table in self.tables),
+            evidence=tuple(Evidence(**{**vars(item), "setup": _setup(item.setup, where)}) for item in self.evidence),
+            held_out=self.held_out,
+            notes=self.notes,
+        )
+
+    def _effects(self, where: str) -> Effects | None:
+        if self.start is None or self.effects is None:
+            return None
+        wanted = {*GPU_PARTS, *FRONT, "roofline_exponent"}
+        if set(self.start) != wanted or min(self.start.values()) <= 0.0:
+            raise InputError("start", f"must hold numbers above zero for {', '.join(sorted(wanted))}", "", where=where)
+        return Effects(Efficiency(**self.start, status="calibrated", source=self.name), self.effects)
+
+    def _table(self, table: _Table, where: str) -> MeasuredTable:
+        times = step_time_from(table.step_time, where)
+        return MeasuredTable(**{**vars(table), "setup": _setup(table.setup, where), "step_time": times})
+
+
+def _setup(given: Mapping[str, Any], where: str) -> Setup:
+    try:
+        return Setup(**given)
+    except TypeError:
+        known = ", ".join(item.name for item in fields(Setup))
+        raise InputError("setup", "is not a setup", f"give only {known}", where=where) from None
+
+
+def _together(calibrations: Iterable[Calibration]) -> Calibration:
+    """Several calibrations as one: at most one of them holds effects."""
+    every = list(calibrations)
+    learned = [one for one in every if one.effects is not None]
+    return Calibration(
+        name="shipped",
+        sources=tuple(source for one in every for source in one.sources),
+        effects=learned[0].effects if learned else None,
+        tables=tuple(table for one in every for table in one.tables),
+        evidence=tuple(item for one in every for item in one.evidence),
+        held_out=learned[0].held_out if learned else {},
+        notes=tuple(note for one in every for note in one.notes),
+    )
+
+
+def _parts(efficiency: Efficiency) -> dict[str, float]:
+    return {name: getattr(efficiency, name) for name in (*GPU_PARTS, *FRONT, "roofline_exponent")}
+
+
+def _rounded(by_level: Mapping[str, Mapping[str, Mapping[str, float]]]) -> dict[str, Any]:
+    """Effects to the digits that matter."""
+    return {
+        level: {group: {part: round(effect, _DIGITS) for part, effect in own.items()} for group, own in groups.items()}
+        for level, groups in by_level.items()
+    }
+
+
+def _shallow(item: MeasuredTable | Evidence) -> dict[str, Any]:
+    values = {entry.name: getattr(item, entry.name) for entry in fields(item) if entry.name != "step_time"}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+
+
+def _short(value: Any) -> Any:
+    """Numbers to six digits, wherever they stand."""
+    if isinstance(value, float):
+        return float(f"{value:.6g}")
+    if isinstance(value, list):
+        return [_short(item) for item in value]
+    return {key: _short(item) for key, item in value.items()} if isinstance(value, dict) else value
