@@ -61,7 +61,7 @@ def compares(monkeypatch: pytest.MonkeyPatch) -> Callable[[Comparison], None]:
     def load(file: Path | None) -> FakeCalibration:
         return FakeCalibration(name=str(file or "shipped"))
 
-    monkeypatch.setattr("sim.calibration.load_calibration", load, raising=False)
+    monkeypatch.setattr("sim.steptime.calibration.load_calibration", load)
     install(comparison(60))
     return install
 
@@ -75,7 +75,7 @@ def fits(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Measurements, bool]]:
         asked.append((measurements, held_out))
         return FakeCalibration(held_out=held_out_errors(comparison(60).rows) if held_out else {})
 
-    monkeypatch.setattr("sim.calibration.calibrate", calibrate, raising=False)
+    monkeypatch.setattr("sim.calibration.learn.calibrate", calibrate)
     return asked
 
 
