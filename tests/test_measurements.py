@@ -312,3 +312,13 @@ def test_public_runs_recorded_under_two_layouts_are_one(shared: Path, catalogue:
 
     assert {1129, 1745} & set(runs.rows["line"]) == {1129}
     assert all(setup.gpus <= 16 and setup.gpus % setup.expert_parallel == 0 for setup in runs.setups)
+
+
+def test_a_few_rows_of_models_that_nobody_knows_are_left_out_and_told(tmp_path: Path) -> None:
+    known = [f"Llama-3.1-8B,H100-SXM,1024,128,{clients},50.0,8.0" for clients in range(1, 20)]
+    rows = ["model,gpu,isl,osl,concurrency,ttft_ms,tpot_ms", *known, "Sphinx-900B,H100-SXM,1024,128,4,50.0,8.0"]
+    file = tmp_path / "runs.csv"
+    file.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    read = read_measurements([file], load_catalogue())
+    assert len(read.closed_loop.rows) == 19
+    assert any("1 of 20 rows left out: Sphinx-900B is not a model of the catalogue" in note for note in read.notes)

@@ -57,7 +57,8 @@ def read_closed_loop(sheet: Sheet, catalogue: Catalogue, assume: Assumed) -> Run
     small, left_out = _small(rows, layouts, sheet.path.name)
     single, repeated = without_repeats(small)
     again = f"{sheet.path.name}: {rows_named(repeated)} left out, recording a run again"
-    return Runs(single.drop(columns="batch"), (*left_out, again) if repeated else left_out)
+    notes = (*sheet.notes, *left_out, *([again] if repeated else []))
+    return Runs(single.drop(columns="batch"), notes)
 
 
 def _values(sheet: Sheet, places: Places) -> DataFrame:

@@ -47,6 +47,14 @@ class Faults:
         for line, value in values.items():
             self.add(int(str(line)), str(values.name), value, rule, remedy)
 
+    def take_over(self, others: Faults) -> None:
+        """Note what others found too."""
+        self._found += others._found
+
+    def told(self) -> list[str]:
+        """Each fault as value, rule and remedy, without its line."""
+        return [f"{fault.value} {fault.rule}, {fault.remedy}" for _, fault in self._found]
+
     def lines(self) -> set[int]:
         """Lines with a fault."""
         return {line for line, _ in self._found}

@@ -36,14 +36,16 @@ NAMES = {
 RANKS = {"tensor": ("tensor_parallel", "tp_size")}
 """The column of tensor-parallel ranks."""
 
+_MOST_STRANGERS = 0.1
 _BACKENDS = {"trtllm": "tensorrt-llm", "tensorrtllm": "tensorrt-llm"}
 _FORMATS = {"bfloat16": "bf16", "float16": "fp16", "half": "fp16"}
 
 
 def setups_named(sheet: Sheet, places: Places, catalogue: Catalogue, assume: Assumed, *, needed: bool = True) -> Series:
-    """What served each row, on one GPU; the index is its line. Rows with unknown names are faults and left out.
+    """What served each row, on one GPU; the index is its line. Rows with unknown names are left out.
 
-    A blank model or GPU is unknown where it is `needed`, else None.
+    They are faults; but where names are `needed` and few rows have models or GPUs that the catalogue lacks, these
+    are only noted, so that the others can be used. A blank model or GPU is unknown where it is needed, else None.
 
     The weights have the row's precision, else that of the model's name, else the assumed one, else bf16.
     """
@@ -55,12 +57,26 @@ def setups_named(sheet: Sheet, places: Places, catalogue: Catalogue, assume: Ass
         "backend": backend_name,
         "backend_version": str,
     }
-    named = DataFrame({ours: _found(texts[ours], find, sheet.faults) for ours, find in finders.items()}).dropna()
+    strange = Faults(sheet.path)
+    to = {"model": strange, "gpu": strange}
+    named = DataFrame({ours: _found(texts[ours], find, to.get(ours, sheet.faults)) for ours, find in finders.items()})
+    _tell_strangers(sheet, strange, named[["model", "gpu"]].isna().any(axis=1), only_note=needed)
+    named = named.dropna()
     known: dict[tuple[object, ...], Setup] = {}
     for row in named.itertuples(index=False, name=None):
         if row not in known:
             known[row] = _setup(*row, assume=assume)
     return Series([known[row] for row in named.itertuples(index=False, name=None)], index=named.index, dtype=object)
+
+
+def _tell_strangers(sheet: Sheet, strange: Faults, left_out: Series, *, only_note: bool) -> None:
+    """Names that the catalogue lacks: a note where that will do and they leave out few rows, else faults."""
+    if not only_note or left_out.mean() > _MOST_STRANGERS:
+        sheet.faults.take_over(strange)
+        return
+    told = "; ".join(strange.told())
+    if told:
+        sheet.notes.append(f"{sheet.path.name}: {left_out.sum()} of {len(left_out)} rows left out: {told}")
 
 
 def _texts(sheet: Sheet, places: Places, ours: str, assume: Assumed) -> Series:

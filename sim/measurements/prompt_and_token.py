@@ -57,7 +57,7 @@ def read_prompt_and_token(sheet: Sheet, catalogue: Catalogue, assume: Assumed) -
         raise InputError(sheet.path.name, "holds no batch with a decode step", remedy, where=str(sheet.path))
     timed = _in_seconds(_each_token(decoded, sheet), sheet, catalogue)
     sheet.faults.raise_if_any()
-    return Runs(_medians(timed, sheet.path.name), tuple(_notes(rows, timed, sheet.path.name)))
+    return Runs(_medians(timed, sheet.path.name), (*sheet.notes, *_notes(rows, timed, sheet.path.name)))
 
 
 def _values(sheet: Sheet, places: Places, catalogue: Catalogue, assume: Assumed) -> DataFrame:

@@ -22,11 +22,15 @@ Places = Mapping[str, str]
 
 
 class Sheet(NamedTuple):
-    """A CSV file: texts [n] by column (in lower case, stripped), their index the line in the file; its faults."""
+    """A CSV file: texts [n] by column (in lower case, stripped), their index the line in the file; its faults.
+
+    `notes` gathers what is left out of it and why.
+    """
 
     path: Path
     texts: DataFrame
     faults: Faults
+    notes: list[str]
 
     def places(self, needed: Mapping[str, Sequence[str]], optional: Mapping[str, Sequence[str]]) -> Places:
         """Which column of the file is which of ours; each of ours goes by any one of several names.
@@ -135,7 +139,7 @@ def read_sheet(path: Path) -> Sheet:
     faults.raise_if_any()
     index = pd.Index([number for number, _ in body], dtype=np.int64)
     cells = [[field.strip() for field in fields] for _, fields in body]
-    return Sheet(path, DataFrame(cells, index=index, columns=pd.Index(names), dtype="str"), faults)
+    return Sheet(path, DataFrame(cells, index=index, columns=pd.Index(names), dtype="str"), faults, [])
 
 
 def read_header(path: Path) -> list[str]:
