@@ -11,7 +11,8 @@ from sim.engine.plane import PoolSpec, StreamSpec
 from sim.errors import CatalogueError, InputError
 from sim.hardware import Catalogue, catalogue_for, kv_capacity_for
 from sim.scenario import AlwaysRouter, DirectStrategy, GpuPool, OnDemand, RandomRouter, Scenario, Stream
-from sim.steptime import step_time_for
+from sim.steptime import StepTime, step_time_for
+from sim.steptime.calibration import Trust
 
 __all__ = ["DIRECT", "Fleet", "build_fleet"]
 
@@ -26,6 +27,8 @@ class Fleet:
     """The engine's view of a scenario."""
 
     pools: list[PoolSpec]
+    trust: list[Trust]
+    """How far to trust the step times of each pool."""
     streams: list[StreamSpec]
     strategies: list[DirectStrategy]
     targets: list[list[list[int]]]
@@ -45,8 +48,10 @@ def build_fleet(scenario: Scenario) -> Fleet:
     for pool in scenario.fleet:
         _check_split(pool, catalogue)
         _check_experts(pool, catalogue)
+    times = [step_time_for(pool, catalogue) for pool in scenario.fleet]
     return Fleet(
-        pools=[_pool_spec(pool, catalogue) for pool in scenario.fleet],
+        pools=[_pool_spec(pool, each.step_time, catalogue) for pool, each in zip(scenario.fleet, times, strict=True)],
+        trust=[each.trust for each in times],
         streams=[_stream_spec(stream) for stream in scenario.workload],
         strategies=list(strategies),
         targets=[
@@ -55,11 +60,11 @@ def build_fleet(scenario: Scenario) -> Fleet:
     )
 
 
-def _pool_spec(pool: GpuPool, catalogue: Catalogue) -> PoolSpec:
+def _pool_spec(pool: GpuPool, step_time: StepTime, catalogue: Catalogue) -> PoolSpec:
     """To the engine each rank of a data-parallel server is a replica, with its share of the GPUs."""
     return PoolSpec(
         replicas=pool.ranks,
-        step_time=step_time_for(pool, catalogue),
+        step_time=step_time,
         kv_capacity_tokens=kv_capacity_for(pool, catalogue),
         usd_per_replica_hour=pool.offer.usd_per_gpu_hour * pool.tensor_parallel,
         scheduler=_SCHEDULERS[pool.engine.scheduler],

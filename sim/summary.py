@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from math import isclose, isfinite
 from typing import Any
 
@@ -55,7 +56,11 @@ def summarise(scenario: Scenario, fleet: Fleet, replications: Sequence[Replicati
         "strategies": _strategies(fleet, replications),
         "streams": _streams(scenario, replications),
         "sleep": {"prepared": 0, "hit_rate": None, "wasted_share": None},
-        "fleet": figure["fleet"] | {"peak_replicas": max(run.peak_replicas for run in replications)},
+        "fleet": figure["fleet"]
+        | {
+            "peak_replicas": max(run.peak_replicas for run in replications),
+            "step_times": {pool.name: asdict(trust) for pool, trust in zip(scenario.fleet, fleet.trust, strict=True)},
+        },
         "intervals": intervals,
         "speed": {
             "requests_per_s": _ratio(requests["offered"] * len(replications), wall_s),

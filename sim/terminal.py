@@ -90,9 +90,18 @@ def _footer(summary: dict[str, Any]) -> Text:
         f"{_count(requests['preemptions'])} preemptions for want of KV cache" if requests["preemptions"] else "",
         f"{_count(requests['skipped_rows'])} bad rows of traces skipped" if requests["skipped_rows"] else "",
         f"{_number(fleet['gpu_hours'])} GPU-hours, at most {_count(fleet['peak_replicas'])} replicas{mean}",
+        *(_trust(name, trust) for name, trust in fleet["step_times"].items()),
         f"simulated in {speed['wall_s']:.1f} s, {_count(speed['requests_per_s'])} requests a second",
     ]
     return Text("\n".join(line for line in lines if line), style="dim")
+
+
+def _trust(pool: str, trust: dict[str, Any]) -> str:
+    """How far to trust the step times of a pool, in a line."""
+    told = (("TPOT", trust["tpot_error"]), ("TTFT", trust["ttft_error"]))
+    errors = [f"{label} within {_share(error)}" for label, error in told if error is not None]
+    figures = f": {', '.join(errors)} on half of the runs left out" if errors else ""
+    return f"step times of {_plain(pool)} are {trust['standing']} ({trust['basis']}){figures}"
 
 
 def _is_swamped(requests: dict[str, Any]) -> bool:

@@ -261,14 +261,14 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_a_pool_with_a_file_takes_it_and_goes_on_with_its_last_slope(tmp_path: Path) -> None:
     path = tmp_path / "times.json"
     path.write_text(json.dumps(SHORT_FORM), encoding="utf-8")
-    step_time = step_time_for(pool(step_time={"path": str(path)}, engine={"max_num_seqs": 8}), CATALOGUE)
+    step_time = step_time_for(pool(step_time={"path": str(path)}, engine={"max_num_seqs": 8}), CATALOGUE).step_time
     assert step_time.decode_base_s[0, 5:].tolist() == pytest.approx([0.020, 0.024, 0.028, 0.032])
     assert step_time.decode_kv_s[0, 5:].tolist() == pytest.approx([5e-7] * 4)
 
 
 def test_a_pool_without_a_file_takes_the_roofline_at_its_precision() -> None:
-    narrow = step_time_for(pool(precision={"weights": "fp8"}), CATALOGUE)
-    assert narrow.decode_step_s(1, 0) < step_time_for(pool(), CATALOGUE).decode_step_s(1, 0) * 0.75
+    narrow = step_time_for(pool(precision={"weights": "fp8"}), CATALOGUE).step_time
+    assert narrow.decode_step_s(1, 0) < step_time_for(pool(), CATALOGUE).step_time.decode_step_s(1, 0) * 0.75
     assert (narrow.max_rows, len(narrow.linear_s)) == (256, 8193)
 
 

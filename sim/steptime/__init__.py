@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sim.errors import InputError
 from sim.hardware import Catalogue
 from sim.hardware.precision import pool_precision
 from sim.hardware.setup import Setup
-from sim.steptime.calibration import calibration_from, is_calibration, shipped_calibration
+from sim.steptime.calibration import Calibration, Trust, calibration_from, is_calibration, shipped_calibration
 from sim.steptime.files import load_step_time, read_json, save_step_time, step_time_from
 from sim.steptime.roofline import roofline
 from sim.steptime.table import StepTime
@@ -16,10 +18,18 @@ from sim.steptime.table import StepTime
 if TYPE_CHECKING:
     from sim.scenario import GpuPool
 
-__all__ = ["StepTime", "load_step_time", "roofline", "save_step_time", "setup_of", "step_time_for"]
+__all__ = ["PoolTimes", "StepTime", "load_step_time", "roofline", "save_step_time", "setup_of", "step_time_for"]
 
 
-def step_time_for(pool: GpuPool, catalogue: Catalogue) -> StepTime:
+@dataclass(frozen=True)
+class PoolTimes:
+    """Step times of one rank of a pool, and how far to trust them."""
+
+    step_time: StepTime
+    trust: Trust
+
+
+def step_time_for(pool: GpuPool, catalogue: Catalogue) -> PoolTimes:
     """Step times of one rank of a pool, for at least its `max_num_seqs` rows.
 
     The pool's own file where it names one, of step times (going on with its last slope where the file ends short of
@@ -30,19 +40,30 @@ def step_time_for(pool: GpuPool, catalogue: Catalogue) -> StepTime:
         CatalogueError: for a GPU, model or precision that the catalogue does not hold.
         InputError: for a file that cannot be read, or a calibration that does not tell this pool's step times.
     """
-    engine, setup = pool.engine, setup_of(pool)
-    sizes = (engine.max_num_seqs, engine.max_num_batched_tokens)
     if pool.step_time is None:
-        return shipped_calibration().step_time(setup, catalogue, *sizes)
+        return _calibrated(pool, shipped_calibration(), catalogue)
     path = pool.step_time.path
     content = read_json(path)
-    if not is_calibration(content):
-        return step_time_from(content, str(path)).covering(engine.max_num_seqs)
-    own = calibration_from(content, str(path))
+    if is_calibration(content):
+        own = calibration_from(content, str(path))
+        _check_knows(own, pool, path)
+        return _calibrated(pool, own, catalogue)
+    step_time = step_time_from(content, str(path)).covering(pool.engine.max_num_seqs)
+    return PoolTimes(step_time, Trust(standing="own file", basis=path.name))
+
+
+def _calibrated(pool: GpuPool, calibration: Calibration, catalogue: Catalogue) -> PoolTimes:
+    engine, setup = pool.engine, setup_of(pool)
+    law = calibration.step_time(setup, catalogue, engine.max_num_seqs, engine.max_num_batched_tokens)
+    return PoolTimes(law, calibration.trust(setup, catalogue))
+
+
+def _check_knows(own: Calibration, pool: GpuPool, path: Path) -> None:
+    """A file that somebody names must tell what it is named for."""
+    setup = setup_of(pool)
     if own.effects is None and own.table_of(setup) is None:
         rule = f"has no step times of {setup.model} on {setup.tensor_parallel} x {setup.gpu} in {setup.weights}"
         raise InputError(path, rule, "calibrate with measurements of this pool, or leave step_time out")
-    return own.step_time(setup, catalogue, *sizes)
 
 
 def setup_of(pool: GpuPool) -> Setup:

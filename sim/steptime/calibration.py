@@ -18,7 +18,7 @@ from sim.hardware import Catalogue
 from sim.hardware.gpu import Efficiency
 from sim.hardware.setup import Setup
 from sim.paths import data_path
-from sim.steptime.effects import FRONT, GPU_PARTS, Effects
+from sim.steptime.effects import FRONT, GPU_PARTS, Effects, groups_of
 from sim.steptime.files import read_json, step_time_from, step_time_to
 from sim.steptime.ideal import Layout
 from sim.steptime.roofline import roofline
@@ -28,6 +28,7 @@ __all__ = [
     "Calibration",
     "Evidence",
     "MeasuredTable",
+    "Trust",
     "calibration_from",
     "is_calibration",
     "load_calibration",
@@ -38,7 +39,7 @@ _FORMAT = "nightshift-calibration-1"
 _DIGITS = 5
 _STATED = ("model", "gpu", "weights", "tensor_parallel")
 
-Standing = Literal["measured", "calibrated", "assumed"]
+Standing = Literal["measured", "calibrated", "assumed", "own file"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +74,18 @@ class Evidence:
     unseen_tpot_error: float | None = None
     """The same for a fit that used no run of its pair of GPU and model."""
     unseen_ttft_error: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trust:
+    """How far to trust step times: where they come from, and the errors seen on runs that a fit did not use."""
+
+    standing: Standing
+    basis: str
+    """What was measured of it, in words."""
+    tpot_error: float | None = None
+    """Median absolute error as a fraction; of a measured table, of its steps; None where nothing was measured."""
+    ttft_error: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,6 +144,33 @@ class Calibration:
             return "measured"
         known = self.effects is not None and self.effects.knows("gpu", catalogue.gpu(str(setup.gpu)).name)
         return "calibrated" if known else "assumed"
+
+    def trust(self, setup: Setup, catalogue: Catalogue) -> Trust:
+        """How far to trust the step times of a setup.
+
+        Raises:
+            CatalogueError: for a GPU or model that the catalogue does not hold.
+        """
+        table, standing = self.table_of(setup), self.standing(setup, catalogue)
+        if table is not None:
+            return Trust(standing=standing, basis=f"{table.points:,} measured steps", tpot_error=table.held_out_error)
+        if standing == "assumed":
+            return Trust(standing=standing, basis=f"no server with {setup.gpu} was measured")
+        group = groups_of(setup, catalogue)
+        mine = [item for item in self.evidence if groups_of(item.setup, catalogue)["setup"] == group["setup"]]
+        best = max(mine, key=lambda item: item.runs, default=None)
+        if best is not None and best.tpot_error is not None:
+            basis, errors = f"{best.runs:,} runs of this setup", (best.tpot_error, best.ttft_error)
+            return Trust(standing=standing, basis=basis, tpot_error=errors[0], ttft_error=errors[1])
+        seen = any(groups_of(item.setup, catalogue)["pair"] == group["pair"] for item in self.evidence)
+        basis = "other servers of this GPU and model" if seen else "other models on this GPU"
+        tpot, ttft = (self._headline("seen" if seen else "unseen", metric) for metric in ("tpot_ms", "ttft_ms"))
+        return Trust(standing=standing, basis=basis, tpot_error=tpot, ttft_error=ttft)
+
+    def _headline(self, group: str, metric: str) -> float | None:
+        wanted = {"group": group, "metric": metric, "statistic": "mean", "saturated": False}
+        found = (entry for entry in self.held_out.get("groups", ()) if wanted.items() <= entry.items())
+        return next((entry["median_abs_error"] for entry in found), None)
 
     def saw(self, gpu: str | None, model: str | None) -> bool:
         """True where the fit used runs of a pair of GPU and model."""
