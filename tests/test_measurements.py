@@ -241,11 +241,9 @@ def test_formats_and_backends_go_by_several_names() -> None:
         "fp8",
     ]
     assert [backend_name(text) for text in ("trtllm", "TRT-LLM", "vLLM", "")] == [*["tensorrt-llm"] * 2, "vllm", ""]
-    assert [kv_format(*of) for of in (("tensorrt-llm", "fp4"), ("tensorrt-llm", "bf16"), ("vllm", "fp8"))] == [
-        "fp8",
-        "bf16",
-        "bf16",
-    ]
+    served = [("tensorrt-llm", "fp4"), ("tensorrt-llm", "bf16"), ("vllm", "fp8")]
+    assert [kv_format(*of, "Hopper") for of in served] == ["fp8", "bf16", "bf16"]
+    assert [kv_format(*of, "Blackwell") for of in served] == ["fp8", "bf16", "fp8"]
 
 
 @pytest.mark.parametrize(

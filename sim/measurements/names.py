@@ -52,7 +52,7 @@ def setups_named(sheet: Sheet, places: Places, catalogue: Catalogue, assume: Ass
     texts = {ours: _texts(sheet, places, ours, assume) for ours in NAMES}
     finders: dict[str, Callable[[str], object]] = {
         "model": lambda text: _checkpoint(text, catalogue) if text or needed else (None, None),
-        "gpu": lambda text: (catalogue.gpu(text).name if text or needed else None,),
+        "gpu": lambda text: _card(text, catalogue) if text or needed else (None, ""),
         "weights": lambda text: text and weights_named(text),
         "backend": backend_name,
         "backend_version": str,
@@ -105,19 +105,25 @@ def _checkpoint(text: str, catalogue: Catalogue) -> tuple[str, str | None]:
     return catalogue.model(bare).name, weights
 
 
+def _card(text: str, catalogue: Catalogue) -> tuple[str, str]:
+    """The catalogue's name of a GPU, and its generation."""
+    gpu = catalogue.gpu(text)
+    return gpu.name, gpu.architecture
+
+
 def _setup(
     checkpoint: tuple[str | None, str | None],
-    gpu: tuple[str | None],
+    gpu: tuple[str | None, str],
     stated: str,
     backend: str,
     version: str,
     *,
     assume: Assumed,
 ) -> Setup:
-    model, of_name = checkpoint
+    (model, of_name), (card, generation) = checkpoint, gpu
     weights = stated or of_name or assume.weights or "bf16"
-    kv = assume.kv or kv_format(backend, weights)
-    return Setup(model=model, gpu=gpu[0], weights=weights, kv=kv, backend=backend, backend_version=version)
+    kv = assume.kv or kv_format(backend, weights, generation)
+    return Setup(model=model, gpu=card, weights=weights, kv=kv, backend=backend, backend_version=version)
 
 
 def setups_on_ranks(
@@ -148,13 +154,15 @@ def weights_named(text: str) -> str:
     return Precision(weights=_FORMATS.get(word) or split_precision(f"x-{word}")[1] or text).weights
 
 
-def kv_format(backend: str, weights: str) -> str:
+def kv_format(backend: str, weights: str, generation: str) -> str:
     """The format of the KV cache where a file does not say.
 
-    TensorRT-LLM keeps it in fp8 for fp8 and fp4 checkpoints, which carry the scales for it; all others keep
-    it in 16 bits whatever the weights.
+    TensorRT-LLM keeps it in fp8 for fp8 and fp4 checkpoints, which carry the scales for it. So do servers of such
+    checkpoints on Blackwell GPUs: public runs there keep more requests in flight than a 16-bit cache would hold, and
+    do not wait. All others keep it in 16 bits whatever the weights.
     """
-    return "fp8" if backend == "tensorrt-llm" and weights in ("fp8", "fp4") else "bf16"
+    narrow = backend == "tensorrt-llm" or generation == "Blackwell"
+    return "fp8" if narrow and weights in ("fp8", "fp4") else "bf16"
 
 
 def backend_name(text: str) -> str:

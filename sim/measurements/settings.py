@@ -104,11 +104,13 @@ def _setup(meta: _Stated, engine: _Stated, folder: Path, catalogue: Catalogue, a
     weights = weights_named(quantised)
     tensor, data = engine.count("tensor_parallel_size", 1) or 1, engine.count("data_parallel_size", 1) or 1
     spread = bool(engine.values.get("enable_expert_parallel")) and model.experts > 0
+    gpu = _gpu(meta, folder, catalogue, assume)
+    unsaid = kv_format(backend, weights, catalogue.gpu(gpu).architecture)
     return Setup(
         model=model.name,
-        gpu=_gpu(meta, folder, catalogue, assume),
+        gpu=gpu,
         weights=weights,
-        kv=_kv(engine.text("kv_cache_dtype")) or assume.kv or kv_format(backend, weights),
+        kv=_kv(engine.text("kv_cache_dtype")) or assume.kv or unsaid,
         tensor_parallel=tensor,
         data_parallel=data,
         expert_parallel=tensor * data if spread else 1,
