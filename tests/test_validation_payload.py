@@ -103,3 +103,11 @@ def test_they_travel_with_the_calibration() -> None:
     held_out = held_out_errors(frame(row()))
 
     assert payload(comparison(), held_out=held_out)["calibration"]["held_out"] == held_out
+
+
+def test_runs_left_out_of_the_fit_are_held_to_the_same_targets() -> None:
+    group = {"group": "unseen", "metric": "ttft_ms", "statistic": "mean", "saturated": False, "median_abs_error": 0.3}
+    found = payload(Comparison(frame()), held_out={"groups": [group], "pairs": []})["targets"]
+    assert [(one["name"], one["reached"], one["met"]) for one in found] == [
+        ("pairs never seen, runs left out of the fit", 0.3, False)
+    ]

@@ -45,7 +45,7 @@ def validation_payload(comparison: Comparison, calibration: Fitted, *, command: 
         "groups": groups,
         "rows": rows,
         "pairs": pair_groups(_never_seen(comparison.rows)),
-        "targets": targets_met(groups, rows),
+        "targets": targets_met(groups, rows, calibration.held_out.get("groups", ())),
         "notes": [*comparison.notes, *_without_prediction(rows)],
         "calibration": {
             "name": calibration.name,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from sim.validation.groups import Group
@@ -45,12 +45,15 @@ TARGETS = (
 """Errors of runs that were not saturated."""
 
 
-def targets_met(groups: Sequence[Group], rows: Sequence[_Row]) -> list[dict[str, Any]]:
+def targets_met(groups: Sequence[Group], rows: Sequence[_Row], left_out: Sequence[Group] = ()) -> list[dict[str, Any]]:
     """Each target of which there are runs, with the error `reached` and whether it was `met`.
 
-    `rows` are those of a payload. Saturated runs do not count.
+    `rows` are those of a payload, `left_out` groups of runs that the calibration's fit did not use: they are held to
+    the same. Saturated runs do not count.
     """
+    apart = [replace(target, name=f"{target.name}, runs left out of the fit") for target in TARGETS]
     found = [(target, _reached(target, groups, rows)) for target in TARGETS]
+    found += [(target, _reached(target, left_out, ())) for target in apart if target.measure != "worst"]
     return [
         {**vars(target), "reached": reached, "met": reached <= target.at_most}
         for target, reached in found
