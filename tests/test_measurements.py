@@ -48,7 +48,7 @@ def test_a_folder_is_read_whole_with_notes_on_what_is_left_out(own: Measurements
     steps = ", ".join(f"{kind}_steps_8b_a100_tp2.csv" for kind in ("decode", "mixed", "prefill"))
 
     assert own.notes == (
-        f"{OWN}: passed over README.md",
+        f"{OWN.name}: passed over README.md",
         "closed-loop.csv: 1 row left out with the layers in a pipeline",
         "closed-loop.csv: 1 row left out on more than 16 GPUs, which serve prefill and decode apart",
         "closed-loop.csv: 1 row left out, recording a run again",

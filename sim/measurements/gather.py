@@ -58,7 +58,7 @@ def read_measurements(paths: Sequence[Path], catalogue: Catalogue, *, assume: As
     for path in map(Path, paths):
         found, passed_over = _sources(path)
         sources |= {source.resolve(): source for source in found}
-        notes += [f"{path}: passed over {', '.join(passed_over)}"] * bool(passed_over)
+        notes += [f"{path.resolve().name}: passed over {', '.join(passed_over)}"] * bool(passed_over)
     open_loop = tuple(read_open_loop(source, catalogue, known) for source in sources.values() if source.is_dir())
     tables = [_read(source, catalogue, known) for source in sources.values() if not source.is_dir()]
     runs = [table for table in tables if isinstance(table, Runs)]
