@@ -61,6 +61,7 @@ def calibrate(
             name of a JSON file or cannot be written.
     """
     import json
+    from dataclasses import replace
 
     from sim.calibration.learn import calibrate as fit
     from sim.folders import check_place, write_file
@@ -72,7 +73,7 @@ def calibrate(
     check_place(out)
     catalogue = load_catalogue()
     measurements = read_measurements(paths, catalogue, assume=assume)
-    calibration = fit(measurements, catalogue, held_out=not quick)
+    calibration = replace(fit(measurements, catalogue, held_out=not quick), name=out.stem)
     out.parent.mkdir(parents=True, exist_ok=True)
     write_file(out, json.dumps(calibration.document(), indent=1, allow_nan=False) + "\n")
     return {

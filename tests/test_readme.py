@@ -33,9 +33,10 @@ def commands() -> list[list[str]]:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A reader's folder, with the README's trace in it."""
+    """A reader's folder, with the README's trace and measurements in it."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "requests.csv").write_text(fenced("csv")[0], encoding="utf-8")
+    for name, text in zip(("requests.csv", "measured.csv"), fenced("csv"), strict=True):
+        (tmp_path / name).write_text(text, encoding="utf-8")
     return tmp_path
 
 

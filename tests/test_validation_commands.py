@@ -171,7 +171,7 @@ class TestCalibrate:
 
         assert run(["calibrate", str(measured), "--out", str(out)]) == 0
         text = capsys.readouterr().out
-        assert json.loads(out.read_text(encoding="utf-8")) == {"name": "shipped"}
+        assert json.loads(out.read_text(encoding="utf-8")) == {"name": "mine"}
         assert text.startswith("Wrote ")
         assert "Runs that the fit did not use" in text
         assert "2 runs were saturated" in text
