@@ -1,4 +1,4 @@
-"""`python -m benchmarks [--long] [--json FILE]`: measures, prints tables, keeps the figures."""
+"""`python -m benchmarks [--long] [--measurements PATH ...] [--json FILE]`: measures, prints tables, keeps figures."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from rich.console import Console
 from benchmarks.cases import CASES
 from benchmarks.clocks import one_core
 from benchmarks.long_run import long_run
+from benchmarks.measured import calibration_figures
 from benchmarks.serving import Serving, measure_serving
 from benchmarks.startup import compile_s, help_s, quickstart_s
-from benchmarks.table import long_table, serving_table, startup_table
+from benchmarks.table import calibration_table, long_table, serving_table, startup_table
 
 
 def main() -> None:
@@ -29,6 +30,9 @@ def main() -> None:
     if options.long:
         figures["long"] = long_run(options.long_requests)
         console.print(long_table(figures["long"]))
+    if options.measurements:
+        figures["measurements"] = calibration_figures(options.measurements)
+        console.print(calibration_table(figures["measurements"]))
     if options.json:
         options.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
 
@@ -39,6 +43,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--runs", type=int, default=3, help="runs of each case")
     parser.add_argument("--long", action="store_true", help="also the long run: memory and rate over time")
     parser.add_argument("--long-requests", type=int, default=50_000_000, help="its requests (default 50 million)")
+    told = "also what calibrating and validating these files and folders takes"
+    parser.add_argument("--measurements", type=Path, nargs="+", metavar="PATH", help=told)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
     return parser.parse_args()
 

@@ -10,7 +10,7 @@ from rich.table import Table
 from benchmarks.cases import LOAD
 from benchmarks.serving import Serving
 
-__all__ = ["long_table", "serving_table", "startup_table"]
+__all__ = ["calibration_table", "long_table", "serving_table", "startup_table"]
 
 COLUMNS = ("", "M req/s", "median", "CPU s", "batch", "ns", "workload", "engine", "rest", "bare", "share")
 
@@ -61,4 +61,15 @@ def long_table(figures: Mapping[str, Any]) -> Table:
     rates = (figures[name] for name in ("first_tenth_rps", "last_tenth_rps", "requests_per_s"))
     table.add_row("M req/s", *(f"{rate / 1e6:.2f}" for rate in rates))
     table.add_row("peak memory, GB", f"{figures['first_tenth_peak_gb']:.3f}", "", f"{figures['peak_gb']:.3f}")
+    return table
+
+
+def calibration_table(figures: Mapping[str, float]) -> Table:
+    """What fitting and predicting measurements takes."""
+    table = Table(title=f"Measurements: {figures['figures']:,} figures", **PLAIN)
+    table.add_column("")
+    table.add_column("seconds", justify="right")
+    table.add_row("calibrate, errors held out", f"{figures['calibrate_s']:.1f}")
+    table.add_row("calibrate --quick", f"{figures['calibrate_quick_s']:.1f}")
+    table.add_row(f"validate, {figures['figures_per_s']:,.0f} figures a second", f"{figures['validate_s']:.1f}")
     return table

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from benchmarks.cases import CASES, Case, scenario_of
 from benchmarks.long_run import Seen, first_with, long_run
+from benchmarks.measured import calibration_figures
 from benchmarks.serving import bare_total_s, blocks_of, measure_serving, serve_blocks
 from benchmarks.startup import help_s
 from sim.engine.state import E2E, TPOT
@@ -50,3 +53,10 @@ def test_a_tenth_of_the_long_run_is_a_tenth_of_its_requests() -> None:
 
 def test_the_command_answers() -> None:
     assert help_s(runs=1) > 0
+
+
+def test_calibrating_is_timed_with_and_without_errors_held_out() -> None:
+    figures = calibration_figures([Path(__file__).parent / "data" / "measurements" / "closed-loop.csv"])
+
+    assert figures["figures"] >= 6
+    assert min(figures.values()) > 0
