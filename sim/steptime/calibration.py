@@ -11,14 +11,14 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
+from pydantic import BaseModel, ConfigDict, FiniteFloat, PositiveInt, ValidationError
 
-from sim.errors import CatalogueError, InputError
+from sim.errors import CatalogueError, InputError, did_you_mean
 from sim.hardware import Catalogue
 from sim.hardware.gpu import Efficiency
 from sim.hardware.setup import Setup
 from sim.paths import data_path
-from sim.steptime.effects import FRONT, GPU_PARTS, Effects, groups_of
+from sim.steptime.effects import FRONT, GPU_PARTS, LEVELS, PARTS, Effects, groups_of
 from sim.steptime.files import read_json, step_time_from, step_time_to
 from sim.steptime.ideal import Layout
 from sim.steptime.roofline import roofline
@@ -37,6 +37,7 @@ __all__ = [
 
 _FORMAT = "nightshift-calibration-1"
 _DIGITS = 5
+_WRITE_ANEW = "write it anew with 'nightshift calibrate'"
 _STATED = ("model", "gpu", "weights", "tensor_parallel")
 
 Standing = Literal["measured", "calibrated", "assumed", "own file"]
@@ -221,26 +222,40 @@ def calibration_from(content: object, where: str) -> Calibration:
     Raises:
         InputError: where it is none, or of another version; it names `where`.
     """
-    remedy = "write it anew with 'nightshift calibrate'"
     if not is_calibration(content) or content["format"] != _FORMAT:  # type: ignore[index]  # a dict, as was just seen
-        raise InputError(where, f"is no calibration of this version ({_FORMAT})", remedy)
+        raise InputError(where, f"is no calibration of this version ({_FORMAT})", _WRITE_ANEW)
     try:
         document = _Document.model_validate(content)
         return document.calibration(where)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
-        raise InputError(place, f"is not as a calibration has it: {first['msg']}", remedy, where=where) from None
+        raise InputError(place, f"is not as a calibration has it: {first['msg']}", _WRITE_ANEW, where=where) from None
     except CatalogueError as error:
-        raise InputError(error.value, error.rule, remedy, where=where) from None
+        raise InputError(error.value, error.rule, _WRITE_ANEW, where=where) from None
 
 
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class _Setup(_Part):
+    model: str | None
+    gpu: str | None
+    weights: str = "bf16"
+    kv: str = "bf16"
+    tensor_parallel: PositiveInt = 1
+    data_parallel: PositiveInt = 1
+    expert_parallel: PositiveInt = 1
+    backend: str = ""
+    backend_version: str = ""
+
+    def setup(self) -> Setup:
+        return Setup(**vars(self))
+
+
 class _Table(_Part):
-    setup: dict[str, Any]
+    setup: _Setup
     step_time: dict[str, Any]
     source: str
     points: int
@@ -249,7 +264,7 @@ class _Table(_Part):
 
 
 class _Evidence(_Part):
-    setup: dict[str, Any]
+    setup: _Setup
     runs: int
     sources: tuple[str, ...]
     tpot_error: FiniteFloat | None
@@ -282,30 +297,39 @@ class _Document(_Part):
             sources=self.sources,
             effects=self._effects(where),
             tables=tuple(self._table(table, where) for table in self.tables),
-            evidence=tuple(Evidence(**{**vars(item), "setup": _setup(item.setup, where)}) for item in self.evidence),
+            evidence=tuple(Evidence(**{**vars(item), "setup": item.setup.setup()}) for item in self.evidence),
             held_out=self.held_out,
             notes=self.notes,
         )
 
     def _effects(self, where: str) -> Effects | None:
-        if self.start is None or self.effects is None:
+        if self.start is None and self.effects is None:
             return None
-        wanted = {*GPU_PARTS, *FRONT, "roofline_exponent"}
-        if set(self.start) != wanted or min(self.start.values()) <= 0.0:
-            raise InputError("start", f"must hold numbers above zero for {', '.join(sorted(wanted))}", "", where=where)
+        if self.start is None or self.effects is None:
+            raise InputError("start and effects", "go together", _WRITE_ANEW, where=where)
+        _check_start(self.start, where)
+        _check_effects(self.effects, where)
         return Effects(Efficiency(**self.start, status="calibrated", source=self.name), self.effects)
 
     def _table(self, table: _Table, where: str) -> MeasuredTable:
         times = step_time_from(table.step_time, where)
-        return MeasuredTable(**{**vars(table), "setup": _setup(table.setup, where), "step_time": times})
+        return MeasuredTable(**{**vars(table), "setup": table.setup.setup(), "step_time": times})
 
 
-def _setup(given: Mapping[str, Any], where: str) -> Setup:
-    try:
-        return Setup(**given)
-    except TypeError:
-        known = ", ".join(item.name for item in fields(Setup))
-        raise InputError("setup", "is not a setup", f"give only {known}", where=where) from None
+def _check_start(start: Mapping[str, float], where: str) -> None:
+    wanted = {*GPU_PARTS, *FRONT, "roofline_exponent"}
+    if set(start) != wanted or min(start.values()) <= 0.0:
+        rule = f"must hold numbers above zero for {', '.join(sorted(wanted))}"
+        raise InputError("start", rule, _WRITE_ANEW, where=where)
+
+
+def _check_effects(effects: Mapping[str, Mapping[str, Mapping[str, float]]], where: str) -> None:
+    for level, groups in effects.items():
+        if level not in LEVELS:
+            raise InputError(level, "is no level of effects", did_you_mean(level, LEVELS), where=where)
+        part = next((part for own in groups.values() for part in own if part not in PARTS), None)
+        if part is not None:
+            raise InputError(part, "is no part of an efficiency", did_you_mean(part, PARTS), where=where)
 
 
 def _together(calibrations: Iterable[Calibration]) -> Calibration:

@@ -18,7 +18,7 @@ from sim.hardware.gpu import Efficiency
 from sim.hardware.model import Model
 from sim.hardware.setup import Setup
 
-__all__ = ["FRONT", "GPU_PARTS", "PARTS", "TIME", "Effects", "attained", "groups_of"]
+__all__ = ["FRONT", "GPU_PARTS", "LEVELS", "PARTS", "TIME", "Effects", "attained", "groups_of"]
 
 TIME = "time"
 """A factor on all GPU time of a setup: its shares are divided by it, its overheads multiplied."""
@@ -32,6 +32,12 @@ GPU_PARTS = (*_SHARES, *_OVERHEADS)
 """Parts of an efficiency that make the time of the GPU."""
 PARTS = (*GPU_PARTS, *FRONT, TIME)
 """All that is learned: parts of an efficiency by field name, and the factor on time."""
+
+LEVELS = (
+    *("all", "generation", "gpu", "backend", "generation+backend", "gpu+backend", "kind", "model"),
+    *("backend+model+weights", "backend+gpus", "backend+ranks", "pair", "setup"),
+)
+"""Levels at which setups are grouped: the keys of `groups_of`."""
 
 _NOT_SHAPE = ("name", "params_b_declared", "active_params_b_declared", "max_position")
 
