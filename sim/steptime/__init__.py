@@ -46,33 +46,38 @@ def step_time_for(pool: GpuPool, catalogue: Catalogue) -> PoolTimes:
     content = read_json(path)
     if is_calibration(content):
         own = calibration_from(content, str(path))
-        _check_knows(own, pool, path)
+        _check_knows(own, pool, catalogue, path)
         return _calibrated(pool, own, catalogue)
     step_time = step_time_from(content, str(path)).covering(pool.engine.max_num_seqs)
     return PoolTimes(step_time, Trust(standing="own file", basis=path.name))
 
 
 def _calibrated(pool: GpuPool, calibration: Calibration, catalogue: Catalogue) -> PoolTimes:
-    engine, setup = pool.engine, setup_of(pool)
+    engine, setup = pool.engine, setup_of(pool, catalogue)
     law = calibration.step_time(setup, catalogue, engine.max_num_seqs, engine.max_num_batched_tokens)
     return PoolTimes(law, calibration.trust(setup, catalogue))
 
 
-def _check_knows(own: Calibration, pool: GpuPool, path: Path) -> None:
+def _check_knows(own: Calibration, pool: GpuPool, catalogue: Catalogue, path: Path) -> None:
     """A file that somebody names must tell what it is named for."""
-    setup = setup_of(pool)
+    setup = setup_of(pool, catalogue)
     if own.effects is None and own.table_of(setup) is None:
         rule = f"has no step times of {setup.model} on {setup.tensor_parallel} x {setup.gpu} in {setup.weights}"
         raise InputError(path, rule, "calibrate with measurements of this pool, or leave step_time out")
 
 
-def setup_of(pool: GpuPool) -> Setup:
-    """What serves in a pool. Its experts are sliced over the GPUs of a rank, or spread over all ranks."""
+def setup_of(pool: GpuPool, catalogue: Catalogue) -> Setup:
+    """What serves in a pool, by the catalogue's names. Its experts are sliced over the GPUs of a rank, or spread over
+    all ranks.
+
+    Raises:
+        CatalogueError: for a GPU, model or precision that the catalogue does not hold.
+    """
     precision = pool_precision(pool)
     spread = pool.gpus_per_replica if pool.data_parallel > 1 else 1
     return Setup(
-        model=pool.model,
-        gpu=pool.gpu,
+        model=catalogue.model(pool.model).name,
+        gpu=catalogue.gpu(pool.gpu).name,
         weights=precision.weights,
         kv=precision.kv,
         tensor_parallel=pool.tensor_parallel,
