@@ -242,13 +242,13 @@ def _with_errors(item: Evidence, rows: pd.DataFrame) -> Evidence:
 
 def _check_identified(measurements: Measurements, runs: Runs) -> None:
     """Refuse runs from which memory, compute and overhead cannot be told apart."""
-    table = runs.table
-    alike = table[["rows", "kv_tokens", "chunk"]].round(3).drop_duplicates()
+    decoding = runs.table[runs.table["rows"] > 0]
+    alike = decoding[["rows", "kv_tokens", "chunk"]].round(3).drop_duplicates()
     if len(alike) < _FEWEST_RUNS:
         rule = f"hold {len(alike)} different run(s), too few to tell memory, compute and overhead apart"
         raise InputError(", ".join(_sources(measurements)), rule, f"add runs: {_FEWEST_RUNS} at least")
-    if table["rows"].nunique() < 2:
-        rule = f"hold runs of one batch size only ({table['rows'].iat[0]:g})"
+    if decoding["rows"].nunique() < 2:
+        rule = f"hold runs of one batch size only ({decoding['rows'].iat[0]:g})"
         raise InputError(", ".join(_sources(measurements)), rule, "add runs at another concurrency")
 
 
