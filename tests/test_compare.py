@@ -63,13 +63,17 @@ def only(rows: DataFrame, column: str) -> float:
     return float(value)
 
 
-def own_log(folder: Path, **changes: Any) -> Measurements:
-    """Our own log with other settings; None takes one away."""
+def own_log(folder: Path, requests: int = 0, **changes: Any) -> Measurements:
+    """Our own log with other settings (None takes one away), or with so many requests that arrive at once."""
     run = folder / "chat-run"
     shutil.copytree(OWN / "chat-run", run)
     meta = json.loads((run / "meta.json").read_text(encoding="utf-8")) | changes
     kept = {name: value for name, value in meta.items() if value is not None}
     (run / "meta.json").write_text(json.dumps(kept), encoding="utf-8")
+    if requests:
+        times = {"queued_ts": 1.0, "first_token_ts": 1.5, "last_token_ts": 3.5}
+        lines = [{"request_id": str(name), "input_toks": 1500, "output_toks": 20, **times} for name in range(requests)]
+        (run / "requests.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
     return read_measurements([run], CATALOGUE)
 
 
@@ -106,16 +110,24 @@ class TestEveryKind:
                 ttft, tpot, e2e = mine[column]
                 assert e2e == pytest.approx(ttft + later * tpot)
 
-    def test_a_log_is_replayed_rank_by_rank(self, own: Measurements, compared: Comparison) -> None:
-        (log,) = own.open_loop
+    def test_a_log_is_replayed_rank_by_rank(self, tmp_path: Path) -> None:
+        """Eight at once: alone on the server, four of them would wait for the prompts of the others."""
+        measurements = own_log(tmp_path, requests=8)
+        (log,) = measurements.open_loop
         law = KNOWN.step_time(log.setup, CATALOGUE, 64, 2048)
         limits = {"kv_capacity_tokens": 90_000, "max_num_seqs": 64, "max_num_batched_tokens": 2048}
-        served = replay_open_loop(log.requests, law, replicas=2, **limits)
+        together, apart = (replay_open_loop(log.requests, law, replicas=ranks, **limits) for ranks in (1, 2))
 
-        means = of_kind(compared, "open-loop", statistic="mean").set_index("metric")["predicted"]
-        assert means["ttft_ms"] == pytest.approx(served["ttft_s"].mean() * 1e3)
-        assert means["e2e_ms"] == pytest.approx(served["e2e_s"].mean() * 1e3)
-        assert set(of_kind(compared, "open-loop")["statistic"]) == {"mean", "p50", "p90", "p99"}
+        means = of_kind(compare(measurements, KNOWN, CATALOGUE), "open-loop", statistic="mean").set_index("metric")
+        assert means["predicted"]["ttft_ms"] == pytest.approx(apart["ttft_s"].mean() * 1e3)
+        assert means["predicted"]["e2e_ms"] == pytest.approx(apart["e2e_s"].mean() * 1e3)
+        assert together["ttft_s"].mean() > 1.2 * apart["ttft_s"].mean()
+
+    def test_a_log_has_means_and_quantiles(self, compared: Comparison) -> None:
+        found = of_kind(compared, "open-loop")
+
+        assert found["statistic"].tolist() == ["mean", "p50", "p90", "p99"] * 3
+        assert found["measured"].tolist()[:2] == pytest.approx([1250 / 3, 500])
 
     def test_steps_are_looked_up_in_the_table_of_their_setup(self, own: Measurements, compared: Comparison) -> None:
         steps = next(table for table in own.step_tables if table.setup.gpu == "A100-80GB-SXM")

@@ -119,14 +119,16 @@ class TestRecovery:
         assert medians(rows)["ttft_ms"] < 0.12
 
     def test_a_wild_run_does_not_pull_the_others(self, world: list[str], catalogue: Catalogue, tmp_path: Path) -> None:
+        """One of the six runs of a setup is ten times as slow."""
         wild = [*world[:20], slower(world[20], 10.0), *world[21:]]
         rows = errors_of(fitted(wild, tmp_path, catalogue), wild, tmp_path, catalogue)
 
-        others = rows[rows["line"] != 21]
+        of_its_setup = rows["line"].between(20, 25)
+        mates, others = rows[of_its_setup & (rows["line"] != 21)], rows[~of_its_setup]
         assert rows["error"][rows["line"] == 21].min() > 0.5
-        assert medians(others)["tpot_ms"] < 0.02
-        assert medians(others)["ttft_ms"] < 0.04
-        assert others["error"].quantile(0.9) < 0.06
+        assert medians(mates)["tpot_ms"] < 0.05
+        assert medians(mates)["ttft_ms"] < 0.10
+        assert others["error"].max() < 0.10
 
     def test_what_an_engine_adds_is_told_apart_and_carried_to_a_model_it_did_not_serve(
         self, world: list[str], catalogue: Catalogue, tmp_path: Path
