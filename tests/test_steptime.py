@@ -25,7 +25,7 @@ SHORT_FORM: dict[str, Any] = {
     "prefill": {"a_s": 0.004, "b_s_per_token": 2e-5, "c_s_per_token_pair": 1e-9},
     "decode": {"rows": [1, 3, 5], "base_s": [0.010, 0.012, 0.020], "kv_s": [1e-7, 3e-7, 5e-7]},
 }
-PLAIN_SPEED = Efficiency(1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 40, 1, 0, 0, "assumed", "a test")
+PLAIN_SPEED = Efficiency(1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 40, 1, 1, 0, 0, 0, "assumed", "a test")
 
 
 def bent() -> StepTime:

@@ -18,7 +18,7 @@ from sim.hardware.gpu import Efficiency
 from sim.hardware.setup import Setup
 from sim.steptime.effects import Effects, attained, groups_of
 from sim.steptime.ideal import Ideal, Layout, ideal_of, stacked
-from sim.steptime.roofline import decode_base_s, kv_token_s, pair_s, prompt_linear_s
+from sim.steptime.roofline import decode_base_s, front_end_s, kv_token_s, pair_s, prompt_linear_s
 
 __all__ = ["START", "Problem"]
 
@@ -37,8 +37,10 @@ START = Efficiency(
     row_overhead_us=8.0,
     roofline_exponent=2.0,
     prefill_compute=0.6,
+    expert_compute=0.3,
     front_end_ms=10.0,
     front_end_steps=5.0,
+    front_end_layer_us=300.0,
     status="calibrated",
     source="fitted to measured runs",
 )
@@ -100,7 +102,7 @@ class Problem:
         pair = pair_s(ideal, efficiency)
         tpot = (step + of["slices"] * slice_s + of["pairs"] * pair) * of["tpot_factor"]
         first = of["first_steps"] * step + of["first_slices"] * slice_s + of["first_pairs"] * pair
-        front = efficiency.front_end_ms * 1e-3 + efficiency.front_end_steps * tpot
+        front = front_end_s(ideal, efficiency) + efficiency.front_end_steps * tpot
         return tpot, first * of["ttft_factor"] + front
 
     def errors(self, effects: Floats) -> tuple[Floats, Floats]:

@@ -20,7 +20,7 @@ from sim.measurements import ClosedLoop, Measurements, StepTable
 from sim.steptime.calibration import Calibration, Evidence, MeasuredTable
 from sim.steptime.effects import Effects, groups_of
 from sim.steptime.ideal import Layout
-from sim.steptime.roofline import roofline
+from sim.steptime.roofline import front_end_s, roofline
 from sim.validation.loops import LoopTimes, loop_of, serve_loop
 from sim.validation.payload import held_out_errors
 from sim.validation.predict import compare
@@ -94,7 +94,7 @@ class _Task:
         """The problem with what served loops have over the estimates, by these effects."""
         efficiency = self.problem.efficiency(effects)
         tpot, ttft = self.problem.times_s(efficiency)
-        front = efficiency.front_end_ms * 1e-3 + efficiency.front_end_steps * tpot
+        front = front_end_s(self.problem.ideal, efficiency) + efficiency.front_end_steps * tpot
         factors = {name: self.problem.columns[name].copy() for name in ("tpot_factor", "ttft_factor")}
         for run, times in self._loops(self.problem.learned(effects)):
             factors["tpot_factor"][run] *= times.tpot_s / tpot[run]

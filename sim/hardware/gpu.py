@@ -40,8 +40,10 @@ class Efficiency:
 
     A step's linear layers take `(memory^p + compute^p)^(1/p)` with `p = roofline_exponent`: the sharp
     roofline is its limit for large p. Prompt tokens attain `prefill_compute` of the compute rate, decode rows
-    `compute`. A request is seen `front_end_ms` and `front_end_steps` of its own decode steps later than the
-    GPU is done with it. `status` is measured, calibrated or assumed.
+    `compute`, and both `expert_compute` with routed experts, whose matrices are small. A request is seen
+    `front_end_ms`, `front_end_layer_us` for each layer (a first step is launched kernel by kernel) and
+    `front_end_steps` of its own decode steps later than the GPU is done with it. `status` is measured,
+    calibrated or assumed.
     """
 
     compute: float
@@ -56,7 +58,9 @@ class Efficiency:
     row_overhead_us: float
     roofline_exponent: float
     prefill_compute: float
+    expert_compute: float
     front_end_ms: float
     front_end_steps: float
+    front_end_layer_us: float
     status: str
     source: str

@@ -74,6 +74,11 @@ class Model(Shape):
         return 2.0 * self.met_parameters
 
     @property
+    def expert_flops_per_token(self) -> float:
+        """Those of them with the routed experts of the token."""
+        return 2.0 * self.expert_layers * self.experts_per_token * self.expert_parameters
+
+    @property
     def head_flops_per_row(self) -> float:
         """Operations of the output head for one row of logits."""
         return 2.0 * self.embedding_parameters

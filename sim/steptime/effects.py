@@ -22,8 +22,8 @@ __all__ = ["FRONT", "GPU_PARTS", "LEVELS", "PARTS", "TIME", "Effects", "attained
 
 TIME = "time"
 """A factor on all GPU time of a setup: its shares are divided by it, its overheads multiplied."""
-FRONT = ("front_end_ms", "front_end_steps")
-_SHARES = ("compute", "prefill_compute", "memory", "kv_memory", "attention_compute", "link")
+FRONT = ("front_end_ms", "front_end_steps", "front_end_layer_us")
+_SHARES = ("compute", "prefill_compute", "expert_compute", "memory", "kv_memory", "attention_compute", "link")
 _OVERHEADS = (
     *("all_reduce_latency_us", "step_overhead_ms", "layer_overhead_us"),
     *("expert_layer_overhead_us", "row_overhead_us"),
@@ -100,6 +100,7 @@ def groups_of(setup: Setup, catalogue: Catalogue) -> dict[str, str]:
         "backend+model+weights": f"{backend} {shape} {setup.weights}",
         "backend+gpus": f"{backend} {setup.gpus}",
         "backend+ranks": f"{backend} {ranks}",
+        "backend+weights": f"{backend} {setup.weights}",
         "pair": f"{gpu.name} {shape}",
         "setup": f"{backend} {gpu.name} {shape} {setup.weights} {layout}",
     }

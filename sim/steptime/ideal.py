@@ -49,7 +49,9 @@ class Ideal:
     experts_per_token: Any
     data_parallel: Any
     token_compute_s: Any
-    """Matrix products of one token."""
+    """Matrix products of one token, those of its routed experts apart."""
+    expert_compute_s: Any
+    """Matrix products of one token with its routed experts."""
     logits_compute_s: Any
     """The output head for one row."""
     kv_read_s: Any
@@ -74,6 +76,7 @@ def ideal_of(gpu: Gpu, model: Model, layout: Layout, precision: Precision) -> Id
     """The ideal seconds of a model on one GPU of a server."""
     ranks, gpus = layout.tensor_parallel, layout.gpus
     bandwidth, bf16 = gpu.bandwidth_gb_s * 1e9, gpu.bf16_dense_tflops * 1e12
+    linear = gpu.linear_tflops(precision.weights) * 1e12
     reduces = _ALL_REDUCES_PER_LAYER * model.layers if gpus > 1 else 0
     ring = 2.0 * (gpus - 1) / gpus * model.hidden * _ACTIVATION_BYTES
     return Ideal(
@@ -82,7 +85,8 @@ def ideal_of(gpu: Gpu, model: Model, layout: Layout, precision: Precision) -> Id
         experts=float(model.experts),
         experts_per_token=float(model.experts_per_token),
         data_parallel=float(layout.data_parallel),
-        token_compute_s=model.linear_flops_per_token / ranks / (gpu.linear_tflops(precision.weights) * 1e12),
+        token_compute_s=(model.linear_flops_per_token - model.expert_flops_per_token) / ranks / linear,
+        expert_compute_s=model.expert_flops_per_token / ranks / linear,
         logits_compute_s=model.head_flops_per_row / ranks / bf16,
         kv_read_s=model.kv_bytes_read_on_gpu(precision, ranks) / bandwidth,
         kv_compute_s=model.decode_flops_per_kv_token / ranks / bf16,

@@ -9,7 +9,8 @@ For `t` tokens in a step the linear layers take
 with two ring all-reduces a layer over the link and a latency for each. A decode row adds its short windows and
 recurrent state, and the engine's work for it; a resident KV token adds its bytes (or, for latent attention, its
 operations if those take longer); a prompt token adds the operations of each pair with a token it attends to.
-Prompt tokens reach another share of the compute rate than decode rows do: their matrices are larger.
+Prompt tokens reach another share of the compute rate than decode rows do: their matrices are larger. Routed experts
+reach a share of their own: each meets but a few of the tokens.
 
 Every function takes numbers or arrays that broadcast, so the same formulas compile a table of one setup and
 predict all measurements of a fit.
@@ -28,7 +29,7 @@ from sim.hardware.precision import Precision
 from sim.steptime.ideal import Ideal, Layout, ideal_of
 from sim.steptime.table import StepTime
 
-__all__ = ["compiled", "decode_base_s", "kv_token_s", "pair_s", "prompt_linear_s", "roofline"]
+__all__ = ["compiled", "decode_base_s", "front_end_s", "kv_token_s", "pair_s", "prompt_linear_s", "roofline"]
 
 Floats = NDArray[np.float64]
 
@@ -64,7 +65,7 @@ def compiled(ideal: Ideal, efficiency: Efficiency, max_num_seqs: int, max_num_ba
         kv_edges=np.array([np.inf]),
         linear_s=linear,
         attention_s_per_pair=float(pair_s(ideal, efficiency)),
-        front_end_s=efficiency.front_end_ms * 1e-3,
+        front_end_s=float(front_end_s(ideal, efficiency)),
         front_end_steps=efficiency.front_end_steps,
     )
 
@@ -92,9 +93,15 @@ def pair_s(ideal: Ideal, efficiency: Efficiency) -> Any:
     return ideal.pair_compute_s / efficiency.attention_compute
 
 
+def front_end_s(ideal: Ideal, efficiency: Efficiency) -> Any:
+    """Seconds a request is seen later than the GPU is done with it, but for its share of decode steps."""
+    return efficiency.front_end_ms * 1e-3 + ideal.layers * efficiency.front_end_layer_us * 1e-6
+
+
 def _linear_s(ideal: Ideal, efficiency: Efficiency, tokens: Any, logit_rows: Any, compute_share: Any) -> Any:
     memory = (ideal.dense_read_s + ideal.expert_read_s * _distinct_experts(ideal, tokens)) / efficiency.memory
-    compute = (tokens * ideal.token_compute_s + logit_rows * ideal.logits_compute_s) / compute_share
+    dense = (tokens * ideal.token_compute_s + logit_rows * ideal.logits_compute_s) / compute_share
+    compute = dense + tokens * ideal.expert_compute_s / efficiency.expert_compute
     return _soft_maximum(memory, compute, efficiency.roofline_exponent) + _fixed_s(ideal, efficiency, tokens)
 
 
