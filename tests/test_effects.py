@@ -20,7 +20,7 @@ from sim.steptime.roofline import roofline
 
 CATALOGUE = load_catalogue()
 LLAMA = Setup(model="Llama-3.1-8B", gpu="H100-SXM", backend="vllm")
-SHARES = ("compute", "prefill_compute", "memory", "kv_memory", "attention_compute", "link")
+SHARES = ("compute", "prefill_compute", "expert_compute", "memory", "kv_memory", "attention_compute", "link")
 
 
 def efficiency(by_level: dict[str, Any], setup: Setup = LLAMA) -> Efficiency:
@@ -106,7 +106,7 @@ def test_models_of_another_shape_do_not() -> None:
     [
         ({"backend_version": "0.11.0"}, set()),
         ({"kv": "fp8"}, set()),
-        ({"weights": "fp8"}, {"backend+model+weights", "setup"}),
+        ({"weights": "fp8"}, {"backend+weights", "backend+model+weights", "setup"}),
         ({"tensor_parallel": 2}, {"backend+gpus", "setup"}),
         ({"data_parallel": 2}, {"backend+gpus", "backend+ranks", "setup"}),
         ({"expert_parallel": 2}, {"setup"}),

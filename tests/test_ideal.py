@@ -31,9 +31,11 @@ SLOW = Gpu(
 BYTES_ONLY = replace(SLOW, bf16_dense_tflops=1e6, link_gb_s_one_way=1e9)
 OPERATIONS_ONLY = replace(SLOW, bandwidth_gb_s=1e9, link_gb_s_one_way=1e9)
 LOSSLESS = Efficiency(
-    **dict.fromkeys(("compute", "memory", "kv_memory", "attention_compute", "link", "prefill_compute"), 1.0),
+    **dict.fromkeys(("compute", "memory", "kv_memory", "attention_compute", "link"), 1.0),
+    **dict.fromkeys(("prefill_compute", "expert_compute"), 1.0),
     **dict.fromkeys(("all_reduce_latency_us", "step_overhead_ms", "layer_overhead_us"), 0.0),
     **dict.fromkeys(("expert_layer_overhead_us", "row_overhead_us", "front_end_ms", "front_end_steps"), 0.0),
+    front_end_layer_us=0.0,
     roofline_exponent=40.0,
     status="assumed",
     source="a test",
@@ -91,7 +93,8 @@ def test_a_rank_reads_its_share_of_the_experts_and_all_of_its_own_attention(layo
 
     assert found.expert_read_s == 2 * 2 * EXPERT / layout.gpus
     assert found.dense_read_s == 2 * (HEAD + ATTENTION + NORMS + ROUTERS) / layout.tensor_parallel
-    assert found.token_compute_s == 2 * (ATTENTION + NORMS + ROUTERS + 2 * 2 * EXPERT) / layout.tensor_parallel
+    assert found.token_compute_s == 2 * (ATTENTION + NORMS + ROUTERS) / layout.tensor_parallel
+    assert found.expert_compute_s == 2 * (2 * 2 * EXPERT) / layout.tensor_parallel
     assert found.kv_read_s == ideal(DENSE, Layout(layout.tensor_parallel)).kv_read_s
 
 

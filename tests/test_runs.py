@@ -185,7 +185,7 @@ class TestProblem:
         twice = problem.with_factors(np.full(2, 2.0), np.full(2, 3.0))
         (tpot, ttft), (slower, later) = problem.times_s(efficiency), twice.times_s(efficiency)
 
-        front_s = START.front_end_ms * 1e-3
+        front_s = START.front_end_ms * 1e-3 + problem.ideal.layers[1] * START.front_end_layer_us * 1e-6
         assert slower == pytest.approx(2 * tpot)
         assert later[1] - front_s == pytest.approx(3 * (ttft[1] - front_s))
 

@@ -146,8 +146,9 @@ def _folds(task: _Task) -> Iterator[_Part]:
     runs = [f"{setup} {length.tolist()}" for setup, length in zip(setups, lengths, strict=True)]
     codes = np.full(len(table), -1)
     codes[served] = pd.factorize(np.array(runs, dtype=object))[0] if runs else 0
-    fold = np.random.default_rng(0).integers(0, _FOLDS, codes.max() + 2)[codes]
-    if codes.max() + 1 >= 2 * _FOLDS:
+    different = codes.max() + 1
+    fold = np.random.default_rng(0).permutation(different + 1)[codes] % _FOLDS
+    if different > _FEWEST_RUNS:
         yield from (_Part(served & (fold == one), whole_pair=False) for one in range(_FOLDS))
 
 
@@ -243,20 +244,17 @@ def _with_errors(item: Evidence, rows: pd.DataFrame) -> Evidence:
 def _check_identified(measurements: Measurements, runs: Runs) -> None:
     """Refuse runs from which memory, compute and overhead cannot be told apart."""
     decoding = runs.table[runs.table["rows"] > 0]
-    alike = decoding[["rows", "kv_tokens", "chunk"]].round(3).drop_duplicates()
+    alike = decoding[["setup", "rows", "kv_tokens", "chunk"]].round(3).drop_duplicates()
     if len(alike) < _FEWEST_RUNS:
-        rule = f"hold {len(alike)} different run(s), too few to tell memory, compute and overhead apart"
+        rule = f"holds {len(alike)} different runs, too few to tell memory, compute and overhead apart"
         raise InputError(", ".join(_sources(measurements)), rule, f"add runs: {_FEWEST_RUNS} at least")
     if decoding["rows"].nunique() < 2:
-        rule = f"hold runs of one batch size only ({decoding['rows'].iat[0]:g})"
+        rule = f"holds runs of one batch size only ({decoding['rows'].iat[0]:g})"
         raise InputError(", ".join(_sources(measurements)), rule, "add runs at another concurrency")
 
 
 def _sources(measurements: Measurements) -> tuple[str, ...]:
-    closed = measurements.closed_loop.rows["source"].unique().tolist() if len(measurements.closed_loop.rows) else []
-    named = [
-        *closed,
-        *(table.source for table in measurements.step_tables),
-        *(log.source for log in measurements.open_loop),
-    ]
-    return tuple(dict.fromkeys(named))
+    closed = measurements.closed_loop.rows
+    files = closed["source"].unique().tolist() if len(closed) else []
+    others = [item.source for item in (*measurements.step_tables, *measurements.open_loop)]
+    return tuple(dict.fromkeys([*files, *others]))

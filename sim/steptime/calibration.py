@@ -38,7 +38,7 @@ __all__ = [
 _FORMAT = "nightshift-calibration-1"
 _DIGITS = 5
 _WRITE_ANEW = "write it anew with 'nightshift calibrate'"
-_STATED = ("model", "gpu", "weights", "tensor_parallel")
+_STATED = ("model", "gpu", "weights", "kv", "tensor_parallel")
 
 Standing = Literal["measured", "calibrated", "assumed", "own file"]
 

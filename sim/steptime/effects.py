@@ -35,7 +35,7 @@ PARTS = (*GPU_PARTS, *FRONT, TIME)
 
 LEVELS = (
     *("all", "generation", "gpu", "backend", "generation+backend", "gpu+backend", "kind", "model"),
-    *("backend+model+weights", "backend+gpus", "backend+ranks", "pair", "setup"),
+    *("backend+weights", "backend+model+weights", "backend+gpus", "backend+ranks", "pair", "setup"),
 )
 """Levels at which setups are grouped: the keys of `groups_of`."""
 
@@ -97,10 +97,10 @@ def groups_of(setup: Setup, catalogue: Catalogue) -> dict[str, str]:
         "gpu+backend": f"{gpu.name} {backend}",
         "kind": _kind(model),
         "model": shape,
+        "backend+weights": f"{backend} {setup.weights}",
         "backend+model+weights": f"{backend} {shape} {setup.weights}",
         "backend+gpus": f"{backend} {setup.gpus}",
         "backend+ranks": f"{backend} {ranks}",
-        "backend+weights": f"{backend} {setup.weights}",
         "pair": f"{gpu.name} {shape}",
         "setup": f"{backend} {gpu.name} {shape} {setup.weights} {layout}",
     }

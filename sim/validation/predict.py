@@ -166,6 +166,8 @@ def _step_table_rows(table: StepTable, calibration: Calibration, notes: Counter[
     if fitted is None:
         notes[f"{table.source}: not predicted: the calibration has no table for {configuration_of(table.setup)}"] += 1
         return
+    if table.setup.model is None and fitted.setup.model is not None:
+        notes[f"{table.source}: names no model; held against the table of {configuration_of(fitted.setup)}"] += 1
     whole = {
         **_served_by(fitted.setup, calibration),
         "seen": True,
