@@ -256,5 +256,5 @@ def _check_identified(measurements: Measurements, runs: Runs) -> None:
 def _sources(measurements: Measurements) -> tuple[str, ...]:
     closed = measurements.closed_loop.rows
     files = closed["source"].unique().tolist() if len(closed) else []
-    others = [item.source for item in (*measurements.step_tables, *measurements.open_loop)]
-    return tuple(dict.fromkeys([*files, *others]))
+    tables, logs = (table.source for table in measurements.step_tables), (log.source for log in measurements.open_loop)
+    return tuple(dict.fromkeys([*files, *tables, *logs]))
