@@ -102,7 +102,7 @@ def validate(
     """
     from sim.hardware import load_catalogue
     from sim.measurements import read_measurements
-    from sim.steptime.calibration import load_calibration
+    from sim.steptime.calibration_file import load_calibration
     from sim.validation.payload import validation_payload
     from sim.validation.predict import compare
     from sim.validation.report import check_report_folder, save_validation

@@ -19,14 +19,8 @@ from sim.hardware import load_catalogue
 from sim.hardware.setup import Setup
 from sim.scenario import GpuPool
 from sim.steptime import StepTime, setup_of, step_time_for
-from sim.steptime.calibration import (
-    Calibration,
-    Evidence,
-    MeasuredTable,
-    calibration_from,
-    load_calibration,
-    shipped_calibration,
-)
+from sim.steptime.calibration import Calibration, Evidence, MeasuredTable
+from sim.steptime.calibration_file import calibration_from, load_calibration, shipped_calibration
 from sim.steptime.effects import Effects
 from tests import small
 from tests.step_tables import made_up_law

@@ -11,7 +11,8 @@ from pandas import DataFrame
 from sim.calibration.learn import calibrate
 from sim.hardware import load_catalogue
 from sim.measurements import read_measurements
-from sim.steptime.calibration import Calibration, load_calibration
+from sim.steptime.calibration import Calibration
+from sim.steptime.calibration_file import load_calibration
 from sim.validation.comparison import with_errors
 from sim.validation.predict import compare
 

@@ -61,7 +61,7 @@ def compares(monkeypatch: pytest.MonkeyPatch) -> Callable[[Comparison], None]:
     def load(file: Path | None) -> FakeCalibration:
         return FakeCalibration(name=str(file or "shipped"))
 
-    monkeypatch.setattr("sim.steptime.calibration.load_calibration", load)
+    monkeypatch.setattr("sim.steptime.calibration_file.load_calibration", load)
     install(comparison(60))
     return install
 

@@ -10,7 +10,8 @@ from sim.errors import InputError
 from sim.hardware import Catalogue
 from sim.hardware.precision import pool_precision
 from sim.hardware.setup import Setup
-from sim.steptime.calibration import Calibration, Trust, calibration_from, is_calibration, shipped_calibration
+from sim.steptime.calibration import Calibration, Trust
+from sim.steptime.calibration_file import calibration_from, is_calibration, shipped_calibration
 from sim.steptime.files import load_step_time, read_json, save_step_time, step_time_from
 from sim.steptime.roofline import roofline
 from sim.steptime.table import StepTime
