@@ -145,14 +145,14 @@ class Calibration:
         if standing == "assumed":
             return Trust(standing=standing, basis=f"no server with {setup.gpu} was measured")
         group = groups_of(setup, catalogue)
-        mine = [item for item in self.evidence if groups_of(item.setup, catalogue)["setup"] == group["setup"]]
+        same_gpu = [item for item in self.evidence if item.setup.gpu == group["gpu"]]
+        groups = [(item, groups_of(item.setup, catalogue)) for item in same_gpu]
+        mine = [item for item, theirs in groups if theirs["setup"] == group["setup"]]
         best = max(mine, key=lambda item: item.runs, default=None)
         if best is not None and best.tpot_error is not None:
             basis, errors = f"{best.runs:,} runs of this setup", (best.tpot_error, best.ttft_error)
             return Trust(standing=standing, basis=basis, tpot_error=errors[0], ttft_error=errors[1])
-        levels = ("pair", "backend")
-        near = [[groups_of(item.setup, catalogue)[level] for level in levels] for item in self.evidence]
-        seen = [group[level] for level in levels] in near
+        seen = any(all(theirs[level] == group[level] for level in ("pair", "backend")) for _, theirs in groups)
         basis = "this engine, GPU and model in other layouts" if seen else "other engines or models on this GPU"
         tpot, ttft = (self._headline("seen" if seen else "unseen", metric) for metric in ("tpot_ms", "ttft_ms"))
         return Trust(standing=standing, basis=basis, tpot_error=tpot, ttft_error=ttft)

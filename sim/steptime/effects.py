@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -120,5 +121,6 @@ def _shape_name(catalogue: Catalogue, model: Model) -> str:
     return min(same, default=model.name)
 
 
+@cache
 def _shape(model: Model) -> tuple[object, ...]:
     return tuple(getattr(model, field.name) for field in fields(model) if field.name not in _NOT_SHAPE)
