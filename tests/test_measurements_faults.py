@@ -76,6 +76,7 @@ def test_the_error_can_be_copied(tmp_path: Path) -> None:
     with pytest.raises(InputError) as raised:
         read_measurements([tmp_path / "runs.csv"], load_catalogue())
 
+    # Worker processes hand errors over in this way; the bytes are our own.
     assert str(pickle.loads(pickle.dumps(raised.value))) == str(raised.value)  # noqa: S301
 
 

@@ -72,6 +72,7 @@ def merged(files: Iterable[Steps]) -> Iterator[StepTable]:
             together.setdefault((*file.place, setup), []).append(rows)
     for (*_, setup), parts in together.items():
         rows = pd.concat(parts, ignore_index=True)
+        # A key of the stubs' groups is anything; ours are setups.
         yield StepTable(setup, ", ".join(rows["source"].unique()), rows)  # type: ignore[arg-type]
 
 
