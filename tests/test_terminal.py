@@ -25,6 +25,7 @@ TWO_STREAMS = {"workload": [chat(), chat(name="summaries", priority="batch")]}
 def shown(summary: dict[str, Any], width: int = 80) -> str:
     console = Console(file=io.StringIO(), width=width)
     console.print(format_summary(summary))
+    # It prints into a StringIO, which the stubs do not know.
     text: str = console.file.getvalue()  # type: ignore[attr-defined]
     return text
 

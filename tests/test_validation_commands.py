@@ -55,6 +55,7 @@ def compares(monkeypatch: pytest.MonkeyPatch) -> Callable[[Comparison], None]:
 
     def install(made: Comparison) -> None:
         predict = ModuleType("sim.validation.predict")
+        # A module made here has only what is put into it.
         predict.compare = lambda measurements, calibration, catalogue: made  # type: ignore[attr-defined]
         monkeypatch.setitem(sys.modules, "sim.validation.predict", predict)
 

@@ -44,6 +44,7 @@ def nasty() -> Payload:
 def on_terminal(found: Payload, width: int = 80) -> str:
     console = Console(file=io.StringIO(), width=width)
     console.print(format_validation(found))
+    # It prints into a StringIO, which the stubs do not know.
     text: str = console.file.getvalue()  # type: ignore[attr-defined]
     return text
 
@@ -195,6 +196,7 @@ class TestSvg:
         root = ET.fromstring(validation_svg(full()))
         space = "{http://www.w3.org/2000/svg}"
 
+        # Where one is missing the test fails with an AttributeError, as it should.
         assert root.find(f"{space}rect").get("fill") == "#ffffff"  # type: ignore[union-attr]
         assert root.find(f"{space}desc").text == answer(full())  # type: ignore[union-attr]
 

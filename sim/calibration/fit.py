@@ -15,9 +15,8 @@ from sim.calibration.design import LEVELS, Design, Level, design
 from sim.calibration.runs import Runs
 from sim.hardware import Catalogue
 from sim.hardware.gpu import Efficiency
-from sim.hardware.setup import Setup
 from sim.steptime.effects import Effects, attained, groups_of
-from sim.steptime.ideal import Ideal, Layout, ideal_of, stacked
+from sim.steptime.ideal import Ideal, ideal_for, stacked
 from sim.steptime.roofline import decode_base_s, front_end_s, kv_token_s, pair_s, prompt_linear_s
 
 __all__ = ["START", "Problem"]
@@ -74,7 +73,7 @@ class Problem:
         """
         places = runs.table["setup"].to_numpy(int)
         known = sorted(set(places.tolist()))
-        ideals = {place: _ideal(runs.setups[place], catalogue) for place in known}
+        ideals = {place: ideal_for(runs.setups[place], catalogue) for place in known}
         groups = {place: groups_of(runs.setups[place], catalogue) for place in known}
         return cls(
             ideal=stacked([ideals[place] for place in places]),
@@ -102,8 +101,11 @@ class Problem:
         pair = pair_s(ideal, efficiency)
         tpot = (step + of["slices"] * slice_s + of["pairs"] * pair) * of["tpot_factor"]
         first = of["first_steps"] * step + of["first_slices"] * slice_s + of["first_pairs"] * pair
-        front = front_end_s(ideal, efficiency) + efficiency.front_end_steps * tpot
-        return tpot, first * of["ttft_factor"] + front
+        return tpot, first * of["ttft_factor"] + self.front_s(efficiency, tpot)
+
+    def front_s(self, efficiency: Efficiency, tpot_s: Floats) -> Floats:
+        """What the front end adds to the TTFT of every run [n]."""
+        return np.asarray(front_end_s(self.ideal, efficiency) + efficiency.front_end_steps * tpot_s)
 
     def errors(self, effects: Floats) -> tuple[Floats, Floats]:
         """Logs of predicted over measured TPOT and TTFT [n]; NaN where a time was not measured."""
@@ -169,8 +171,3 @@ class Problem:
         measured = np.isfinite(np.concatenate([self.columns["tpot_s"], self.columns["ttft_s"]]))
         on = np.flatnonzero(measured & (scale > 0.0))
         return scale[on], on
-
-
-def _ideal(setup: Setup, catalogue: Catalogue) -> Ideal:
-    gpu, model = catalogue.gpu(str(setup.gpu)), catalogue.model(str(setup.model))
-    return ideal_of(gpu, model, Layout(setup.tensor_parallel, setup.data_parallel), setup.precision)

@@ -19,11 +19,11 @@ from sim.hardware.setup import Setup
 from sim.measurements import ClosedLoop, Measurements, StepTable
 from sim.steptime.calibration import Calibration, Evidence, MeasuredTable
 from sim.steptime.effects import Effects, groups_of
-from sim.steptime.ideal import Layout
-from sim.steptime.roofline import front_end_s, roofline
+from sim.steptime.ideal import ideal_for
+from sim.steptime.roofline import compiled
 from sim.validation.loops import LoopTimes, loop_of, serve_loop
 from sim.validation.payload import held_out_errors
-from sim.validation.predict import compare
+from sim.validation.predict import compare, configuration_of
 
 __all__ = ["calibrate"]
 
@@ -94,7 +94,7 @@ class _Task:
         """The problem with what served loops have over the estimates, by these effects."""
         efficiency = self.problem.efficiency(effects)
         tpot, ttft = self.problem.times_s(efficiency)
-        front = front_end_s(self.problem.ideal, efficiency) + efficiency.front_end_steps * tpot
+        front = self.problem.front_s(efficiency, tpot)
         factors = {name: self.problem.columns[name].copy() for name in ("tpot_factor", "ttft_factor")}
         for run, times in self._loops(self.problem.learned(effects)):
             factors["tpot_factor"][run] *= times.tpot_s / tpot[run]
@@ -107,15 +107,15 @@ class _Task:
         table = self.runs.table
         runs = np.flatnonzero(table["kind"] == "clients")
         places = table["setup"].to_numpy(int)
-        laws = {place: effects.efficiency(self.runs.setups[place], self.catalogue) for place in set(places.tolist())}
+        known = {place: self.runs.setups[place] for place in set(places[runs].tolist())}
+        ideals = {place: ideal_for(setup, self.catalogue) for place, setup in known.items()}
+        attained = {place: effects.efficiency(setup, self.catalogue) for place, setup in known.items()}
         measured = rows.loc[table["place"].to_numpy(int)[runs]].to_dict("records")
         for run, row in zip(runs, measured, strict=True):
-            setup, efficiency = self.runs.setups[places[run]], laws[int(places[run])]
-            loop = loop_of(setup, {str(name): value for name, value in row.items()})
-            gpu, model = self.catalogue.gpu(str(setup.gpu)), self.catalogue.model(str(setup.model))
-            layout = Layout(setup.tensor_parallel, setup.data_parallel)
+            place = int(places[run])
+            loop = loop_of(known[place], {str(name): value for name, value in row.items()})
             sizes = loop.concurrency, loop.max_step_tokens
-            yield int(run), serve_loop(loop, roofline(gpu, model, layout, setup.precision, *sizes, efficiency))
+            yield int(run), serve_loop(loop, compiled(ideals[place], attained[place], *sizes))
 
 
 def _with_held_out(calibration: Calibration, task: _Task) -> Calibration:
@@ -223,8 +223,6 @@ def _add(found: dict[Setup, tuple[int, set[str]]], setup: Setup, runs: int, sour
 
 def _with_errors(item: Evidence, rows: pd.DataFrame) -> Evidence:
     """The evidence with the errors on its runs left out."""
-    from sim.validation.predict import configuration_of
-
     mine = rows[(rows["configuration"] == configuration_of(item.setup)) & (rows["statistic"] == "mean")]
     errors = (mine["predicted"] / mine["measured"] - 1.0).abs()
 

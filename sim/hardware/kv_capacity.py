@@ -78,7 +78,7 @@ def kv_capacity_tokens(
 
 
 def _weight_bytes_on_gpu(model: Model, precision: Precision, tensor_parallel: int, data_parallel: int) -> float:
-    experts = model.expert_layers * model.experts * model.expert_parameters * precision.weight_bytes
+    experts = model.experts * model.expert_bytes(precision)
     return (model.weight_bytes(precision) - experts + experts / data_parallel) / tensor_parallel
 
 

@@ -8,6 +8,7 @@ always is.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from sim.hardware.precision import Precision
 from sim.hardware.shape import Shape
 
-__all__ = ["SHORT_WINDOW_TOKENS", "Model"]
+__all__ = ["SHORT_WINDOW_TOKENS", "Model", "distinct_experts"]
 
 Floats = NDArray[np.float64]
 
@@ -63,10 +64,7 @@ class Model(Shape):
 
         Holds where each token picks its k of E experts evenly and independently of the others.
         """
-        if not self.experts:
-            return np.zeros_like(tokens)
-        missed = (1.0 - self.experts_per_token / self.experts) ** tokens
-        return np.asarray(self.experts * (1.0 - missed))
+        return np.asarray(distinct_experts(self.experts, self.experts_per_token, tokens))
 
     @property
     def linear_flops_per_token(self) -> float:
@@ -141,3 +139,8 @@ class Model(Shape):
 
     def _kv_heads_on_gpu(self, tensor_parallel: int) -> int:
         return -(-self.kv_heads // tensor_parallel)
+
+
+def distinct_experts(experts: Any, experts_per_token: Any, tokens: Any) -> Any:
+    """Expected distinct experts of a layer that tokens visit, `E*(1 - (1 - k/E)^tokens)`; 0 of none. Broadcasts."""
+    return experts * (1.0 - (1.0 - experts_per_token / np.maximum(experts, 1)) ** tokens)

@@ -126,7 +126,8 @@ class GpuPool(Part):
     data_parallel: Annotated[Count, Field(le=1024)] = 1
     """Attention replicas that share their experts: ranks of one server. Each rank schedules for itself."""
     expert_parallel: Count | None = None
-    """GPUs the experts are spread over; all of the server's, tensor_parallel x data_parallel, without it."""
+    """GPUs the experts are spread over. Without it every GPU of a rank holds a slice of each expert, but in a
+    data-parallel server they are spread over all of its GPUs."""
     replicas: _Replicas
     """Servers that are paid for, one at least; each has tensor_parallel x data_parallel GPUs."""
     offer: Offer
@@ -171,7 +172,7 @@ def _layout_refusals(pool: GpuPool) -> Iterator[Refusal]:
         yield Refusal(("data_parallel",), pool.data_parallel, rule, "lower it, or the replicas")
     if spread is not None and gpus % spread:
         rule = f"must divide the {gpus} GPUs of a replica (tensor_parallel x data_parallel)"
-        yield Refusal(("expert_parallel",), spread, rule, "leave it out to spread the experts over all of them")
+        yield Refusal(("expert_parallel",), spread, rule, "give a divisor, or leave it out")
 
 
 def _schedule_refusals(pool: GpuPool) -> list[Refusal]:

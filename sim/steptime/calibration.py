@@ -16,8 +16,8 @@ from sim.hardware.gpu import Efficiency
 from sim.hardware.setup import Setup
 from sim.steptime.effects import FRONT, GPU_PARTS, Effects, groups_of
 from sim.steptime.files import step_time_to
-from sim.steptime.ideal import Layout
-from sim.steptime.roofline import roofline
+from sim.steptime.ideal import ideal_for
+from sim.steptime.roofline import compiled
 from sim.steptime.table import StepTime
 
 __all__ = ["FORMAT", "Calibration", "Evidence", "MeasuredTable", "Trust"]
@@ -44,9 +44,9 @@ class MeasuredTable:
     """Mean absolute error of steps left out of the fit, as a fraction."""
 
     def is_of(self, setup: Setup) -> bool:
-        """True where all that the table says of its setup holds of this one."""
+        """True where all that the table says of its setup, and all that is known of this one, agree."""
         stated = ((getattr(self.setup, name), getattr(setup, name)) for name in _STATED)
-        return setup.data_parallel == 1 and all(mine in (None, theirs) for mine, theirs in stated)
+        return setup.data_parallel == 1 and all(None in pair or pair[0] == pair[1] for pair in stated)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,10 +101,8 @@ class Calibration:
         table = self.table_of(setup)
         if table is not None:
             return table.step_time.covering(max_num_seqs)
-        gpu, model = catalogue.gpu(str(setup.gpu)), catalogue.model(str(setup.model))
-        layout = Layout(setup.tensor_parallel, setup.data_parallel)
         efficiency = self.efficiency(setup, catalogue)
-        return roofline(gpu, model, layout, setup.precision, max_num_seqs, max_num_batched_tokens, efficiency)
+        return compiled(ideal_for(setup, catalogue), efficiency, max_num_seqs, max_num_batched_tokens)
 
     def table_of(self, setup: Setup) -> MeasuredTable | None:
         """The measured table of a setup, one that names its model before one that does not.

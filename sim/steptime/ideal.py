@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from sim.hardware import Catalogue
 from sim.hardware.gpu import Gpu
 from sim.hardware.model import Model
 from sim.hardware.precision import Precision
+from sim.hardware.setup import Setup
 
-__all__ = ["Ideal", "Layout", "ideal_of", "stacked"]
+__all__ = ["Ideal", "Layout", "ideal_for", "ideal_of", "stacked"]
 
 _ACTIVATION_BYTES = 2.0
 _ALL_REDUCES_PER_LAYER = 2
@@ -98,6 +100,16 @@ def ideal_of(gpu: Gpu, model: Model, layout: Layout, precision: Precision) -> Id
         layers=float(model.layers),
         expert_layers=float(model.expert_layers),
     )
+
+
+def ideal_for(setup: Setup, catalogue: Catalogue) -> Ideal:
+    """The ideal seconds of a setup on one of its GPUs.
+
+    Raises:
+        CatalogueError: for a GPU or model that the catalogue does not hold.
+    """
+    gpu, model = catalogue.gpu(str(setup.gpu)), catalogue.model(str(setup.model))
+    return ideal_of(gpu, model, Layout(setup.tensor_parallel, setup.data_parallel), setup.precision)
 
 
 def stacked(ideals: Sequence[Ideal]) -> Ideal:

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.hardware.gpu import Efficiency, Gpu
-from sim.hardware.model import Model
+from sim.hardware.model import Model, distinct_experts
 from sim.hardware.precision import Precision
 from sim.steptime.ideal import Ideal, Layout, ideal_of
 from sim.steptime.table import StepTime
@@ -99,16 +99,11 @@ def front_end_s(ideal: Ideal, efficiency: Efficiency) -> Any:
 
 
 def _linear_s(ideal: Ideal, efficiency: Efficiency, tokens: Any, logit_rows: Any, compute_share: Any) -> Any:
-    memory = (ideal.dense_read_s + ideal.expert_read_s * _distinct_experts(ideal, tokens)) / efficiency.memory
+    visited = distinct_experts(ideal.experts, ideal.experts_per_token, tokens * ideal.data_parallel)
+    memory = (ideal.dense_read_s + ideal.expert_read_s * visited) / efficiency.memory
     dense = (tokens * ideal.token_compute_s + logit_rows * ideal.logits_compute_s) / compute_share
     compute = dense + tokens * ideal.expert_compute_s / efficiency.expert_compute
     return _soft_maximum(memory, compute, efficiency.roofline_exponent) + _fixed_s(ideal, efficiency, tokens)
-
-
-def _distinct_experts(ideal: Ideal, tokens: Any) -> Any:
-    """Expected distinct experts of a layer, `E*(1 - (1 - k/E)^tokens)`, for the tokens of all ranks."""
-    missed = (1.0 - ideal.experts_per_token / np.maximum(ideal.experts, 1.0)) ** (tokens * ideal.data_parallel)
-    return ideal.experts * (1.0 - missed)
 
 
 def _soft_maximum(first: Any, second: Any, power: Any) -> Any:

@@ -24,6 +24,7 @@ __all__ = [
     "ROUNDS",
     "Loop",
     "LoopTimes",
+    "kv_room",
     "loop_of",
     "room_of",
     "saturated",
@@ -123,20 +124,29 @@ def serve_loop(loop: Loop, step_time: StepTime, kv_capacity_tokens: int | None =
 
 def room_of(setup: Setup, loop: Loop, catalogue: Catalogue) -> int | None:
     """Tokens of KV cache of one rank as its memory leaves them; None where that is not enough for a request."""
-    gpu, model = catalogue.gpu(str(setup.gpu)), catalogue.model(str(setup.model))
     try:
-        room = kv_capacity_tokens(
-            gpu,
-            model,
-            setup.tensor_parallel,
-            _MEMORY_UTILISATION,
-            setup.precision,
-            data_parallel=setup.data_parallel,
-            max_num_seqs=loop.concurrency,
-        )
+        room = kv_room(setup, catalogue, loop.concurrency, MAX_STEP_TOKENS)
     except CatalogueError:
         return None
     return room if room >= loop.prompt_tokens + loop.output_tokens + st.BLOCK_TOKENS else None
+
+
+def kv_room(setup: Setup, catalogue: Catalogue, max_num_seqs: int, max_num_batched_tokens: int) -> int:
+    """Tokens of KV cache that the memory of one rank leaves, at the memory utilisation that is the default of engines.
+
+    Raises:
+        CatalogueError: where it leaves none.
+    """
+    return kv_capacity_tokens(
+        catalogue.gpu(str(setup.gpu)),
+        catalogue.model(str(setup.model)),
+        setup.tensor_parallel,
+        _MEMORY_UTILISATION,
+        setup.precision,
+        data_parallel=setup.data_parallel,
+        max_num_seqs=max_num_seqs,
+        max_num_batched_tokens=max_num_batched_tokens,
+    )
 
 
 def saturated(rows: pd.DataFrame) -> NDArray[np.bool_]:

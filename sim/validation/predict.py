@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 
 from sim.errors import CatalogueError, InputError
-from sim.hardware import Catalogue, kv_capacity_tokens
+from sim.hardware import Catalogue
 from sim.hardware.setup import Setup
 from sim.measurements import ClosedLoop, Measurements, OpenLoop, StepTable
 from sim.steptime import StepTime
-from sim.steptime.calibration import Calibration, MeasuredTable
+from sim.steptime.calibration import Calibration
 from sim.validation.comparison import COLUMNS, Comparison
-from sim.validation.loops import LoopTimes, Run, loop_of, room_of, saturated, serve_loop
+from sim.validation.loops import LoopTimes, Run, kv_room, loop_of, room_of, saturated, serve_loop
 from sim.validation.replay import replay_open_loop
 from sim.validation.steps import predicted_steps_s
 from sim.validation.table_replay import poisson_check
@@ -27,7 +27,6 @@ _Row: TypeAlias = dict[str, Any]
 
 _MS = 1e3
 _STATISTICS = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
-_MEMORY_UTILISATION = 0.9
 
 
 def compare(measurements: Measurements, calibration: Calibration, catalogue: Catalogue) -> Comparison:
@@ -79,7 +78,7 @@ def _closed_loop_rows(
 
 
 def _loop_rows(
-    run: Any, setup: Setup, times: LoopTimes, calibration: Calibration, is_saturated: bool
+    run: Run, setup: Setup, times: LoopTimes, calibration: Calibration, is_saturated: bool
 ) -> Iterator[_Row]:
     whole = {
         **_served_by(setup, calibration),
@@ -110,7 +109,7 @@ def _open_loop_rows(
     setup = log.setup
     try:
         law = calibration.step_time(setup, catalogue, log.max_num_seqs, log.max_num_batched_tokens)
-        room = log.kv_capacity_tokens or _room(log, catalogue)
+        room = log.kv_capacity_tokens or kv_room(log.setup, catalogue, log.max_num_seqs, log.max_num_batched_tokens)
         if log.kv_capacity_tokens is None:
             notes[f"{log.source}: the engine's KV capacity is not known; {room:,} tokens from the GPU's memory"] += 1
         served = replay_open_loop(
@@ -147,22 +146,12 @@ def _open_loop_rows(
             }
 
 
-def _room(log: OpenLoop, catalogue: Catalogue) -> int:
-    setup = log.setup
-    return kv_capacity_tokens(
-        catalogue.gpu(str(setup.gpu)),
-        catalogue.model(str(setup.model)),
-        setup.tensor_parallel,
-        _MEMORY_UTILISATION,
-        setup.precision,
-        data_parallel=setup.data_parallel,
-        max_num_seqs=log.max_num_seqs,
-        max_num_batched_tokens=log.max_num_batched_tokens,
-    )
-
-
 def _step_table_rows(table: StepTable, calibration: Calibration, notes: Counter[str]) -> Iterator[_Row]:
-    fitted = _table_for(table.setup, calibration)
+    try:
+        fitted = calibration.table_of(table.setup)
+    except InputError as error:
+        notes[f"{table.source}: not predicted: {error}"] += 1
+        return
     if fitted is None:
         notes[f"{table.source}: not predicted: the calibration has no table for {configuration_of(table.setup)}"] += 1
         return
@@ -210,17 +199,6 @@ def _poisson_rows(table: StepTable, law: StepTime, whole: Mapping[str, Any], not
             "source": table.source,
             "line": 1,
         }
-
-
-def _table_for(setup: Setup, calibration: Calibration) -> MeasuredTable | None:
-    """The calibration's table of what the measurement says of its setup."""
-    stated = {"model": setup.model, "gpu": setup.gpu, "weights": setup.weights, "tp": setup.tensor_parallel}
-    for table in calibration.tables:
-        mine = table.setup
-        theirs = {"model": mine.model, "gpu": mine.gpu, "weights": mine.weights, "tp": mine.tensor_parallel}
-        if all(None in (stated[name], theirs[name]) or stated[name] == theirs[name] for name in stated):
-            return table
-    return None
 
 
 def _served_by(setup: Setup, calibration: Calibration) -> _Row:
