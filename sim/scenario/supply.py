@@ -9,8 +9,9 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from sim.scenario.demand import Weekday
+from sim.scenario.offers import Offer, OnDemand, Reserved
 from sim.scenario.part import Part, Refusal, refuse_all
-from sim.scenario.quantities import Amount, Count, Hours, Share, Whole, parse_hours
+from sim.scenario.quantities import Count, Hours, Share, Whole, parse_hours
 
 __all__ = [
     "Engine",
@@ -35,27 +36,6 @@ class Precision(Part):
     """Format of the weights."""
     kv: Literal["bf16", "fp16", "fp8", "int8"] = "bf16"
     """Format of the KV cache."""
-
-
-class Reserved(Part):
-    """GPUs paid for around the clock, used or not."""
-
-    kind: Literal["reserved"] = "reserved"
-    """Reserved capacity."""
-    usd_per_gpu_hour: Amount
-    """Price of one GPU for one hour, US dollars."""
-
-
-class OnDemand(Part):
-    """GPUs paid for while they run."""
-
-    kind: Literal["on-demand"] = "on-demand"
-    """On-demand capacity."""
-    usd_per_gpu_hour: Amount
-    """Price of one GPU for one hour, US dollars."""
-
-
-Offer = Annotated[Reserved | OnDemand, Field(discriminator="kind")]
 
 
 class Engine(Part):
