@@ -66,7 +66,7 @@ def _pool_spec(pool: GpuPool, step_time: StepTime, catalogue: Catalogue) -> Pool
         replicas=pool.ranks,
         step_time=step_time,
         kv_capacity_tokens=kv_capacity_for(pool, catalogue),
-        usd_per_replica_hour=pool.offer.usd_per_gpu_hour * pool.tensor_parallel,
+        usd_per_replica_hour=(pool.offer.usd_per_gpu_hour or 0.0) * pool.tensor_parallel,
         scheduler=_SCHEDULERS[pool.engine.scheduler],
         max_num_seqs=pool.engine.max_num_seqs,
         max_num_batched_tokens=pool.engine.max_num_batched_tokens,

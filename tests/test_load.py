@@ -179,8 +179,8 @@ UNITS = "give seconds as a number, or a number with one of the units ms, s, m, h
         ("kind: poisson, ", "", f"workload.0.arrivals.kind: is missing; use one of: {KINDS}"),
         (
             "kind: reserved",
-            "kind: spot",
-            "fleet.0.offer.kind: spot is not a known kind; use one of: reserved, on-demand",
+            "kind: spit",
+            "fleet.0.offer.kind: spit is not a known kind; use one of: reserved, on-demand, spot",
         ),
         (
             "gpu: H100-SXM",

@@ -110,15 +110,21 @@ def _resolve_files(tree: Tree, folder: Path) -> None:
 
 
 def _resolve_names(tree: Tree) -> None:
-    """Put the catalogue's names for GPUs and models; note those that neither it nor the scenario knows."""
-    from sim.hardware import load_catalogue
+    """Put the catalogue's names for GPUs and models; note those that neither it nor the scenario knows.
+
+    An API may serve what the catalogue does not hold.
+    """
+    from sim.hardware import load_catalogue, normalised
 
     catalogue = load_catalogue()
-    inline = {tree.get(path) for path in _each(tree, "models", "name")}
+    known = {tree.get(path) for path in _each(tree, "models", "name")}
+    for path in _each(tree, "fleet", "model"):
+        if tree.get((*path[:-1], "kind")) == "api" and normalised(tree.get(path)) not in catalogue.model_aliases:
+            known.add(tree.get(path))
     for path in _each(tree, "fleet", "gpu"):
         _resolve(tree, path, lambda name: catalogue.gpu(name).name)
     for path in [*_each(tree, "models"), *_each(tree, "fleet", "model"), *_each(tree, "workload", "model")]:
-        if tree.get(path) not in inline:
+        if tree.get(path) not in known:
             _resolve(tree, path, lambda name: catalogue.model(name).name)
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from sim.errors import did_you_mean, nearest
 from sim.load.tree import Path, Tree
-from sim.scenario.part import Part
+from sim.scenario.part import DefaultKind, Part
 
 __all__ = ["check_keys", "parts", "tags"]
 
@@ -61,11 +61,21 @@ def _part(annotation: Any, mapping: dict[Any, Any]) -> type[Part] | None:
     candidates = _parts_of(annotation)
     if len(candidates) == 1:
         return candidates[0]
-    return next((part for part in candidates if _is_chosen(part, mapping)), None)
+    named = next((default.named(mapping) for default in _defaults_of(annotation)), mapping)
+    return next((part for part in candidates if _is_chosen(part, named)), None)
 
 
 def _parts_of(annotation: Any) -> list[type[Part]]:
     return [kind for kind in _choices(annotation) if isinstance(kind, type) and issubclass(kind, Part)]
+
+
+def _defaults_of(annotation: Any) -> Iterator[DefaultKind]:
+    """What a union says of mappings without a kind, however it is wrapped."""
+    if get_origin(annotation) is Annotated:
+        yield from (note for note in annotation.__metadata__ if isinstance(note, DefaultKind))
+    elif get_origin(annotation) in (Union, UnionType):
+        for choice in get_args(annotation):
+            yield from _defaults_of(choice)
 
 
 def _is_chosen(part: type[Part], mapping: dict[Any, Any]) -> bool:

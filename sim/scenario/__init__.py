@@ -7,6 +7,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
+from sim.scenario.api import ApiBatch, ApiLatency, ApiPool, RateLimit
+from sim.scenario.autoscale import (
+    Autoscale,
+    BusyAutoscale,
+    PredictiveAutoscale,
+    QueueAutoscale,
+    ScheduleAutoscale,
+    ScheduleWindow,
+)
 from sim.scenario.consistency import contradictions
 from sim.scenario.demand import (
     Arrivals,
@@ -27,51 +36,111 @@ from sim.scenario.demand import (
 )
 from sim.scenario.inline import InlineModel
 from sim.scenario.local_time import LocalTime, TimeZone
+from sim.scenario.offers import Availability, Billing, Offer, OnDemand, Reserved, RunLengths, Spot
+from sim.scenario.operation import Admission, Failures, Power
 from sim.scenario.part import Part, refuse_all
 from sim.scenario.quantities import Count, Duration, LengthOfTime, Whole
-from sim.scenario.supply import (
-    Engine,
-    GpuPool,
-    Offer,
-    OnDemand,
-    Precision,
-    Reserved,
-    ScheduleWindow,
-    StepTimeFile,
+from sim.scenario.supply import Engine, GpuPool, Pool, Precision, StepTimeFile
+from sim.scenario.tariffs import (
+    Carbon,
+    CarbonSeries,
+    CarbonTable,
+    CarbonTableRow,
+    CarbonWindow,
+    CarbonWindows,
+    DemandCharge,
+    Electricity,
+    ElectricitySeries,
+    ElectricityTable,
+    ElectricityTableRow,
+    ElectricityWindow,
+    ElectricityWindows,
+    GpuSeries,
+    GpuTariff,
+    GpuWindow,
+    GpuWindows,
+    NamedTokens,
+    SpotProcess,
+    TokenRates,
+    TokenTariff,
+    TokenWindow,
+    TokenWindows,
+    Window,
 )
 from sim.scenario.ways import AlwaysRouter, DirectStrategy, RandomRouter, RoundRobinRouter, Router
 
 __all__ = [
+    "Admission",
     "AlwaysRouter",
+    "ApiBatch",
+    "ApiLatency",
+    "ApiPool",
     "Arrivals",
+    "Autoscale",
+    "Availability",
+    "Billing",
+    "BusyAutoscale",
+    "Carbon",
+    "CarbonSeries",
+    "CarbonTable",
+    "CarbonTableRow",
+    "CarbonWindow",
+    "CarbonWindows",
     "Closed",
     "ConstantLengths",
     "Daily",
+    "DemandCharge",
     "DirectStrategy",
+    "Electricity",
+    "ElectricitySeries",
+    "ElectricityTable",
+    "ElectricityTableRow",
+    "ElectricityWindow",
+    "ElectricityWindows",
     "Engine",
+    "Failures",
     "Gamma",
     "GpuPool",
+    "GpuSeries",
+    "GpuTariff",
+    "GpuWindow",
+    "GpuWindows",
     "InlineModel",
     "Lengths",
     "LognormalLengths",
+    "NamedTokens",
     "Offer",
     "OnDemand",
     "Poisson",
+    "Pool",
+    "Power",
     "Precision",
+    "PredictiveAutoscale",
     "Priority",
     "QuantileLengths",
+    "QueueAutoscale",
     "RandomRouter",
+    "RateLimit",
     "Reserved",
     "RoundRobinRouter",
     "Router",
+    "RunLengths",
     "Scenario",
+    "ScheduleAutoscale",
     "ScheduleWindow",
     "Slo",
+    "Spot",
+    "SpotProcess",
     "StepTimeFile",
     "Stream",
+    "TokenRates",
+    "TokenTariff",
+    "TokenWindow",
+    "TokenWindows",
     "TraceArrivals",
     "TraceFormat",
     "Weekday",
+    "Window",
 ]
 
 
@@ -107,7 +176,7 @@ class Scenario(Part):
     """Models in use: catalogue names, and models defined inline."""
     workload: Annotated[list[Stream], Field(min_length=1)]
     """Streams of requests."""
-    fleet: Annotated[list[GpuPool], Field(min_length=1)]
+    fleet: Annotated[list[Pool], Field(min_length=1)]
     """Pools that answer."""
     balancer: Literal["round-robin", "least-outstanding", "power-of-two"] = "least-outstanding"
     """How a request finds its replica."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from pydantic import BaseModel, ConfigDict
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-__all__ = ["Part", "Refusal", "refuse", "refuse_all"]
+__all__ = ["DefaultKind", "Part", "Refusal", "refuse", "refuse_all"]
 
 
 class Part(BaseModel):
@@ -20,6 +21,20 @@ class Part(BaseModel):
         allow_inf_nan=False,
         validate_default=False,
     )
+
+
+@dataclass(frozen=True)
+class DefaultKind:
+    """Beside a union of parts told apart by their `kind`: the kind of a mapping that names none."""
+
+    kind: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(self.named, handler(source))
+
+    def named(self, value: Any) -> Any:
+        """The mapping with its kind; anything else as it is."""
+        return {"kind": self.kind, **value} if isinstance(value, dict) else value
 
 
 class Refusal(NamedTuple):
