@@ -7,28 +7,30 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
+from sim.scenario.clients import ClientArrivals, InlineClient
 from sim.scenario.consistency import contradictions
 from sim.scenario.demand import (
     Arrivals,
+    Client,
     Closed,
-    ConstantLengths,
     Daily,
+    ForecastError,
     Gamma,
-    Lengths,
-    LognormalLengths,
+    Generated,
     Poisson,
     Priority,
-    QuantileLengths,
+    RetryReason,
     Slo,
     Stream,
     TraceArrivals,
     TraceFormat,
-    Weekday,
 )
 from sim.scenario.inline import InlineModel
+from sim.scenario.lengths import ConstantLengths, Lengths, LognormalLengths, QuantileLengths
 from sim.scenario.local_time import LocalTime, TimeZone
 from sim.scenario.part import Part, refuse_all
 from sim.scenario.quantities import Count, Duration, LengthOfTime, Whole
+from sim.scenario.shape import Growth, SpecialDay, Weekday, Weekly
 from sim.scenario.supply import (
     Engine,
     GpuPool,
@@ -44,13 +46,19 @@ from sim.scenario.ways import AlwaysRouter, DirectStrategy, RandomRouter, RoundR
 __all__ = [
     "AlwaysRouter",
     "Arrivals",
+    "Client",
+    "ClientArrivals",
     "Closed",
     "ConstantLengths",
     "Daily",
     "DirectStrategy",
     "Engine",
+    "ForecastError",
     "Gamma",
+    "Generated",
     "GpuPool",
+    "Growth",
+    "InlineClient",
     "InlineModel",
     "Lengths",
     "LognormalLengths",
@@ -62,16 +70,19 @@ __all__ = [
     "QuantileLengths",
     "RandomRouter",
     "Reserved",
+    "RetryReason",
     "RoundRobinRouter",
     "Router",
     "Scenario",
     "ScheduleWindow",
     "Slo",
+    "SpecialDay",
     "StepTimeFile",
     "Stream",
     "TraceArrivals",
     "TraceFormat",
     "Weekday",
+    "Weekly",
 ]
 
 
@@ -115,6 +126,8 @@ class Scenario(Part):
     """Ways to answer; a direct answer on any pool where none is given."""
     router: Router | None = None
     """Which strategy a request gets; the first one where left out."""
+    forecast: ForecastError = Field(default_factory=ForecastError)
+    """How good the forecast is that a predictive autoscaler sees."""
     bucket: LengthOfTime = 300.0
     """Width of the time buckets in the results."""
 
