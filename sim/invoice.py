@@ -1,4 +1,4 @@
-"""The invoice, worked out apart from the ledger: what the clouds and APIs would ask for, from their side of the counter.
+"""The invoice, worked out apart from the ledger: what clouds and APIs ask for, from their side of the counter.
 
 A cloud knows when each server ran and what an hour cost when; an API knows how many tokens it gave at which rate.
 Neither knows what the time was used for, so its sum must be the sum of the ledger's lines.

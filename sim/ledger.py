@@ -1,8 +1,8 @@
 """The bill: every dollar in exactly one line.
 
-A replica's time is busy or unused. Busy time is charged to the requests it is spent on, and is of the line that says what
-became of them; unused time is of the line that says what the replica was doing instead. What a server's price does not
-hold (electricity, upfront payments, rounding) has lines of its own.
+A replica's time is busy or unused. Busy time is charged to the requests it is spent on, and is of the line that says
+what became of them; unused time is of the line that says what the replica was doing instead. What a server's price does
+not hold (electricity, upfront payments, rounding) has lines of its own.
 """
 
 from __future__ import annotations
@@ -19,19 +19,9 @@ if TYPE_CHECKING:
 
 __all__ = ["COLUMNS", "LIFE_LINES", "LINES", "Charges", "Entry", "Names", "ledger_frame", "line_of"]
 
-COLUMNS = (
-    "replication",
-    "line",
-    "pool",
-    "stream",
-    "strategy",
-    "priority",
-    "window",
-    "usd",
-    "hours",
-    "kwh",
-    "carbon_kg",
-)
+_NAMES = ("line", "pool", "stream", "strategy", "priority", "window")
+_NUMBERS = ("usd", "hours", "kwh", "carbon_kg")
+COLUMNS = ("replication", *_NAMES, *_NUMBERS)
 
 LINES = {
     "busy": "work of replicas on requests that were answered",
@@ -111,14 +101,14 @@ class Names(NamedTuple):
 def ledger_frame(runs: Sequence[Charges], names: Names) -> pd.DataFrame:
     """One row per replication and line, split by pool, stream, strategy, class and tariff window.
 
-    `hours` are replica-hours. Lines that are nothing are left out, but for busy and idle of a pool of GPUs that has them.
+    `hours` are replica-hours. Lines that are nothing are left out.
     """
     import pandas as pd
 
     rows = [(n, *row) for n, charges in enumerate(runs) for row in _rows(charges, names)]
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
     # A column of names may hold none at all, and still is one of names; as may a column of numbers.
-    types = dict.fromkeys(COLUMNS[1:7], "string") | dict.fromkeys(COLUMNS[7:], "float64")
+    types = dict.fromkeys(_NAMES, "string") | dict.fromkeys(_NUMBERS, "float64")
     return frame.astype(types)
 
 

@@ -20,15 +20,8 @@ from sim.tally import REJECTIONS, Tally, take_tally
 
 __all__ = ["BUCKET", "STREAM_BUCKET", "Batches", "Buckets"]
 
-_COUNTS = (
-    "arrived",
-    "completed",
-    "prompt_tokens",
-    "output_tokens",
-    "cached_tokens",
-    "preemptions",
-    "recomputed_tokens",
-)
+_TOKENS = ("prompt_tokens", "output_tokens", "cached_tokens", "recomputed_tokens")
+_COUNTS = ("arrived", "completed", *_TOKENS, "preemptions")
 _UNUSED = tuple(f"{line}_s" for line in LIFE_LINES)
 _SUMS = ("busy_s", *_UNUSED, "busy_usd", "unused_usd", "api_usd", "kwh", "carbon_kg")
 _GAUGES = ("running", "waiting", "accepting_replicas", "starting_replicas", "window")

@@ -9,8 +9,8 @@ from sim.hardware.gpu import Gpu
 __all__ = ["Draw", "busy_w", "idle_w"]
 
 _BUSY_SHARE = 0.85
-"""Of the TDP, server included: assumed. Decoding is bound by memory and draws about 60-70 % of the TDP; processors, fans
-and power supplies add a quarter to a third of that."""
+"""Of the TDP, server included: assumed. Decoding is bound by memory and draws about 60-70 % of the TDP; processors,
+fans and power supplies add a quarter to a third of that."""
 _IDLE_SHARE = 0.25
 """Of the TDP, server included: assumed. A GPU with a model in its memory draws 10-20 % of its TDP while it waits."""
 
