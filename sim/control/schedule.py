@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
-from datetime import date, datetime, time, timedelta
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
 import simpy
 
 from sim.control.clock import Clock
 from sim.engine.plane import DataPlane
+from sim.prices import calendar
+from sim.prices.calendar import instant_of, local, within
 from sim.scenario import GpuPool, ScheduleWindow
+from sim.scenario.supply import WEEKDAYS
 
 __all__ = ["Schedules", "edges_s", "replicas_at"]
-
-_DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
 class Schedules:
@@ -49,7 +50,7 @@ class Schedules:
 
     def _apply(self, edge_s: float, now_s: float) -> None:
         """Switch at `now_s`, which may be an edge but for the last digit."""
-        moment = _local(edge_s, self._start, self._zone)
+        moment = local(instant_of(self._start, self._zone) + edge_s, self._zone)
         for pool, first in zip(self._pools, self._plane.first_replica, strict=False):
             wanted = replicas_at(pool, moment) * pool.data_parallel
             for index in range(pool.ranks):
@@ -71,50 +72,10 @@ def edges_s(windows: Sequence[ScheduleWindow], start: datetime, zone: ZoneInfo) 
     Windows follow the clock on the wall: where it is set back, an hour that comes twice has its edges twice; where it
     is set forward, a window that would begin in the hour left out begins at the leap.
     """
-    day, last_s = start.date() - timedelta(days=1), 0.0
-    seconds = sorted({second for window in windows for second in (window.start_s, window.end_s)})
-    while seconds:
-        instants = {_instant(day, second, fold, zone) for second in seconds for fold in (0, 1)} | _leaps(day, zone)
-        for edge_s in sorted(instant - _start_s(start, zone) for instant in instants):
-            if edge_s > last_s:
-                yield edge_s
-                last_s = edge_s
-        day += timedelta(days=1)
+    seconds = {second for window in windows for second in (window.start_s, window.end_s)}
+    return calendar.edges_s(seconds, instant_of(start, zone), zone) if seconds else iter(())
 
 
 def _holds(window: ScheduleWindow, moment: datetime) -> bool:
-    second = moment.hour * 3600 + moment.minute * 60 + moment.second
-    today, yesterday = (_DAYS[(moment - timedelta(days=back)).weekday()] in window.days for back in (0, 1))
-    if window.start_s < window.end_s:
-        return today and window.start_s <= second < window.end_s
-    return (today and second >= window.start_s) or (yesterday and second < window.end_s)
-
-
-def _instant(day: date, second: int, fold: int, zone: ZoneInfo) -> float:
-    """Seconds since 1970 of a local time; `fold` 1 is the second of two alike."""
-    local = datetime.combine(day, time()) + timedelta(seconds=second)
-    return local.replace(tzinfo=zone, fold=fold).timestamp()
-
-
-def _leaps(day: date, zone: ZoneInfo) -> set[float]:
-    """The instant at which the clock is set forward or back on a local day, to the second."""
-    low, high = (int(_instant(day, second, 0, zone)) for second in (0, 86_400))
-    before, after = _offset(low, zone), _offset(high, zone)
-    if before == after:
-        return set()
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if _offset(middle, zone) == before else (low, middle)
-    return {float(high)}
-
-
-def _offset(instant: float, zone: ZoneInfo) -> timedelta | None:
-    return datetime.fromtimestamp(instant, zone).utcoffset()
-
-
-def _local(since_start_s: float, start: datetime, zone: ZoneInfo) -> datetime:
-    return datetime.fromtimestamp(_start_s(start, zone) + since_start_s, zone)
-
-
-def _start_s(start: datetime, zone: ZoneInfo) -> float:
-    return start.replace(tzinfo=zone).timestamp()
+    days = {WEEKDAYS.index(day) for day in window.days}
+    return within([(window.start_s, window.end_s)], lambda day: day.weekday() in days, moment)
