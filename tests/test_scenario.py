@@ -278,7 +278,7 @@ def test_the_schema_tells_kinds_and_durations() -> None:
     schema = Scenario.model_json_schema()
     kinds = schema["$defs"]["Stream"]["properties"]["arrivals"]["discriminator"]["mapping"]
 
-    assert set(kinds) == {"poisson", "gamma", "daily", "trace", "closed"}
+    assert set(kinds) == {"poisson", "gamma", "daily", "clients", "trace", "closed"}
     assert "(ms|s|m|h|d)" in json.dumps(schema["properties"]["warm_up"])
     assert schema["additionalProperties"] is False
     assert schema["required"] == ["name", "workload", "fleet"]

@@ -183,6 +183,7 @@ def _preempt(s: State, r: int, rep: Records, slot: int) -> None:
     req.target = req.prompt_tokens + req.produced
     req.prefilled = 0
     req.chunk = 0
+    req.admission = 0
     rep.seqs -= 1
     s.seqs_of[r, req.priority] -= 1
     rep.waiting += 1

@@ -6,14 +6,15 @@ wide, and finding it costs a shift.
 
 from __future__ import annotations
 
+from math import floor
 from typing import Any
 
 import numpy as np
 
 from sim.engine.jit import kernel
-from sim.engine.state import E2E, TPOT, TTFT, Floats, Integers, Records, State
+from sim.engine.state import E2E, NONE, TPOT, TTFT, Floats, Integers, Records, State
 
-__all__ = ["BINS", "bin_edges_s", "bin_of", "book", "front_end_s", "measure", "write_row"]
+__all__ = ["BINS", "bin_edges_s", "bin_of", "cached_tokens", "front_end_s", "measure", "write_row"]
 
 BITS = 8
 LOWEST = (1023 - 20) << BITS
@@ -43,6 +44,12 @@ def front_end_s(pool: Records, req: Records, now_s: float) -> float:
 
 
 @kernel
+def cached_tokens(pool: Records, req: Records) -> int:
+    """Prompt tokens that a pool takes from its cache."""
+    return floor(pool.cached_share * req.prompt_tokens)
+
+
+@kernel
 def measure(s: State, req: Records, now_s: float) -> None:
     """Count a request whose client sees it complete at `now_s`; its latencies only if it arrived after the warm-up."""
     stream = s.streams[req.stream]
@@ -50,6 +57,10 @@ def measure(s: State, req: Records, now_s: float) -> None:
     stream.prompt_tokens += req.prompt_tokens
     stream.output_tokens += req.output_tokens
     pool = s.replicas[req.replica].pool
+    s.pools[pool].completed += 1
+    s.pools[pool].prompt_tokens += req.prompt_tokens
+    s.pools[pool].output_tokens += req.output_tokens
+    s.pools[pool].cached_tokens += cached_tokens(s.pools[pool], req)
     s.ended_requests[pool, req.stream, req.strategy, req.priority] += 1
     s.ended_output_tokens[pool, req.stream, req.strategy, req.priority] += req.output_tokens
     if req.arrival_s < s.run[0].warm_up_s:
@@ -67,13 +78,6 @@ def measure(s: State, req: Records, now_s: float) -> None:
 
 
 @kernel
-def book(s: State, req: Records) -> None:
-    """Put the cost of a request that is over on its pool, stream, strategy and class."""
-    pool = s.replicas[req.replica].pool
-    s.recent_usd[pool, req.stream, req.strategy, req.priority] += req.cost_usd
-
-
-@kernel
 def _count(s: State, stream: int, metric: int, seconds: float) -> None:
     s.histogram[stream, metric, bin_of(seconds)] += 1
     s.latency_sum_s[stream, metric] += seconds
@@ -81,10 +85,12 @@ def _count(s: State, stream: int, metric: int, seconds: float) -> None:
 
 
 @kernel
-def write_row(s: State, req: Records, status: int, finish_s: float) -> None:
+def write_row(s: State, slot: int, status: int, finish_s: float) -> None:
     """Keep the request's own row, where rows are kept."""
     if s.finished.size == 0:
         return
+    req = s.requests[slot]
+    call = s.calls[slot]
     row = s.finished[s.run[0].rows]
     s.run[0].rows += 1
     row.request_id = req.id
@@ -98,6 +104,10 @@ def write_row(s: State, req: Records, status: int, finish_s: float) -> None:
     row.output_tokens = req.output_tokens
     row.first_token_s = req.first_token_s
     row.finish_s = finish_s
-    row.cost_usd = req.cost_usd
+    row.cost_usd = call.spent_usd
     row.priority = req.priority
     row.preemptions = req.preemptions
+    row.attempts = call.attempts
+    row.cached_tokens = 0
+    if req.replica != NONE:
+        row.cached_tokens = cached_tokens(s.pools[s.replicas[req.replica].pool], req)

@@ -12,56 +12,96 @@ from math import inf, isnan
 import numpy as np
 
 from sim.engine.batch import fill_chunked, fill_prompts, leave_rows, make_room
-from sim.engine.books import accrue, share_time
+from sim.engine.books import accrue, book, fold, share_time
+from sim.engine.clients import fail_attempt, release
 from sim.engine.jit import kernel
-from sim.engine.memory import free_blocks, growth, row_phase, steps_that_fit
-from sim.engine.meter import book, front_end_s, measure, write_row
-from sim.engine.queues import append, play, pop_first, push_row, row_key, row_step
+from sim.engine.memory import blocks_of, free_blocks, growth, row_phase, steps_that_fit
+from sim.engine.meter import front_end_s, measure
+from sim.engine.queues import append, play, pop_first, push_row, remove, row_key, row_slot, row_step
 from sim.engine.state import (
+    AT_REPLICA,
     BLOCK_TOKENS,
     CHUNKED,
     CLASSES,
     COMPLETED,
     DECODE,
+    DRAINING,
+    GIVEN_UP,
     IDLE,
     MIXED,
     NONE,
+    OFF,
+    OPEN,
     PREFILL,
+    STARTING,
+    TIMED_OUT,
+    USED,
     Records,
     State,
 )
 from sim.engine.steps import law_segment, mixed_parts_s, span_s, steps_to_reach
 
-__all__ = ["begin_woken", "boundary", "receive", "release"]
+__all__ = ["begin_woken", "boundary", "give_up", "receive", "rest", "wake"]
 
 
 @kernel
-def receive(s: State, r: int, slot: int, now_s: float) -> None:
+def receive(s: State, r: int, slot: int, now_s: float, late: bool) -> None:
     """Queue a request that was routed here, and have the replica look at it as soon as it may be admitted.
 
-    What a closed-loop client sends on an answer comes just after all step boundaries of that instant, other arrivals
-    come just before.
+    What comes late (sent on an answer, or again) comes just after all step boundaries of that instant, other
+    arrivals come just before. A replica that is not open yet only holds it.
     """
     rep = s.replicas[r]
     req = s.requests[slot]
     c = req.priority
-    if rep.mode == IDLE:
-        _wake(s, r, rep, now_s)
-    elif rep.mode == DECODE and not _is_blocked(s, r, rep, c):
-        _cut_span(s, r, rep, now_s if req.closed == NONE else np.nextafter(now_s, inf))
+    s.calls[slot].place = AT_REPLICA
+    if rep.life != OFF and rep.life != STARTING:
+        if rep.mode == IDLE:
+            wake(s, r, rep, now_s)
+        elif rep.mode == DECODE and not _is_blocked(s, r, rep, c):
+            _cut_span(s, r, rep, np.nextafter(now_s, inf) if late else now_s)
     append(s.requests, s.waiting_head, s.waiting_tail, r, c, slot)
+    req.admission = 0
     rep.waiting += 1
     s.outstanding[r] += 1
 
 
 @kernel
-def _wake(s: State, r: int, rep: Records, now_s: float) -> None:
+def wake(s: State, r: int, rep: Records, now_s: float) -> None:
     """Note an idle replica; it begins once all that comes at this instant is there."""
     if not rep.waking:
         rep.waking = 1
         s.woken[s.run[0].woken] = r
         s.run[0].woken += 1
         s.run[0].wake_s = now_s
+
+
+@kernel
+def give_up(s: State, slot: int, now_s: float) -> None:
+    """The client of a request at a replica has waited long enough.
+
+    A waiting request leaves at once; one that was admitted at the next step boundary, and costs money until then.
+    """
+    req = s.requests[slot]
+    r = req.replica
+    rep = s.replicas[r]
+    if req.admission > 0:
+        req.gone = 1
+        rep.ghosts += 1
+    else:
+        remove(s.requests, s.waiting_head, s.waiting_tail, r, req.priority, slot)
+        rep.waiting -= 1
+        s.outstanding[r] -= 1
+        _time_out(s, r, slot, now_s)
+    if rep.mode == DECODE and (rep.ghosts or rep.waiting):
+        _cut_span(s, r, rep, np.nextafter(now_s, inf))
+
+
+@kernel
+def _time_out(s: State, r: int, slot: int, now_s: float) -> None:
+    """A replica is rid of a request whose client has given up."""
+    book(s, slot, s.replicas[r].pool, GIVEN_UP)
+    fail_attempt(s, slot, TIMED_OUT, s.calls[slot].due_s, now_s)
 
 
 @kernel
@@ -72,9 +112,10 @@ def begin_woken(s: State) -> None:
         r = s.woken[i]
         rep = s.replicas[r]
         rep.waking = 0
-        accrue(rep, run.wake_s)
-        _begin_span(s, r, rep, run.wake_s)
-        play(s.event_s, s.winner, r)
+        if rep.life == OPEN or rep.life == DRAINING:
+            accrue(rep, run.wake_s)
+            _begin_span(s, r, rep, run.wake_s)
+            play(s.event_s, s.winner, r)
     run.woken = 0
     run.wake_s = inf
 
@@ -110,6 +151,8 @@ def boundary(s: State, r: int) -> None:
         _advance_rows(s, r, rep, now_s)
     if rep.prompt_tokens > 0:
         _finish_prompts(s, r, rep, now_s)
+    if rep.ghosts > 0:
+        _let_go(s, r, rep, now_s)
     _begin_span(s, r, rep, now_s)
     play(s.event_s, s.winner, r)
 
@@ -162,51 +205,53 @@ def _join_rows(s: State, r: int, rep: Records, slot: int, now_s: float) -> None:
 
 @kernel
 def _complete(s: State, r: int, rep: Records, slot: int, now_s: float) -> None:
-    """The replica is done with a request, whose client sees it through the server's front end."""
+    """The replica is done with a request, whose client sees it through the server's front end, if not too late."""
     req = s.requests[slot]
-    pool = s.pools[rep.pool]
-    pool.completed += 1
-    pool.prompt_tokens += req.prompt_tokens
-    pool.output_tokens += req.output_tokens
+    _leave(s, r, rep, slot)
+    later_s = front_end_s(s.pools[rep.pool], req, now_s)
+    if req.gone or now_s + later_s > s.calls[slot].due_s:
+        _time_out(s, r, slot, now_s)
+        return
+    req.first_token_s += later_s
+    measure(s, req, now_s + later_s)
+    book(s, slot, rep.pool, USED)
+    release(s, slot, COMPLETED, now_s + later_s, 0.0, now_s)
+
+
+@kernel
+def _leave(s: State, r: int, rep: Records, slot: int) -> None:
+    """An admitted request is not the replica's any more."""
+    req = s.requests[slot]
     rep.seqs -= 1
     s.seqs_of[r, req.priority] -= 1
     s.outstanding[r] -= 1
-    later_s = front_end_s(pool, req, now_s)
-    req.first_token_s += later_s
-    s.run[0].told_s = max(s.run[0].told_s, now_s + later_s)
-    measure(s, req, now_s + later_s)
-    release(s, slot, COMPLETED, now_s + later_s)
+    rep.ghosts -= req.gone
 
 
 @kernel
-def release(s: State, slot: int, status: int, now_s: float) -> None:
-    """A request has ended: write its row, book its cost, free its slot, and let its closed-loop client go on.
-
-    `now_s` is when its client sees it.
-    """
-    req = s.requests[slot]
-    write_row(s, req, status, now_s)
-    if req.replica != NONE:
-        book(s, req)
-    if req.closed != NONE:
-        _wake_client(s, req.closed, now_s + s.closed[req.closed].think_time_s)
-    req.stream = NONE
-    req.next = s.run[0].free
-    s.run[0].free = slot
-    s.run[0].in_flight -= 1
-
-
-@kernel
-def _wake_client(s: State, c: int, at_s: float) -> None:
-    """A client of closed stream c sends again at `at_s`: sorted into the ring of waiting clients, from its end."""
-    client = s.closed[c]
-    ring = s.closed_ring_s.shape[1]
-    place = client.first + client.ready
-    while place > client.first and s.closed_ring_s[c, (place - 1) % ring] > at_s:
-        s.closed_ring_s[c, place % ring] = s.closed_ring_s[c, (place - 1) % ring]
-        place -= 1
-    s.closed_ring_s[c, place % ring] = at_s
-    client.ready += 1
+def _let_go(s: State, r: int, rep: Records, now_s: float) -> None:
+    """Admitted requests whose clients have given up leave."""
+    at = 0
+    while at < rep.rows and rep.ghosts > 0:
+        slot = row_slot(s.heap[r, at])
+        if s.requests[slot].gone:
+            leave_rows(s, r, rep, at)
+            _leave(s, r, rep, slot)
+            _time_out(s, r, slot, now_s)
+            at = 0
+        else:
+            at += 1
+    for c in range(CLASSES):
+        slot = s.prefill_head[r, c]
+        while slot != NONE:
+            req = s.requests[slot]
+            following = req.next
+            if req.gone:
+                remove(s.requests, s.prefill_head, s.prefill_tail, r, c, slot)
+                rep.blocks_used -= blocks_of(req.target)
+                _leave(s, r, rep, slot)
+                _time_out(s, r, slot, now_s)
+            slot = following
 
 
 @kernel
@@ -221,7 +266,7 @@ def _begin_span(s: State, r: int, rep: Records, now_s: float) -> None:
             make_room(s, r, rep)
     rep.span_start_s = now_s
     if rep.prompt_tokens == 0 and rep.rows == 0:
-        _begin_idle(s, r, rep)
+        _begin_idle(s, r, rep, now_s)
     elif rep.prompt_tokens == 0:
         _begin_decode(s, r, rep, now_s)
     else:
@@ -229,12 +274,29 @@ def _begin_span(s: State, r: int, rep: Records, now_s: float) -> None:
 
 
 @kernel
-def _begin_idle(s: State, r: int, rep: Records) -> None:
+def _begin_idle(s: State, r: int, rep: Records, now_s: float) -> None:
     rep.mode = IDLE
     rep.span_steps = 0
     s.event_s[r] = inf
-    if s.accepting[r] == 0:
-        rep.paid = rep.always_paid
+    if rep.life == DRAINING:
+        rest(s, rep, now_s)
+
+
+@kernel
+def rest(s: State, rep: Records, now_s: float) -> None:
+    """A draining replica has nothing left: its server goes off if the other ranks have nothing left either."""
+    last = rep.server + s.pools[rep.pool].ranks
+    for r in range(rep.server, last):
+        rank = s.replicas[r]
+        if rank.life == OPEN or rank.mode != IDLE or rank.waiting > 0:
+            return
+    for r in range(rep.server, last):
+        rank = s.replicas[r]
+        accrue(rank, now_s)
+        fold(s, rank)
+        rank.life = OFF
+        rank.paid = rank.always_paid
+        rank.ended_s = now_s
 
 
 @kernel

@@ -1,37 +1,44 @@
 """The data plane's one loop: the next thing that happens anywhere, until a given time.
 
-Four things can happen, and at the same instant they do so in this order: a request of the arrival block comes in; a
-replica reaches the end of its span, and sees that request; a closed-loop client, who may have been answered just
-now, sends its next one; idle replicas that were given work begin, with all of it.
+Five things can happen, and at the same instant they do so in this order: a request of the arrival block comes in; a
+replica reaches the end of its span, and sees that request; a single request's timer goes off; a closed-loop client, who
+may have been answered just now, sends its next one; idle replicas that were given work begin, with all of it. What
+control events took off a replica is sent again before all of them.
 """
 
 from __future__ import annotations
 
 from math import inf, nan
 
+from sim.engine.api import bill, bill_so_far, send_to_api, start_at_api
 from sim.engine.balancer import choose_replica, why_refused
-from sim.engine.books import accrue, charge_unfinished, fold
+from sim.engine.books import accrue, book, charge_unfinished, fold, settle_rows
+from sim.engine.clients import begin_attempt, fail_attempt, release, reset_work
 from sim.engine.jit import entry, kernel
-from sim.engine.meter import book, write_row
-from sim.engine.queues import row_slot
-from sim.engine.replica import begin_woken, boundary, receive, release
+from sim.engine.meter import measure, write_row
+from sim.engine.replica import begin_woken, boundary, give_up, receive
 from sim.engine.state import (
+    API_QUEUED,
+    API_RUNNING,
+    AT_REPLICA,
+    BACKING_OFF,
     BLOCK_EMPTY,
     CLOSED_EMPTY,
+    COMPLETED,
+    GIVEN_UP,
     NONE,
     REACHED,
     ROWS_FULL,
     SLOTS_FULL,
-    TOO_LONG,
+    TIMED_OUT,
     UNFINISHED,
+    USED,
     Records,
     State,
 )
+from sim.engine.timers import cancel_timer, set_timer
 
-__all__ = ["REFUSED_PAUSE_S", "close_books", "serve", "settle"]
-
-REFUSED_PAUSE_S = 1.0
-"""A closed-loop client whose request was refused waits this long before its next one."""
+__all__ = ["close_books", "serve", "settle"]
 
 
 @entry
@@ -49,11 +56,15 @@ def serve(s: State, until_s: float) -> int:
             return BLOCK_EMPTY
         if s.finished.size > 0 and s.finished.size - run.rows < rows_needed:
             return ROWS_FULL
+        if run.lost != NONE:
+            _send_lost(s, run)
+            continue
         arrival_s = s.arrival_s[run.cursor] if run.cursor < run.block_rows else inf
         client = _next_client(s)
         client_s = s.closed_ring_s[client, s.closed[client].first] if client != NONE else inf
+        timer_s = s.timer_s[0] if run.timers > 0 else inf
         r = s.winner[1]
-        now_s = min(arrival_s, s.event_s[r], client_s, run.wake_s)
+        now_s = min(arrival_s, s.event_s[r], timer_s, client_s, run.wake_s)
         if now_s >= until_s:
             return REACHED
         if run.free == NONE:
@@ -62,10 +73,12 @@ def serve(s: State, until_s: float) -> int:
             _arrive(s, run, now_s)
         elif now_s == s.event_s[r]:
             boundary(s, r)
+        elif now_s == timer_s:
+            _go_off(s, s.timer_slot[0], now_s)
         elif now_s == client_s:
             if s.closed[client].used == s.closed[client].drawn:
                 return CLOSED_EMPTY
-            _send(s, run, client, now_s)
+            _ask(s, run, client, now_s)
         else:
             begin_woken(s)
 
@@ -76,21 +89,22 @@ def settle(s: State, now_s: float) -> None:
     for r in range(s.replicas.size):
         rep = s.replicas[r]
         accrue(rep, now_s)
-        fold(rep)
-        for at in range(rep.rows):
-            s.requests[row_slot(s.heap[r, at])].joined_usd -= rep.row_usd
-        rep.row_usd = 0.0
-    for p in range(s.recent_usd.shape[0]):
-        for i in range(s.recent_usd.shape[1]):
-            for a in range(s.recent_usd.shape[2]):
-                for c in range(s.recent_usd.shape[3]):
-                    s.ended_usd[p, i, a, c] += s.recent_usd[p, i, a, c]
-                    s.recent_usd[p, i, a, c] = 0.0
+        fold(s, rep)
+        settle_rows(s, r, rep)
+    pools, streams, strategies, classes, windows, uses = s.recent_usd.shape
+    for p in range(pools):
+        for i in range(streams):
+            for a in range(strategies):
+                for c in range(classes):
+                    for w in range(windows):
+                        for use in range(uses):
+                            s.ended_usd[p, i, a, c, w, use] += s.recent_usd[p, i, a, c, w, use]
+                            s.recent_usd[p, i, a, c, w, use] = 0.0
 
 
 @entry
-def close_books(s: State, first: int) -> int:
-    """Charge requests in flight for what they have used so far, from slot `first` on, and write their rows.
+def close_books(s: State, first: int, now_s: float) -> int:
+    """Charge requests in flight for what they have used until `now_s`, from slot `first` on, and write their rows.
 
     Returns the slot to go on with once rows were taken away; the number of slots when done.
     """
@@ -100,9 +114,16 @@ def close_books(s: State, first: int) -> int:
             continue
         if s.run[0].rows == s.finished.size and s.finished.size > 0:
             return slot
-        charge_unfinished(s.replicas[req.replica], req)
-        book(s, req)
-        write_row(s, req, UNFINISHED, nan)
+        place = s.calls[slot].place
+        if place == AT_REPLICA:
+            rep = s.replicas[req.replica]
+            charge_unfinished(rep, req)
+            book(s, slot, rep.pool, USED)
+        elif place == API_RUNNING:
+            bill_so_far(s, slot, now_s, USED)
+        if req.first_token_s > now_s:
+            req.first_token_s = nan
+        write_row(s, slot, UNFINISHED, nan)
     return s.requests.size
 
 
@@ -127,11 +148,15 @@ def _arrive(s: State, run: Records, now_s: float) -> None:
     req = s.requests[slot]
     req.strategy = s.strategy[i]
     req.context_id = s.context_id[i]
-    _route(s, slot, s.luck[i], now_s)
+    call = s.calls[slot]
+    call.luck = s.luck[i]
+    if s.api_luck.shape[0] > 0:
+        call.first_luck, call.speed_luck = s.api_luck[i, 0], s.api_luck[i, 1]
+    _send(s, slot, now_s, False)
 
 
 @kernel
-def _send(s: State, run: Records, c: int, now_s: float) -> None:
+def _ask(s: State, run: Records, c: int, now_s: float) -> None:
     """A client of closed stream c sends its next request."""
     client = s.closed[c]
     i = client.used
@@ -145,7 +170,11 @@ def _send(s: State, run: Records, c: int, now_s: float) -> None:
     req = s.requests[slot]
     req.strategy = s.closed_strategy[c, i]
     req.closed = c
-    _route(s, slot, s.closed_luck[c, i], now_s)
+    call = s.calls[slot]
+    call.luck = s.closed_luck[c, i]
+    if s.closed_api_luck.shape[1] > 0:
+        call.first_luck, call.speed_luck = s.closed_api_luck[c, i, 0], s.closed_api_luck[c, i, 1]
+    _send(s, slot, now_s, True)
 
 
 @kernel
@@ -159,45 +188,90 @@ def _take_slot(
     req.id = run.next_id
     run.next_id += 1
     req.arrival_s = now_s
-    req.first_token_s = nan
     req.cost_usd = 0.0
     req.stream = stream
     req.priority = priority
     req.prompt_tokens = prompt_tokens
     req.output_tokens = output_tokens
-    req.target = prompt_tokens
-    req.produced = 0
-    req.prefilled = 0
-    req.chunk = 0
     req.preemptions = 0
     req.context_id = NONE
     req.closed = NONE
+    req.timer = NONE
+    req.carried = 0
+    call = s.calls[slot]
+    call.spent_usd = 0.0
+    call.attempts = 0
+    call.retries = 0
+    s.streams[stream].offered += 1
+    if now_s >= run.warm_up_s:
+        s.streams[stream].measured_offered += 1
     return slot
 
 
 @kernel
-def _route(s: State, slot: int, luck: float, now_s: float) -> None:
-    req = s.requests[slot]
-    stream = s.streams[req.stream]
-    stream.offered += 1
-    if now_s >= s.run[0].warm_up_s:
-        stream.measured_offered += 1
-    r = choose_replica(s, req, luck)
-    req.replica = r
-    if r == NONE:
-        _refuse(s, slot, now_s)
-    else:
-        s.pools[s.replicas[r].pool].arrived += 1
-        receive(s, r, slot, now_s)
+def _send(s: State, slot: int, now_s: float, late: bool) -> None:
+    """The client sends a request, for the first time or once more."""
+    begin_attempt(s, slot)
+    s.calls[slot].due_s = now_s + s.streams[s.requests[slot].stream].timeout_s
+    _route(s, slot, now_s, late)
 
 
 @kernel
-def _refuse(s: State, slot: int, now_s: float) -> None:
+def _route(s: State, slot: int, now_s: float, late: bool) -> None:
+    reset_work(s, slot)
     req = s.requests[slot]
-    status = why_refused(s, req)
-    s.run[0].told_s = max(s.run[0].told_s, now_s)
-    if status == TOO_LONG:
-        s.streams[req.stream].too_long += 1
+    call = s.calls[slot]
+    r = choose_replica(s, req, call.luck, now_s)
+    req.replica = r
+    if r == NONE:
+        fail_attempt(s, slot, why_refused(s, req), now_s, now_s)
+        return
+    pool = s.pools[s.replicas[r].pool]
+    pool.arrived += 1
+    if pool.is_api:
+        send_to_api(s, r, slot, now_s)
+        return
+    receive(s, r, slot, now_s, late)
+    if call.due_s < inf:
+        set_timer(s, slot, call.due_s)
+
+
+@kernel
+def _send_lost(s: State, run: Records) -> None:
+    """Send the next of what was taken off a replica again, at the instant of its loss; the client notices nothing."""
+    slot = run.lost
+    run.lost = s.requests[slot].next
+    begin_attempt(s, slot)
+    _route(s, slot, run.lost_s, False)
+
+
+@kernel
+def _go_off(s: State, slot: int, now_s: float) -> None:
+    """A request's timer: what is due depends on where the request is."""
+    place = s.calls[slot].place
+    if place == BACKING_OFF:
+        cancel_timer(s, slot)
+        _send(s, slot, now_s, True)
+    elif place == AT_REPLICA:
+        cancel_timer(s, slot)
+        give_up(s, slot, now_s)
+    elif place == API_QUEUED and s.calls[slot].start_s <= now_s:
+        start_at_api(s, slot)
     else:
-        s.streams[req.stream].no_replica += 1
-    release(s, slot, status, now_s + REFUSED_PAUSE_S)
+        _end_at_api(s, slot, now_s)
+
+
+@kernel
+def _end_at_api(s: State, slot: int, now_s: float) -> None:
+    """An API has answered, or will not: its completion window is over, or the client has given up."""
+    req = s.requests[slot]
+    call = s.calls[slot]
+    s.outstanding[req.replica] -= 1
+    if call.place == API_RUNNING and call.finish_s <= now_s:
+        bill(s, slot, req.output_tokens, USED)
+        measure(s, req, now_s)
+        release(s, slot, COMPLETED, now_s, 0.0, now_s)
+        return
+    if call.place == API_RUNNING:
+        bill_so_far(s, slot, now_s, GIVEN_UP)
+    fail_attempt(s, slot, TIMED_OUT, now_s, now_s)

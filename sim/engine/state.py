@@ -35,8 +35,32 @@ PREFILL_FIRST, CHUNKED = 0, 1
 ROUND_ROBIN, LEAST_OUTSTANDING, POWER_OF_TWO = 0, 1, 2
 """Balancers."""
 
-COMPLETED, TOO_LONG, NO_REPLICA, UNFINISHED = 0, 1, 2, 3
-"""How a request ended. TOO_LONG: more tokens than any replica that may serve it can hold or its model can read."""
+COMPLETED, TOO_LONG, NO_REPLICA, UNFINISHED, QUEUE_FULL, RATE_LIMITED, TIMED_OUT, FAILED = 0, 1, 2, 3, 4, 5, 6, 7
+"""How a request ended. TOO_LONG: more tokens than any replica that may serve it can hold or its model can read;
+QUEUE_FULL: every open replica has as many requests as it may; FAILED: lost with its replica."""
+
+OFF, STARTING, OPEN, DRAINING, DOWN = 0, 1, 2, 3, 4
+"""The life of a replica; also what its paid but unused time is called."""
+LIVES = 5
+
+CLOSED_TO_ALL, OPEN_TO_ALL, HOLDS = 0, 1, 2
+"""Whether a replica accepts requests. HOLDS: where nothing is open it queues them until it opens itself."""
+
+USED, LOST_WORK, GIVEN_UP = 0, 1, 2
+"""What a request's cost went into: an answer, work lost with its replica, work its client did not wait for."""
+USES = 3
+
+AT_REPLICA, API_QUEUED, API_RUNNING, BACKING_OFF = 0, 1, 2, 3
+"""Where a request in flight is. BACKING_OFF: its client waits before it sends it again."""
+
+BILL_ARRIVAL, BILL_START, BILL_COMPLETION = 0, 1, 2
+"""By which moment of a request an API's tariff bills it."""
+
+INPUT, CACHED_INPUT, OUTPUT = 0, 1, 2
+"""Kinds of tokens on an API's bill."""
+
+NO_LIMIT = 1 << 62
+"""As many as there may be."""
 
 REACHED, BLOCK_EMPTY, CLOSED_EMPTY, SLOTS_FULL, ROWS_FULL = 0, 1, 2, 3, 4
 """Why `serve` came back: time reached, or one of its buffers wants attention from Python."""
@@ -65,15 +89,38 @@ REQUEST = np.dtype(
         ("chunk", "i8"),  # prompt tokens in the running step
         ("join_step", "i8"),  # replica step at which its first decode step begins
         ("finish_step", "i8"),  # replica step at which its last token is out
-        ("admission", "i8"),  # order of admission on its replica: the largest is the newest
+        ("admission", "i8"),  # order of admission on its replica: the largest is the newest; 0 while it waits
         ("preemptions", "i8"),
         ("next", "i8"),  # next slot in the same list
+        ("timer", "i8"),  # its place in the heap of timers, or NONE
+        ("gone", "i8"),  # 1: its client has given up, and the replica will at its next step boundary
+        ("carried", "i8"),  # 1: some of its cost lies in earlier tariff windows
     ]
 )
+
+CALL = np.dtype(
+    [
+        ("luck", "f8"),  # the balancer's draw
+        ("first_luck", "f8"),  # standard normal: an API's time to first token
+        ("speed_luck", "f8"),  # standard normal: an API's speed
+        ("due_s", "f8"),  # when its client gives up
+        ("start_s", "f8"),  # when an API begins with it
+        ("finish_s", "f8"),  # when an API is done
+        ("spent_usd", "f8"),  # what has been booked for it
+        ("place", "i8"),
+        ("attempts", "i8"),
+        ("retries", "i8"),
+        ("window", "i8"),  # tariff window an API bills it by
+    ]
+)
+"""The client's side of a request in flight."""
 
 REPLICA = np.dtype(
     [
         ("pool", "i8"),
+        ("life", "i8"),
+        ("server", "i8"),  # first rank of its server
+        ("ended_s", "f8"),  # when it was last switched off
         ("mode", "i8"),
         ("waking", "i8"),  # idle, and about to begin
         ("span_start_s", "f8"),
@@ -88,6 +135,7 @@ REPLICA = np.dtype(
         ("prompt_tokens", "i8"),  # prompt tokens in the running step
         ("waiting", "i8"),
         ("admissions", "i8"),
+        ("ghosts", "i8"),  # admitted requests whose clients have given up
         ("always_paid", "i8"),  # reserved: costs money switched on or off
         ("paid", "i8"),
         ("usd_per_s", "f8"),
@@ -97,13 +145,9 @@ REPLICA = np.dtype(
         ("row_usd", "f8"),  # cost per decode row since the last settlement: the integral of price / rows
         ("prompt_usd", "f8"),  # cost of the prompt part of the running step
         ("busy_s", "f8"),  # up to the last settlement
-        ("idle_s", "f8"),
-        ("busy_usd", "f8"),
-        ("idle_usd", "f8"),
         ("recent_busy_s", "f8"),  # since then
-        ("recent_idle_s", "f8"),
-        ("recent_busy_usd", "f8"),
-        ("recent_idle_usd", "f8"),
+        ("recent_prompt_s", "f8"),  # of it what the prompts pay
+        ("recent_unused_s", "f8"),
     ]
 )
 
@@ -117,10 +161,29 @@ POOL = np.dtype(
         ("attention_s_per_pair", "f8"),
         ("front_end_s", "f8"),  # what the server adds outside its steps: seconds
         ("front_end_steps", "f8"),  # and a request's own mean times per output token
+        ("ranks", "i8"),  # replicas that are one server
+        ("spill_at", "i8"),  # requests of a replica from which the next tier is tried
+        ("max_outstanding", "i8"),  # most requests of a replica
+        ("window", "i8"),  # tariff window now
+        ("is_api", "i8"),
+        ("bill_by", "i8"),
+        ("waits", "i8"),  # 1: beyond its rate limit an API queues; 0: it refuses
+        ("ttft_median_s", "f8"),
+        ("ttft_sigma", "f8"),
+        ("tokens_per_s", "f8"),
+        ("speed_sigma", "f8"),
+        ("batch_window_s", "f8"),  # 0: not a batch tier
+        ("cached_share", "f8"),
+        ("s_per_request", "f8"),  # rate limits; 0: none
+        ("s_per_token", "f8"),
+        ("burst_s", "f8"),
+        ("requests_full_s", "f8"),  # theoretical arrival times of the limits (GCRA)
+        ("tokens_full_s", "f8"),
         ("arrived", "i8"),
         ("completed", "i8"),
         ("prompt_tokens", "i8"),  # of completed requests
         ("output_tokens", "i8"),  # of completed requests
+        ("cached_tokens", "i8"),  # of completed requests: prompt tokens that were cached
         ("preemptions", "i8"),
         ("recomputed_tokens", "i8"),
     ]
@@ -131,10 +194,26 @@ STREAM = np.dtype(
         ("ttft_slo_s", "f8"),
         ("tpot_slo_s", "f8"),
         ("e2e_slo_s", "f8"),
+        ("timeout_s", "f8"),  # of an attempt
+        ("retries", "i8"),  # most of them
+        ("backoff_s", "f8"),
+        ("backoff_factor", "f8"),
+        ("backoff_max_s", "f8"),
+        ("jitter", "f8"),
+        ("retry_rejected", "i8"),
+        ("retry_timed_out", "i8"),
+        ("retry_failed", "i8"),
+        ("resend_lost", "i8"),
         ("offered", "i8"),
+        ("attempts", "i8"),
+        ("retried", "i8"),
         ("completed", "i8"),
         ("too_long", "i8"),
         ("no_replica", "i8"),
+        ("queue_full", "i8"),
+        ("rate_limited", "i8"),
+        ("timed_out", "i8"),
+        ("failed", "i8"),
         ("prompt_tokens", "i8"),  # of completed requests
         ("output_tokens", "i8"),  # of completed requests
         ("measured_offered", "i8"),  # measured: arrived after the warm-up
@@ -166,6 +245,11 @@ RUN = np.dtype(
         ("rows", "i8"),  # rows written to the buffer of finished requests
         ("woken", "i8"),  # replicas about to begin
         ("wake_s", "f8"),  # and when
+        ("timers", "i8"),
+        ("lost", "i8"),  # head of the list of requests to send again, taken off a replica
+        ("lost_s", "f8"),  # and when
+        ("spills", "i8"),  # 1: some pool has a limit from which the next tier is tried
+        ("holds", "i8"),  # 1: some replica may hold requests until it opens
         ("told_s", "f8"),  # latest time at which a client sees a request answered or refused
         ("warm_up_s", "f8"),
         ("balancer", "i8"),
@@ -188,15 +272,24 @@ ROW = np.dtype(
         ("cost_usd", "f8"),
         ("priority", "i8"),
         ("preemptions", "i8"),
+        ("attempts", "i8"),
+        ("cached_tokens", "i8"),
     ]
 )
 
 
 class State(NamedTuple):
-    """The data plane. R replicas, P pools, N slots, S streams, A strategies, C closed streams."""
+    """The data plane. R replicas, P pools, N slots, S streams, A strategies, C closed streams, W tariff windows.
+
+    An API is a pool with one replica that has no steps.
+    """
 
     run: Records  # RUN [1]
     requests: Records  # REQUEST [N]
+    calls: Records  # CALL [N]
+    carried_usd: Floats  # [N, W] a request's cost in earlier tariff windows
+    timer_s: Floats  # [N] heap of timers, by time and request id
+    timer_slot: Integers  # [N]
     replicas: Records  # REPLICA [R]
     pools: Records  # POOL [P]
     streams: Records  # STREAM [S]
@@ -222,9 +315,10 @@ class State(NamedTuple):
     linear_s: Floats  # [P, tokens] g: linear layers by tokens in the step
     linear_slope_s: Floats  # [P] g beyond its table
 
-    target_first: Integers  # [S * A + 1] where the replicas open to (stream, strategy) begin in target_replica
+    tier_first: Integers  # [S * A + 1] where the tiers of (stream, strategy) begin; a tier is a list of replicas
+    target_first: Integers  # [tiers + 1] where the replicas of a tier begin in target_replica
     target_replica: Integers
-    target_turn: Integers  # [S * A] whose turn it is
+    target_turn: Integers  # [tiers] whose turn it is
 
     arrival_s: Floats  # the arrival block, one column each
     prompt_tokens: Integers
@@ -234,18 +328,27 @@ class State(NamedTuple):
     context_id: Integers
     strategy: Integers
     luck: Floats  # uniform in [0, 1): the balancer's draw
+    api_luck: Floats  # [rows, 2] standard normal: an API's time to first token, its speed
 
     closed_prompt_tokens: Integers  # [C, draws]
     closed_output_tokens: Integers
     closed_strategy: Integers
     closed_luck: Floats
+    closed_api_luck: Floats  # [C, draws, 2]
     closed_ring_s: Floats  # [C, clients]
 
     histogram: Integers  # [S, 3, BINS] TTFT, TPOT, E2E of measured requests
     latency_sum_s: Floats  # [S, 3]
     latency_count: Integers  # [S, 3]
-    ended_usd: Floats  # [P, S, A, CLASSES] cost of requests that had ended at the last settlement
-    recent_usd: Floats  # [P, S, A, CLASSES] and of those since
+    ended_usd: Floats  # [P, S, A, CLASSES, W, USES] cost of requests that had ended at the last settlement
+    recent_usd: Floats  # [P, S, A, CLASSES, W, USES] and of those since
+    work_s: Floats  # [P, W] replica time in which there was work
+    work_usd: Floats  # [P, W] what it cost
+    prompt_usd: Floats  # [P, W] of it for prompts
+    unused_s: Floats  # [P, W, LIVES] replica time paid for and not used
+    unused_usd: Floats  # [P, W, LIVES]
+    rates_usd: Floats  # [P, W, 3] what an API takes for a token of each kind
+    billed_tokens: Integers  # [P, W, 3] tokens an API has billed
     ended_requests: Integers  # [P, S, A, CLASSES] completed
     ended_output_tokens: Integers  # [P, S, A, CLASSES] of those
 

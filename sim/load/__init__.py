@@ -100,7 +100,8 @@ def _line(fault: Fault) -> int:
 
 def _resolve_files(tree: Tree, folder: Path) -> None:
     """Make the names of files absolute, and note those that do not exist."""
-    for path in [*_each(tree, "workload", "arrivals", "path"), *_each(tree, "fleet", "step_time", "path")]:
+    places = (("workload", "arrivals", "path"), ("workload", "arrivals", "tokens"), ("fleet", "step_time", "path"))
+    for path in [path for place in places for path in _each(tree, *place)]:
         written, origin = tree.get(path), tree.origin(path)
         base = Path.cwd() if isinstance(origin, str) else folder
         file = os.path.abspath(base / os.path.expanduser(written))

@@ -16,30 +16,32 @@ from sim.scenario.autoscale import (
     ScheduleAutoscale,
     ScheduleWindow,
 )
+from sim.scenario.clients import ClientArrivals, InlineClient
 from sim.scenario.consistency import contradictions
 from sim.scenario.demand import (
     Arrivals,
+    Client,
     Closed,
-    ConstantLengths,
     Daily,
+    ForecastError,
     Gamma,
-    Lengths,
-    LognormalLengths,
+    Generated,
     Poisson,
     Priority,
-    QuantileLengths,
+    RetryReason,
     Slo,
     Stream,
     TraceArrivals,
     TraceFormat,
-    Weekday,
 )
 from sim.scenario.inline import InlineModel
+from sim.scenario.lengths import ConstantLengths, Lengths, LognormalLengths, QuantileLengths
 from sim.scenario.local_time import LocalTime, TimeZone
 from sim.scenario.offers import Availability, Billing, Offer, OnDemand, Reserved, RunLengths, Spot
 from sim.scenario.operation import Admission, Failures, Power
 from sim.scenario.part import Part, refuse_all
 from sim.scenario.quantities import Count, Duration, LengthOfTime, Whole
+from sim.scenario.shape import Growth, SpecialDay, Weekday, Weekly
 from sim.scenario.supply import Engine, GpuPool, Pool, Precision, StepTimeFile
 from sim.scenario.tariffs import (
     Carbon,
@@ -86,6 +88,8 @@ __all__ = [
     "CarbonTableRow",
     "CarbonWindow",
     "CarbonWindows",
+    "Client",
+    "ClientArrivals",
     "Closed",
     "ConstantLengths",
     "Daily",
@@ -99,12 +103,16 @@ __all__ = [
     "ElectricityWindows",
     "Engine",
     "Failures",
+    "ForecastError",
     "Gamma",
+    "Generated",
     "GpuPool",
     "GpuSeries",
     "GpuTariff",
     "GpuWindow",
     "GpuWindows",
+    "Growth",
+    "InlineClient",
     "InlineModel",
     "Lengths",
     "LognormalLengths",
@@ -122,6 +130,7 @@ __all__ = [
     "RandomRouter",
     "RateLimit",
     "Reserved",
+    "RetryReason",
     "RoundRobinRouter",
     "Router",
     "RunLengths",
@@ -129,6 +138,7 @@ __all__ = [
     "ScheduleAutoscale",
     "ScheduleWindow",
     "Slo",
+    "SpecialDay",
     "Spot",
     "SpotProcess",
     "StepTimeFile",
@@ -140,6 +150,7 @@ __all__ = [
     "TraceArrivals",
     "TraceFormat",
     "Weekday",
+    "Weekly",
     "Window",
 ]
 
@@ -184,6 +195,8 @@ class Scenario(Part):
     """Ways to answer; a direct answer on any pool where none is given."""
     router: Router | None = None
     """Which strategy a request gets; the first one where left out."""
+    forecast: ForecastError = Field(default_factory=ForecastError)
+    """How good the forecast is that a predictive autoscaler sees."""
     bucket: LengthOfTime = 300.0
     """Width of the time buckets in the results."""
 

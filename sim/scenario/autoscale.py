@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from sim.scenario.demand import Weekday
 from sim.scenario.part import DefaultKind, Part, Refusal, refuse_all
 from sim.scenario.quantities import Amount, Count, Duration, Hours, LengthOfTime, Rate, Share, Whole, parse_hours
+from sim.scenario.shape import Weekday
 
 __all__ = [
     "MOST_REPLICAS",

@@ -7,20 +7,23 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from sim.scenario.clients import ClientArrivals
+from sim.scenario.lengths import Lengths
 from sim.scenario.part import Part, Refusal, refuse_all
-from sim.scenario.quantities import Amount, Count, Duration, LengthOfTime, Rate, Share
+from sim.scenario.quantities import Amount, Count, Duration, LengthOfTime, Rate, Share, Whole, format_duration
+from sim.scenario.shape import Growth, SpecialDay, Weekday, Weekly
 
 __all__ = [
     "Arrivals",
+    "Client",
     "Closed",
-    "ConstantLengths",
     "Daily",
+    "ForecastError",
     "Gamma",
-    "Lengths",
-    "LognormalLengths",
+    "Generated",
     "Poisson",
     "Priority",
-    "QuantileLengths",
+    "RetryReason",
     "Slo",
     "Stream",
     "TraceArrivals",
@@ -28,10 +31,9 @@ __all__ = [
     "Weekday",
 ]
 
-Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 Priority = Literal["interactive", "batch", "sleep"]
 TraceFormat = Literal["azure", "mooncake", "burstgpt", "nightshift"]
-_Sigma = Annotated[Amount, Field(le=5)]
+RetryReason = Literal["rejected", "timed_out", "failed"]
 
 
 class Poisson(Part):
@@ -108,59 +110,10 @@ class Closed(Part):
     """Requests in all; without it the clients go on until the horizon."""
 
 
-Arrivals = Annotated[Poisson | Gamma | Daily | TraceArrivals | Closed, Field(discriminator="kind")]
+Generated = Poisson | Gamma | Daily | ClientArrivals
+"""Arrivals that follow a rate, which growth, weekly and special days may shape."""
 
-
-class ConstantLengths(Part):
-    """Every request alike."""
-
-    kind: Literal["constant"] = "constant"
-    """The same lengths for all requests."""
-    prompt_tokens: Count
-    """Prompt tokens of a request."""
-    output_tokens: Count
-    """Output tokens of a request."""
-
-
-class LognormalLengths(Part):
-    """Lengths whose logarithms are normal; rounded to whole tokens, one at least."""
-
-    kind: Literal["lognormal"] = "lognormal"
-    """Lognormal lengths."""
-    prompt_median: Rate
-    """Median prompt tokens."""
-    prompt_sigma: _Sigma
-    """Standard deviation of the logarithm of the prompt tokens."""
-    output_median: Rate
-    """Median output tokens."""
-    output_sigma: _Sigma
-    """Standard deviation of the logarithm of the output tokens."""
-    prompt_max: Count | None = None
-    """Longer prompts are cut to this many tokens."""
-    output_max: Count | None = None
-    """Longer outputs are cut to this many tokens."""
-
-
-Quantiles = Annotated[list[Annotated[Rate, Field(ge=1)]], Field(min_length=2)]
-
-
-class QuantileLengths(Part):
-    """Lengths drawn from measured quantiles, linear in between; prompt and output are independent."""
-
-    kind: Literal["quantiles"] = "quantiles"
-    """Empirical quantiles."""
-    prompt_tokens: Quantiles
-    """Prompt tokens at evenly spaced probabilities from 0 to 1, smallest first."""
-    output_tokens: Quantiles
-    """Output tokens at evenly spaced probabilities from 0 to 1, smallest first."""
-
-    @model_validator(mode="after")
-    def _ascend(self) -> QuantileLengths:
-        refuse_all([*_descents("prompt_tokens", self.prompt_tokens), *_descents("output_tokens", self.output_tokens)])
-        return self
-
-
-Lengths = Annotated[ConstantLengths | LognormalLengths | QuantileLengths, Field(discriminator="kind")]
+Arrivals = Annotated[Poisson | Gamma | Daily | ClientArrivals | TraceArrivals | Closed, Field(discriminator="kind")]
 
 
 class Slo(Part):
@@ -174,6 +127,49 @@ class Slo(Part):
     """Longest time to the last token."""
 
 
+class Client(Part):
+    """What the sender of a request does when the answer is late, refused or lost; all of it is load."""
+
+    timeout: LengthOfTime | None = None
+    """Longest wait for the whole answer of one attempt; the client waits for ever where left out."""
+    retries: Whole = 0
+    """How often a request is sent again after the first attempt."""
+    backoff: Duration = 1.0
+    """Wait before the first retry."""
+    backoff_factor: Annotated[Rate, Field(ge=1, le=1000)] = 2.0
+    """Factor on the wait from one retry to the next."""
+    backoff_max: Duration = 60.0
+    """Longest wait before a retry."""
+    jitter: Share = 0.5
+    """Share of the wait that is left to chance: the wait is shortened by up to this much."""
+    retry_on: list[RetryReason] = Field(default=["rejected", "timed_out", "failed"])
+    """After what an attempt is repeated."""
+    on_loss: Literal["resend", "fail"] = "resend"
+    """When a replica is lost with the request: sent again at once by the service, or failed to the client."""
+
+    @model_validator(mode="after")
+    def _retries_make_sense(self) -> Client:
+        refuse_all(_client_refusals(self))
+        return self
+
+
+class ForecastError(Part):
+    """How far the forecast of requests, which a predictive autoscaler sees, is from the truth.
+
+    forecast = truth * (1 + bias) * exp(e - error^2 / 2), where e is normal with standard deviation `error` and
+    its correlation falls as exp(-lag / correlation).
+    """
+
+    error: Annotated[Amount, Field(le=3)] = 0.15
+    """Standard deviation of the logarithm of the error; 0 is a perfect forecast."""
+    correlation: Duration = 3600.0
+    """Time in which the correlation of errors falls to 1/e; 0 for errors that know nothing of each other."""
+    bias: Annotated[float, Field(ge=-1, le=100)] = 0.0
+    """Mean error as a share of the truth; 0.1 is 10 % too high."""
+    window: LengthOfTime = 300.0
+    """Time between new errors, and width of the windows in which a trace's own requests are counted."""
+
+
 class Stream(Part):
     """Requests of one sort."""
 
@@ -182,7 +178,15 @@ class Stream(Part):
     arrivals: Arrivals
     """When requests arrive."""
     lengths: Lengths | None = None
-    """How long prompts and outputs are; left out for a trace, which holds its own."""
+    """How long prompts and outputs are; left out for a trace, and for clients that bring their own."""
+    growth: Growth | None = None
+    """Growth of the rate over months; not for a trace or closed arrivals."""
+    weekly: Weekly = Field(default={})
+    """Factor on the rate by local weekday, 1 where none is given, or 168 factors from Monday 00:00 on."""
+    special_days: list[SpecialDay] = Field(default=[])
+    """Local dates with a factor of their own; where several meet, their factors multiply."""
+    client: Client = Field(default_factory=Client)
+    """What the sender does when the answer is late, refused or lost."""
     slo: Slo = Field(default_factory=Slo)
     """What these requests are promised."""
     priority: Priority = "interactive"
@@ -191,8 +195,8 @@ class Stream(Part):
     """Model that must answer; any pool will do without it."""
 
     @model_validator(mode="after")
-    def _lengths_once(self) -> Stream:
-        refuse_all(_lengths_refusals(self))
+    def _agrees(self) -> Stream:
+        refuse_all([*_lengths_refusals(self), *_shape_refusals(self)])
         return self
 
     @property
@@ -212,20 +216,34 @@ def _trace_refusals(trace: TraceArrivals) -> list[Refusal]:
     return []
 
 
-def _descents(key: str, values: list[float]) -> list[Refusal]:
-    return [
-        Refusal((key, index), value, "is below the value before it", "list the quantiles from smallest to largest")
-        for index, value in enumerate(values)
-        if index and value < values[index - 1]
-    ]
+def _client_refusals(client: Client) -> list[Refusal]:
+    found = []
+    if client.retries and not client.retry_on:
+        remedy = "name some of rejected, timed_out, failed, or leave `retries` out"
+        found.append(Refusal(("retry_on",), "retry_on", "is empty, so nothing is ever retried", remedy))
+    if client.backoff_max < client.backoff:
+        rule = f"must be at least backoff ({format_duration(client.backoff)})"
+        found.append(Refusal(("backoff_max",), format_duration(client.backoff_max), rule, "raise it, or lower backoff"))
+    return found
 
 
 def _lengths_refusals(stream: Stream) -> list[Refusal]:
-    replayed = isinstance(stream.arrivals, TraceArrivals)
+    arrivals = stream.arrivals
+    replayed = isinstance(arrivals, TraceArrivals)
     if replayed and stream.lengths is not None:
         rule = "cannot be given with a trace, which holds its own lengths"
         return [Refusal(("lengths",), "lengths", rule, "leave it out")]
-    if not replayed and stream.lengths is None:
-        remedy = "add `lengths` of kind constant, lognormal or quantiles"
+    brought = replayed or (isinstance(arrivals, ClientArrivals) and arrivals.brings_lengths)
+    if not brought and stream.lengths is None:
+        tables = ", or the clients' own `tokens`" if isinstance(arrivals, ClientArrivals) else ""
+        remedy = f"add `lengths` of kind constant, lognormal or quantiles{tables}"
         return [Refusal(("lengths",), "lengths", "is missing", remedy)]
     return []
+
+
+def _shape_refusals(stream: Stream) -> list[Refusal]:
+    if isinstance(stream.arrivals, Generated):
+        return []
+    given = [key for key in ("growth", "weekly", "special_days") if getattr(stream, key)]
+    rule = f"cannot be given with {stream.arrivals.kind} arrivals, which follow no rate"
+    return [Refusal((key,), key, rule, "leave it out, or use poisson, gamma, daily or clients") for key in given]

@@ -12,10 +12,10 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
-from sim.scenario.demand import Weekday
 from sim.scenario.local_time import LocalTime, TimeZone
 from sim.scenario.part import Part, Refusal, refuse, refuse_all
 from sim.scenario.quantities import Amount, Hours, LengthOfTime, Rate
+from sim.scenario.shape import Weekday
 
 __all__ = [
     "Carbon",

@@ -10,6 +10,7 @@ import numpy as np
 from sim.scenario import Daily, Gamma, Poisson
 from sim.workload.blocks import BLOCK_ROWS, Floats, until
 from sim.workload.daily import cumulative_rate, pass_through
+from sim.workload.shape import Shape
 
 __all__ = ["arrival_times", "poisson_times", "renewal_times"]
 
@@ -23,19 +24,24 @@ def arrival_times(
     *,
     start: datetime,
     time_zone: str,
+    shape: Shape | None = None,
     rows: int = BLOCK_ROWS,
 ) -> Iterator[Floats]:
     """Arrival times in seconds since the start, non-decreasing, below `horizon_s`, `rows` at a time.
 
-    `start` is local to `time_zone`; only daily arrivals look at the clock.
+    `start` is local to `time_zone`; only daily arrivals, and a shape, look at the clock.
     """
+    cv = _cv(arrivals)
+    if shape is None and not isinstance(arrivals, Daily):
+        return until(horizon_s, renewal_times(arrivals.rps, cv, random, rows))
+    days = cumulative_rate(arrivals, start, time_zone, horizon_s, shape)
+    return until(horizon_s, pass_through(days, renewal_times(1.0, cv, random, rows)))
+
+
+def _cv(arrivals: Poisson | Gamma | Daily) -> float:
     if isinstance(arrivals, Poisson):
-        return until(horizon_s, poisson_times(arrivals.rps, random, rows))
-    if isinstance(arrivals, Gamma):
-        return until(horizon_s, renewal_times(arrivals.rps, arrivals.cv, random, rows))
-    unit_times = renewal_times(1.0, arrivals.burstiness_cv, random, rows)
-    days = cumulative_rate(arrivals, start, time_zone, horizon_s)
-    return until(horizon_s, pass_through(days, unit_times))
+        return 1.0
+    return arrivals.cv if isinstance(arrivals, Gamma) else arrivals.burstiness_cv
 
 
 def poisson_times(rps: float, random: np.random.Generator, rows: int = BLOCK_ROWS) -> Iterator[Floats]:

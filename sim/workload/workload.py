@@ -15,6 +15,7 @@ from sim.workload.closed import ClosedStream
 from sim.workload.lengths import LengthSampler
 from sim.workload.merge import merge_blocks
 from sim.workload.replay import Replay
+from sim.workload.shape import Shape
 
 __all__ = ["Workload", "build_workload"]
 
@@ -95,6 +96,7 @@ def _generated(index: int, stream: Stream, scenario: Scenario, streams: RandomSt
         scenario.horizon,
         start=scenario.start,
         time_zone=scenario.time_zone,
+        shape=Shape.of(stream),
         rows=_rows_at_a_time(scenario),
     )
     lengths = LengthSampler(stream.lengths, streams, stream.name)
