@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from sim.prices import billed_s
-
 from sim.control.autoscaler import Autoscaler, Rule
 from sim.control.clock import Clock
 from sim.control.servers import Servers
+from sim.prices import billed_s
 from sim.scenario import Billing, GpuPool
 from tests.fake_plane import FakePlane
 from tests.small import pool
