@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from zoneinfo import ZoneInfo
 
 from sim.control.autoscaler import Autoscaler, Rule
@@ -72,6 +72,10 @@ class FleetControl:
     def paid(self) -> list[PaidInterval]:
         """What has been paid for, by pool, complete after `close`."""
         return [interval for servers in self._servers.values() for interval in servers.paid]
+
+    def paid_of(self, pool: int) -> Sequence[PaidInterval]:
+        """What has been paid for of a pool, in order of its end; grows as the run goes on. None of an API."""
+        return self._servers[pool].paid if pool in self._servers else ()
 
     @property
     def starts(self) -> int:

@@ -59,11 +59,6 @@ class Server:
         return int(self._plane.state.outstanding[self.ranks.start : self.ranks.stop].sum())
 
     @property
-    def busy_s(self) -> float:
-        """Seconds its ranks have worked, up to the last settlement."""
-        return float(self._plane.state.replicas["busy_s"][self.ranks.start : self.ranks.stop].sum())
-
-    @property
     def has_drained(self) -> bool:
         """Told to drain, and done."""
         return self.life is Life.DRAINING and all(self._plane.life(rank) == st.OFF for rank in self.ranks)

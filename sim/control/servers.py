@@ -48,6 +48,7 @@ class Servers:
         self._holds, self._rounding_s = holds, rounding_s
         self._open_servers = OpenServers() if open_servers is None else open_servers
         first, ranks = plane.first_replica[index], pool.data_parallel
+        self._ranks, self._ranks_each = slice(first, first + pool.ranks), ranks
         self._servers = [
             Server(number, range(first + number * ranks, first + (number + 1) * ranks), plane)
             for number in range(pool.most_replicas)
@@ -74,13 +75,13 @@ class Servers:
     @property
     def outstanding(self) -> int:
         """Requests at the pool, waiting and running."""
-        return sum(server.requests for server in self._servers)
+        return int(self._plane.state.outstanding[self._ranks].sum())
 
     @property
     def busy_s(self) -> float:
-        """Server seconds worked so far; each rank counts for its part."""
+        """Server seconds worked so far; a rank counts for its part of one."""
         self._plane.settle(self._now_s)
-        return sum(server.busy_s for server in self._servers) / len(self._servers[0].ranks)
+        return float(self._plane.state.replicas["busy_s"][self._ranks].sum()) / self._ranks_each
 
     def want(self, servers: int, *, at_once: bool = False) -> None:
         """Have so many servers up; `at_once` without a start-up."""
