@@ -30,7 +30,8 @@ def answer(summary: dict[str, Any]) -> str:
     'day: $99.50 for 1,200 answers in 24 h'
     """
     cost, answers = usd(summary["cost"]["total_usd"]), count(summary["requests"]["completed"])
-    return f"{printable(summary['scenario'])}: {cost} for {answers} answers in {hours((summary['horizon_s'] or 0.0) / 3600.0)}"
+    time = hours((summary["horizon_s"] or 0.0) / 3600.0)
+    return f"{printable(summary['scenario'])}: {cost} for {answers} answers in {time}"
 
 
 def usd(value: float | None) -> str:
