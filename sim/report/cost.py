@@ -1,0 +1,232 @@
+"""The charts of the bill: by line and tariff window, by pool, by stream."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from sim import wording as words
+from sim.report.chart import Chart, Figure, Layout, Table, base_layout, label_of, rounded
+from sim.report.names import LINES, line_name, window_name
+from sim.report.source import Source
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["cost_charts"]
+
+_WORKING = ("busy", "api", "electricity", "upfront", "demand_charge", "customer_charge")
+"""Lines drawn plain; the others, which bought no answer, are hatched."""
+
+_HATCHES = ("", "/", "x", "-", "\\", ".", "|", "+")
+_COLOURS = {
+    "busy": "@c0",
+    "api": "@c4",
+    "electricity": "@c2",
+    "idle": "@c6",
+    "starting": "@c5",
+    "lost_work": "@c1",
+    "timed_out": "@c3",
+}
+
+
+def cost_charts(source: Source) -> list[Chart]:
+    """What was paid for, and when; by pool where there are several; by stream. None where nothing was paid."""
+    if not source.summary["cost"]["total_usd"]:
+        return []
+    return [_by_line(source), *_by_pool(source), *_by_stream(source)]
+
+
+def _by_line(source: Source) -> Chart:
+    """Bars of the lines, split by tariff window; the largest on top."""
+    usd = _split(source, "line", "window")
+    lines = sorted(usd, key=lambda line: -sum(usd[line].values()))
+    windows = _sorted_windows({window for parts in usd.values() for window in parts})
+    total = sum(sum(parts.values()) for parts in usd.values())
+    marks = {window: _window_mark(place) for place, window in enumerate(windows)}
+    names = {window: window_name(window) for window in windows}
+    return Chart(
+        id="cost-lines",
+        title="What the money went on, and when",
+        says=f"Bars: dollars by line of the bill, split by tariff window. The largest is {line_name(lines[0])}.",
+        figure=_bars([line_name(line) for line in lines], _stacks(usd, lines, windows, names, marks)),
+        table=_line_table(usd, lines, windows, total),
+        caption="A tariff window is the time in which a price holds." if len(windows) > 1 else "",
+    )
+
+
+def _line_table(
+    usd: Mapping[str, Mapping[str, float]], lines: Sequence[str], windows: Sequence[str], total: float
+) -> Table:
+    several = windows if len(windows) > 1 else ()
+    rows = [
+        (
+            line_name(line),
+            *(words.usd(usd[line].get(window, 0.0)) for window in several),
+            words.usd(sum(usd[line].values())),
+            words.share(sum(usd[line].values()) / total),
+            LINES.get(line, ("", ""))[1],
+        )
+        for line in lines
+    ]
+    sums = [words.usd(sum(usd[line].get(window, 0.0) for line in lines)) for window in several]
+    rows.append(("all", *sums, words.usd(total), words.share(1.0), ""))
+    return Table(("line", *map(window_name, several), "cost", "share", "what it is"), rows)
+
+
+def _by_pool(source: Source) -> list[Chart]:
+    usd = _split(source, "pool", "line")
+    if len(usd) < 2:
+        return []
+    pools = sorted(usd, key=lambda pool: -sum(usd[pool].values()))
+    lines = sorted({line for parts in usd.values() for line in parts}, key=_place_of)
+    names = {line: line_name(line) for line in lines}
+    marks = {line: _line_mark(line, lines) for line in lines}
+    columns = ("pool", *names.values(), "cost")
+    rows = [(pool, *(words.usd(usd[pool].get(line, 0.0)) for line in lines), _total(usd[pool])) for pool in pools]
+    chart = Chart(
+        id="cost-pools",
+        title="By pool",
+        says=f"Bars: dollars by pool, split by line of the bill. The largest is {pools[0]}.",
+        figure=_bars([label_of(pool, 20) for pool in pools], _stacks(usd, pools, lines, names, marks)),
+        table=Table(columns, rows),
+        caption="Hatched: paid, and no answer came of it.",
+    )
+    return [chart]
+
+
+def _by_stream(source: Source) -> list[Chart]:
+    """Dollars of use, and with all that was unused shared out, side by side."""
+    cost = source.summary["cost"]
+    used, allocated = cost["by_stream"], cost["allocated"].get("by_stream", {})
+    streams = sorted(used, key=lambda stream: -used[stream])
+    if not any(used.values()):
+        return []
+    bars = [
+        _bar("its own use", [used[stream] for stream in streams], _line_mark("busy", ["busy"])),
+        _bar("with its share of the rest", [allocated.get(name, 0.0) for name in streams], _WHOLE),
+    ]
+    rows = [
+        (name, words.usd(used[name]), words.usd(allocated.get(name)), _per_1k(source, name, allocated))
+        for name in streams
+    ]
+    chart = Chart(
+        id="cost-streams",
+        title="By stream of requests",
+        says="Bars: dollars by stream, for its own use and with its share of what was paid and not used.",
+        figure=_bars([label_of(name, 20) for name in streams], bars, mode="group"),
+        table=Table(("stream", "its own use", "with its share of the rest", "per 1,000 answers"), rows),
+        caption="The rest is what nobody used: it is shared out in proportion to use.",
+    )
+    return [chart]
+
+
+_WHOLE = {"color": "@c4", "pattern": {"shape": "/", "fgcolor": "@ground", "solidity": 0.25}}
+
+
+def _per_1k(source: Source, stream: str, allocated: Mapping[str, float]) -> str:
+    completed = source.summary["streams"].get(stream, {}).get("completed")
+    known = completed and stream in allocated
+    return words.usd(allocated[stream] / completed * 1e3 if known else None)
+
+
+def _split(source: Source, by: str, within: str) -> dict[str, dict[str, float]]:
+    """Dollars of a replication, by two columns of the ledger; without those that cost nothing."""
+    ledger: pd.DataFrame = source.ledger.assign(window=source.ledger["window"].fillna("flat"))
+    sums = ledger.groupby([by, within], dropna=True)["usd"].sum() / source.replications
+    usd: dict[str, dict[str, float]] = {}
+    for (name, part), value in sums.items():
+        if value:
+            usd.setdefault(str(name), {})[str(part)] = float(value)
+    return usd
+
+
+def _sorted_windows(windows: set[str]) -> list[str]:
+    """What holds at any hour first."""
+    return sorted(windows, key=lambda window: (window != "flat", window))
+
+
+def _place_of(line: str) -> int:
+    return list(LINES).index(line) if line in LINES else len(LINES)
+
+
+def _total(parts: Mapping[str, float]) -> str:
+    return words.usd(sum(parts.values()))
+
+
+def _window_mark(place: int) -> dict[str, Any]:
+    """The first is grey: it is what holds at any hour, or the only one."""
+    colour = ("@c0", "@c4", "@c2", "@c3", "@c1", "@c5", "@c6")[place % 7]
+    return {"color": colour, "pattern": _hatch(place % len(_HATCHES))}
+
+
+def _line_mark(line: str, lines: Sequence[str]) -> dict[str, Any]:
+    unused = [name for name in lines if name not in _WORKING]
+    place = 1 + unused.index(line) % (len(_HATCHES) - 1) if line in unused else 0
+    return {"color": _COLOURS.get(line, f"@c{_place_of(line) % 7}"), "pattern": _hatch(place)}
+
+
+def _hatch(place: int) -> dict[str, Any]:
+    return {"shape": _HATCHES[place], "fgcolor": "@ground", "solidity": 0.25, "size": 7}
+
+
+def _stacks(
+    usd: Mapping[str, Mapping[str, float]],
+    bars: Sequence[str],
+    parts: Sequence[str],
+    names: Mapping[str, str],
+    marks: Mapping[str, dict[str, Any]],
+) -> list[dict[str, Any]]:
+    return [_bar(label_of(names[part]), [usd[bar].get(part, 0.0) for bar in bars], marks[part]) for part in parts]
+
+
+def _bar(name: str, usd: Sequence[float], mark: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "bar",
+        "orientation": "h",
+        "name": name,
+        "y": list(range(len(usd))),
+        "x": rounded(usd),
+        "marker": mark | {"line": {"color": "@ground", "width": 1}},
+        "hovertemplate": "$%{x:,.2f}",
+    }
+
+
+def _bars(labels: Sequence[str], data: list[dict[str, Any]], mode: str = "stack") -> Figure:
+    """Horizontal bars, the first on top."""
+    make: Callable[[bool], Layout] = lambda narrow: _bar_layout(labels, data, mode, narrow)  # noqa: E731
+    return Figure(data, make(False), make(True))
+
+
+def _bar_layout(labels: Sequence[str], data: Sequence[Any], mode: str, narrow: bool) -> Layout:
+    thick = 44 if mode == "group" else 32
+    legend = 0 if len(data) < 2 else 26 * -(-len(data) // (2 if narrow else 6)) + 8
+    height = 48 + thick * len(labels) + legend
+    return base_layout(
+        height,
+        narrow,
+        barmode=mode,
+        bargap=0.3,
+        showlegend=len(data) > 1,
+        legend={"orientation": "h", "x": 0, "xanchor": "left", "y": 1, "yanchor": "bottom", "traceorder": "normal"},
+        margin={"l": 8, "r": 16, "t": 8 + legend, "b": 40},
+        xaxis={
+            "tickprefix": "$",
+            "tickformat": ",~s",
+            "gridcolor": "@grid",
+            "zeroline": False,
+            "rangemode": "tozero",
+            "fixedrange": True,
+            "automargin": True,
+            "nticks": 5 if narrow else 9,
+        },
+        yaxis={
+            "tickvals": list(range(len(labels))),
+            "ticktext": list(labels),
+            "autorange": "reversed",
+            "automargin": True,
+            "fixedrange": True,
+            "ticklen": 6,
+            "tickcolor": "rgba(0,0,0,0)",
+        },
+    )
