@@ -25,26 +25,27 @@ class Tile:
     interval: str = ""
 
 
-def headline(source: Source) -> str:
-    """What it cost, for how many answers, in what time, and how many objectives were met."""
+def headline(source: Source) -> list[tuple[str, str]]:
+    """What it cost, for how many answers, in what time, and how many objectives were met.
+
+    The sentence in parts, each of a text and the 95 % interval of the figure that ends it, or nothing.
+    """
     summary = source.summary
-    cost = words.usd(summary["cost"]["total_usd"])
     answers = words.count(summary["requests"]["completed"])
     length = words.hours((summary["horizon_s"] or 0.0) / 3600.0)
-    text = f"{cost}{_between(source, 'cost.total_usd', words.usd)} for {answers} answers in {length}"
     met = summary["slo"]["attainment"]
+    cost = (words.usd(summary["cost"]["total_usd"]), _interval(source, "cost.total_usd", words.usd))
+    what = f" for {answers} answers in {length}; "
     if not source.has_objectives:
-        return f"{text}; no objectives were set."
+        return [cost, (f"{what}no objectives were set.", "")]
     if met is None:
-        return f"{text}; there is nothing to tell whether objectives are met."
-    return (
-        f"{text}; {words.share(met)} of requests{_between(source, 'slo.attainment', words.share)} met their objectives."
-    )
+        return [cost, (f"{what}there is nothing to tell whether objectives are met.", "")]
+    share = f"{what}{words.share(met)} of requests met their objectives"
+    return [cost, (share, _interval(source, "slo.attainment", words.share)), (".", "")]
 
 
-def _between(source: Source, name: str, form: _Form) -> str:
-    interval = words.range_of(source.summary["intervals"].get(name), form)
-    return f" ({interval})" if interval else ""
+def _interval(source: Source, name: str, form: _Form) -> str:
+    return words.range_of(source.summary["intervals"].get(name), form)
 
 
 def main_points(source: Source) -> list[str]:
@@ -58,7 +59,8 @@ def _biggest_line(source: Source) -> str:
         return "Nothing was charged."
     line = max(lines, key=lambda name: lines[name])
     meaning = f" ({LINES[line][1]})" if line in LINES else ""
-    return f"Biggest cost: {line_name(line)}{meaning}, {words.usd(lines[line])}, {words.share(lines[line] / total)} of the bill."
+    cost = f"{words.usd(lines[line])}, {words.share(lines[line] / total)} of the bill"
+    return f"Biggest cost: {line_name(line)}{meaning}, {cost}."
 
 
 def _most_misses(source: Source) -> str:
@@ -74,7 +76,7 @@ def _most_misses(source: Source) -> str:
         return "Every request was answered" + (", and in time." if source.has_objectives else ".")
     reason = max(reasons, key=lambda name: reasons[name])
     of_what = "misses" if source.has_objectives else "requests without an answer"
-    return f"Most {of_what}: {reason} (about {words.share(reasons[reason] / offered)} of requests)."
+    return f"Most {of_what}: {reason.replace(': ', ', ')} (about {words.share(reasons[reason] / offered)} of requests)."
 
 
 def _swamped(source: Source) -> str:
@@ -93,9 +95,6 @@ _TILES: tuple[tuple[str, str, _Form], ...] = (
     ("fleet.busy_share", "GPUs busy", words.share),
     ("fleet.gpu_hours", "GPU-hours", words.number),
     ("cost.tokens_per_usd", "Output tokens per dollar", words.count),
-    ("cost.usd_per_1m_input_tokens", "1M input tokens, all shared out", words.usd),
-    ("cost.usd_per_1m_cached_tokens", "1M cached tokens, all shared out", words.usd),
-    ("cost.usd_per_1m_generated_tokens", "1M generated tokens, all shared out", words.usd),
     ("energy.kwh", "Electricity", lambda value: f"{words.number(value)} kWh"),
     ("energy.carbon_kg", "Carbon", lambda value: f"{words.number(value)} kg"),
 )
@@ -107,9 +106,11 @@ def key_figures(source: Source) -> list[Tile]:
     """The key figures with their intervals."""
     found = []
     for place, (name, label, form) in enumerate(_TILES):
+        if name == "slo.attainment" and not source.has_objectives:
+            continue
         value = _at(source.summary, name)
         if value or place < _ALWAYS:
-            found.append(Tile(label, form(value), words.range_of(source.summary["intervals"].get(name), form)))
+            found.append(Tile(label, form(value), _interval(source, name, form)))
     return found
 
 

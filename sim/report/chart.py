@@ -6,25 +6,48 @@ Colours are names of the page's palette with a leading `@`; the page puts in tho
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
 from sim.pages.palette import COLOURS, DASHES
 
-__all__ = ["Chart", "Figure", "Table", "base_layout", "colour_of", "dash_of", "label_of", "rounded", "rows_of"]
+__all__ = [
+    "LOW_TIME_STOPS",
+    "TIME_STOPS",
+    "Chart",
+    "Figure",
+    "Table",
+    "base_layout",
+    "category_axis",
+    "colour_of",
+    "dash_of",
+    "label_of",
+    "rounded",
+    "zone_title",
+]
 
 Layout = dict[str, Any]
+
+_DAY_MS = 86_400_000
+_DAYS = [
+    {"dtickrange": [_DAY_MS, 27 * _DAY_MS], "value": "%a %-d %b"},
+    {"dtickrange": [27 * _DAY_MS, None], "value": "%b %Y"},
+]
+TIME_STOPS = [{"dtickrange": [None, _DAY_MS - 1], "value": "%H:%M\n%a %-d %b"}, *_DAYS]
+LOW_TIME_STOPS = [{"dtickrange": [None, _DAY_MS - 1], "value": "%a %H:%M"}, *_DAYS]
+"""How the ticks of a clock read, by the time between them: in up to two rows, and in one."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of text under their columns; a note says what is not in them, and where it is."""
+    """Rows of text under their columns; a note says what is not in them, and where it is. `prose` may wrap."""
 
     columns: tuple[str, ...]
-    rows: list[tuple[str, ...]]
+    rows: Sequence[tuple[str, ...]]
     note: str = ""
+    prose: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -84,7 +107,8 @@ def label_of(name: str, longest: int = 28) -> str:
     if len(name) > longest:
         tail = longest // 2 - 2
         name = f"{name[: longest - tail - 1]}…{name[-tail:]}"
-    return escape(name)
+    # Plotly reads markup, and only these three as entities.
+    return escape(name, quote=False)
 
 
 def rounded(values: Iterable[float], figures: int = 6) -> list[float | None]:
@@ -96,7 +120,19 @@ def rounded(values: Iterable[float], figures: int = 6) -> list[float | None]:
     return [float(f"{value:.{figures}g}") if math.isfinite(value) else None for value in map(float, values)]
 
 
-def rows_of(columns: Sequence[Sequence[Any]], forms: Sequence[Callable[[Any], str]]) -> list[tuple[str, ...]]:
-    """Columns of values as rows of text."""
-    texts = [[form(value) for value in column] for column, form in zip(columns, forms, strict=True)]
-    return list(zip(*texts, strict=True))
+def category_axis(labels: Sequence[str]) -> Layout:
+    """The axis of horizontal bars at 0, 1, ..., the first on top."""
+    return {
+        "tickvals": list(range(len(labels))),
+        "ticktext": list(labels),
+        "autorange": "reversed",
+        "automargin": True,
+        "fixedrange": True,
+        "ticklen": 6,
+        "tickcolor": "rgba(0,0,0,0)",
+    }
+
+
+def zone_title(zone: str, standoff: int) -> Layout:
+    """The title of an axis of time."""
+    return {"text": f"local time, {label_of(zone, 40)}", "standoff": standoff, "font": {"size": 12, "color": "@faint"}}

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from sim import wording as words
-from sim.report.chart import Chart, Figure, Layout, Table, base_layout, label_of, rounded
+from sim.report.chart import Chart, Figure, Layout, Table, base_layout, category_axis, label_of, rounded
 from sim.report.names import LINES, line_name, window_name
 from sim.report.source import Source
+from sim.report.windows import window_colours
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["cost_charts"]
+__all__ = ["cost_charts", "token_table"]
 
 _WORKING = ("busy", "api", "electricity", "upfront", "demand_charge", "customer_charge")
 """Lines drawn plain; the others, which bought no answer, are hatched."""
@@ -41,9 +39,10 @@ def _by_line(source: Source) -> Chart:
     """Bars of the lines, split by tariff window; the largest on top."""
     usd = _split(source, "line", "window")
     lines = sorted(usd, key=lambda line: -sum(usd[line].values()))
-    windows = _sorted_windows({window for parts in usd.values() for window in parts})
+    colours = window_colours(source)
+    windows = [window for window in colours if any(window in parts for parts in usd.values())]
     total = sum(sum(parts.values()) for parts in usd.values())
-    marks = {window: _window_mark(place) for place, window in enumerate(windows)}
+    marks = {window: {"color": colour} for window, colour in colours.items()}
     names = {window: window_name(window) for window in windows}
     return Chart(
         id="cost-lines",
@@ -71,7 +70,7 @@ def _line_table(
     ]
     sums = [words.usd(sum(usd[line].get(window, 0.0) for line in lines)) for window in several]
     rows.append(("all", *sums, words.usd(total), words.share(1.0), ""))
-    return Table(("line", *map(window_name, several), "cost", "share", "what it is"), rows)
+    return Table(("line", *map(window_name, several), "cost", "share", "what it is"), rows, prose=("what it is",))
 
 
 def _by_pool(source: Source) -> list[Chart]:
@@ -121,7 +120,16 @@ def _by_stream(source: Source) -> list[Chart]:
     return [chart]
 
 
-_WHOLE = {"color": "@c4", "pattern": {"shape": "/", "fgcolor": "@ground", "solidity": 0.25}}
+def token_table(source: Source) -> Table | None:
+    """What a million tokens of each kind cost, with everything unused shared out; nothing where no kind is known."""
+    kinds = {"input": "input", "cached input": "cached", "generated": "generated"}
+    usd = {name: source.summary["cost"].get(f"usd_per_1m_{key}_tokens") for name, key in kinds.items()}
+    rows = [(name, words.usd(value)) for name, value in usd.items() if value is not None]
+    note = "What was paid and not used is shared out in proportion to use."
+    return Table(("tokens", "per million"), rows, note) if rows else None
+
+
+_WHOLE = {"color": "@c5"}
 
 
 def _per_1k(source: Source, stream: str, allocated: Mapping[str, float]) -> str:
@@ -132,18 +140,13 @@ def _per_1k(source: Source, stream: str, allocated: Mapping[str, float]) -> str:
 
 def _split(source: Source, by: str, within: str) -> dict[str, dict[str, float]]:
     """Dollars of a replication, by two columns of the ledger; without those that cost nothing."""
-    ledger: pd.DataFrame = source.ledger.assign(window=source.ledger["window"].fillna("flat"))
-    sums = ledger.groupby([by, within], dropna=True)["usd"].sum() / source.replications
+    ledger = source.ledger.assign(window=source.ledger["window"].fillna("flat"))
+    sums = ledger.groupby([by, within], dropna=True, as_index=False)["usd"].sum()
     usd: dict[str, dict[str, float]] = {}
-    for (name, part), value in sums.items():
+    for name, part, value in zip(sums[by], sums[within], sums["usd"], strict=True):
         if value:
-            usd.setdefault(str(name), {})[str(part)] = float(value)
+            usd.setdefault(str(name), {})[str(part)] = float(value) / source.replications
     return usd
-
-
-def _sorted_windows(windows: set[str]) -> list[str]:
-    """What holds at any hour first."""
-    return sorted(windows, key=lambda window: (window != "flat", window))
 
 
 def _place_of(line: str) -> int:
@@ -154,12 +157,6 @@ def _total(parts: Mapping[str, float]) -> str:
     return words.usd(sum(parts.values()))
 
 
-def _window_mark(place: int) -> dict[str, Any]:
-    """The first is grey: it is what holds at any hour, or the only one."""
-    colour = ("@c0", "@c4", "@c2", "@c3", "@c1", "@c5", "@c6")[place % 7]
-    return {"color": colour, "pattern": _hatch(place % len(_HATCHES))}
-
-
 def _line_mark(line: str, lines: Sequence[str]) -> dict[str, Any]:
     unused = [name for name in lines if name not in _WORKING]
     place = 1 + unused.index(line) % (len(_HATCHES) - 1) if line in unused else 0
@@ -167,7 +164,7 @@ def _line_mark(line: str, lines: Sequence[str]) -> dict[str, Any]:
 
 
 def _hatch(place: int) -> dict[str, Any]:
-    return {"shape": _HATCHES[place], "fgcolor": "@ground", "solidity": 0.25, "size": 7}
+    return {"shape": _HATCHES[place], "fgcolor": "@ground", "solidity": 0.25, "size": 7, "fillmode": "overlay"}
 
 
 def _stacks(
@@ -194,8 +191,8 @@ def _bar(name: str, usd: Sequence[float], mark: dict[str, Any]) -> dict[str, Any
 
 def _bars(labels: Sequence[str], data: list[dict[str, Any]], mode: str = "stack") -> Figure:
     """Horizontal bars, the first on top."""
-    make: Callable[[bool], Layout] = lambda narrow: _bar_layout(labels, data, mode, narrow)  # noqa: E731
-    return Figure(data, make(False), make(True))
+    wide, narrow = (_bar_layout(labels, data, mode, narrow) for narrow in (False, True))
+    return Figure(data, wide, narrow)
 
 
 def _bar_layout(labels: Sequence[str], data: Sequence[Any], mode: str, narrow: bool) -> Layout:
@@ -217,16 +214,7 @@ def _bar_layout(labels: Sequence[str], data: Sequence[Any], mode: str, narrow: b
             "zeroline": False,
             "rangemode": "tozero",
             "fixedrange": True,
-            "automargin": True,
             "nticks": 5 if narrow else 9,
         },
-        yaxis={
-            "tickvals": list(range(len(labels))),
-            "ticktext": list(labels),
-            "autorange": "reversed",
-            "automargin": True,
-            "fixedrange": True,
-            "ticklen": 6,
-            "tickcolor": "rgba(0,0,0,0)",
-        },
+        yaxis=category_axis(labels),
     )

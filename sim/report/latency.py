@@ -38,12 +38,12 @@ def _chart(source: Source, metric: str) -> Chart:
         *(_curve(name, rows, place[name]) for name, rows in bins.items()),
         *(_promise(label, at_s, colour) for label, at_s, colour in _promises(promised, place)),
     ]
-    limits = _limits(bins, promised)
+    limits, rows = _limits(bins, promised), _legend_rows(source)
     return Chart(
         id=f"latency-{metric.removesuffix('_s')}",
         title=title,
         says=f"Curves by stream: the share of answers with a {title[0].lower()}{title[1:]} within each time.",
-        figure=Figure(data, _layout(limits, False, len(data)), _layout(limits, True, len(data))),
+        figure=Figure(data, _layout(limits, False, rows), _layout(limits, True, rows)),
         table=_table(bins, promised),
         caption=meaning[0].upper() + meaning[1:] + ".",
     )
@@ -104,16 +104,22 @@ def _promise(label: str, at_s: float, colour: str) -> dict[str, Any]:
     }
 
 
-def _layout(limits: tuple[float, float], narrow: bool, traces: int) -> Layout:
+def _legend_rows(source: Source) -> int:
+    """As many for each latency, so that their charts stand alike side by side."""
+    most = [len({given.get(metric) for given in source.objectives.values()} - {None}) for metric in METRICS]
+    return len(source.stream_names) + max(most)
+
+
+def _layout(limits: tuple[float, float], narrow: bool, rows: int) -> Layout:
     low, high = limits
     ticks = log_ticks(low, high)
-    legend = 30 + 20 * -(-traces // 2)
+    legend = 24 + 19 * rows
     return base_layout(
         260 + legend,
         narrow,
         showlegend=True,
         legend={"orientation": "h", "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom"},
-        margin={"l": 48, "r": 14, "t": legend - 18, "b": 32},
+        margin={"l": 48, "r": 14, "t": legend - 10, "b": 32},
         xaxis={
             "type": "log",
             "range": [float(np.log10(low)), float(np.log10(high))],

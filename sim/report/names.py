@@ -39,9 +39,9 @@ REJECTIONS = {
 """Why a request is turned away."""
 
 LATENCIES = {
-    "ttft_s": ("Time to first token", "from the request's first arrival until its first token"),
-    "tpot_s": ("Time per output token", "mean time between the tokens after the first"),
-    "e2e_s": ("Time to the whole answer", "from the request's first arrival until its last token"),
+    "ttft_s": ("Time to first token", "from arrival to the first token, retries included"),
+    "tpot_s": ("Time per output token", "between tokens after the first, on average"),
+    "e2e_s": ("Time to the whole answer", "from arrival to the last token, retries included"),
 }
 """Latencies: a name, and what it is."""
 

@@ -5,7 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sim import wording as words
-from sim.report.chart import Chart, Figure, Layout, Table, base_layout, colour_of, dash_of, label_of, rounded
+from sim.report.chart import (
+    TIME_STOPS,
+    Chart,
+    Figure,
+    Layout,
+    Table,
+    base_layout,
+    category_axis,
+    colour_of,
+    dash_of,
+    label_of,
+    rounded,
+    zone_title,
+)
 from sim.report.names import ENDINGS, REJECTIONS
 from sim.report.series import MOST_POINTS, MOST_ROWS, mean_over_time, wide_enough, width_in_words
 from sim.report.source import Source
@@ -68,15 +81,7 @@ def _bars_layout(labels: list[str], narrow: bool) -> Layout:
         showlegend=False,
         margin={"l": 8, "r": 24, "t": 4, "b": 36},
         xaxis={"gridcolor": "@grid", "zeroline": False, "fixedrange": True, "tickformat": ",~s", "nticks": 5},
-        yaxis={
-            "tickvals": list(range(len(labels))),
-            "ticktext": labels,
-            "autorange": "reversed",
-            "automargin": True,
-            "fixedrange": True,
-            "ticklen": 6,
-            "tickcolor": "rgba(0,0,0,0)",
-        },
+        yaxis=category_axis(labels),
     )
 
 
@@ -133,7 +138,8 @@ def _time_layout(source: Source, lines: int, narrow: bool) -> Layout:
             "gridcolor": "@grid",
             "hoverformat": "%a %-d %b, %H:%M",
             "fixedrange": True,
-            "title": {"text": f"local time, {label_of(source.scenario['time_zone'], 40)}", "standoff": 8},
+            "tickformatstops": TIME_STOPS,
+            "title": zone_title(source.scenario["time_zone"], 8),
         },
         yaxis={
             "rangemode": "normal",

@@ -11,7 +11,7 @@ from sim.folders import write_file
 from sim.pages import in_script, render_page
 from sim.report.answer import headline, key_figures, main_points, when
 from sim.report.chart import Chart
-from sim.report.cost import cost_charts
+from sim.report.cost import cost_charts, token_table
 from sim.report.latency import latency_charts
 from sim.report.objectives import attainment_chart, endings_chart, stream_table
 from sim.report.source import Source, load_source
@@ -51,6 +51,7 @@ def report_page(source: Source) -> str:
         has_intervals=any(source.summary["intervals"].values()),
         replications=source.replications,
         cost=cost,
+        tokens=token_table(source),
         timeline=timeline,
         latency=latency,
         attainment=attainment,

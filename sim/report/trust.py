@@ -30,7 +30,8 @@ def trust_table(source: Source) -> Table:
         )
         for pool, trust in times.items()
     ]
-    return Table(("pool", "step times are", "based on", "errors"), rows)
+    columns = ("pool", "step times are", "based on", "errors")
+    return Table(columns, rows, prose=columns[1:])
 
 
 def run_facts(source: Source) -> list[tuple[str, str]]:

@@ -11,12 +11,22 @@ from sim.report.source import Source
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["MOST_SHADES", "Shade", "shades_of"]
+__all__ = ["MOST_SHADES", "Shade", "shades_of", "window_colours"]
 
 MOST_SHADES = 200
 """More than these are noise; then none is drawn."""
 
-_COLOURS = ("@c4", "@c5", "@c3", "@c2", "@c1")
+_COLOURS = ("@c4", "@c2", "@c3", "@c5", "@c1", "@c6")
+
+
+def window_colours(source: Source) -> dict[str, str]:
+    """A colour for each tariff window, the same in all charts: what holds at any hour first, then by dollars."""
+    usd = source.ledger.groupby(source.ledger["window"].fillna("flat").astype(str))["usd"].sum()
+    names = dict.fromkeys(
+        [*usd.sort_values(ascending=False).index, *sorted(source.buckets["window"].dropna().unique())]
+    )
+    varied = [name for name in names if name != "flat"]
+    return {"flat": "@c0"} | {name: _COLOURS[place % len(_COLOURS)] for place, name in enumerate(varied)}
 
 
 @dataclass(frozen=True)
@@ -43,12 +53,13 @@ def shades_of(source: Source) -> tuple[list[Shade], bool]:
     times: dict[tuple[str, float, float], None] = {}
     for pool in source.pools:
         times |= dict.fromkeys(_runs(first[first["pool"] == pool].sort_values("begin_s")))
-    names = sorted({name for name, _, _ in times})
     if len(times) > MOST_SHADES:
         return [], True
-    colours = {name: _COLOURS[place % len(_COLOURS)] for place, name in enumerate(names)}
-    ends = [source.clock.stamps((begin, end)) for _, begin, end in times]
-    return [Shade(name, *edges, colours[name]) for (name, _, _), edges in zip(times, ends, strict=True)], False
+    colours = window_colours(source)
+    begins = source.clock.stamps(begin_s for _, begin_s, _ in times)
+    ends = source.clock.stamps(end_s for _, _, end_s in times)
+    names = [name for name, _, _ in times]
+    return [Shade(name, begin, end, colours[name]) for name, begin, end in zip(names, begins, ends, strict=True)], False
 
 
 def _runs(rows: pd.DataFrame) -> Iterator[tuple[str, float, float]]:
