@@ -77,7 +77,7 @@ def base_layout(height: int, narrow: bool, **more: Any) -> Layout:
     small = 12 if narrow else 13
     layout: Layout = {
         "height": height,
-        "paper_bgcolor": "rgba(0,0,0,0)",
+        "paper_bgcolor": "@ground",
         "plot_bgcolor": "rgba(0,0,0,0)",
         "font": {"color": "@ink", "size": small, "family": "system-ui, sans-serif"},
         "margin": {"l": 48 if narrow else 64, "r": 8 if narrow else 16, "t": 12, "b": 40},

@@ -61,7 +61,7 @@ def _line_table(
     rows = [
         (
             line_name(line),
-            *(words.usd(usd[line].get(window, 0.0)) for window in several),
+            *(words.usd(usd[line].get(window)) for window in several),
             words.usd(sum(usd[line].values())),
             words.share(sum(usd[line].values()) / total),
             LINES.get(line, ("", ""))[1],
@@ -82,7 +82,7 @@ def _by_pool(source: Source) -> list[Chart]:
     names = {line: line_name(line) for line in lines}
     marks = {line: _line_mark(line, lines) for line in lines}
     columns = ("pool", *names.values(), "cost")
-    rows = [(pool, *(words.usd(usd[pool].get(line, 0.0)) for line in lines), _total(usd[pool])) for pool in pools]
+    rows = [(pool, *(words.usd(usd[pool].get(line)) for line in lines), _total(usd[pool])) for pool in pools]
     chart = Chart(
         id="cost-pools",
         title="By pool",
@@ -195,6 +195,18 @@ def _bars(labels: Sequence[str], data: list[dict[str, Any]], mode: str = "stack"
     return Figure(data, wide, narrow)
 
 
+_LEGEND = {
+    "orientation": "h",
+    "xref": "container",
+    "x": 0,
+    "xanchor": "left",
+    "y": 1,
+    "yanchor": "bottom",
+    "traceorder": "normal",
+}
+"""Above the bars, as wide as the chart with its labels."""
+
+
 def _bar_layout(labels: Sequence[str], data: Sequence[Any], mode: str, narrow: bool) -> Layout:
     thick = 44 if mode == "group" else 32
     legend = 0 if len(data) < 2 else 26 * -(-len(data) // (2 if narrow else 6)) + 8
@@ -205,7 +217,7 @@ def _bar_layout(labels: Sequence[str], data: Sequence[Any], mode: str, narrow: b
         barmode=mode,
         bargap=0.3,
         showlegend=len(data) > 1,
-        legend={"orientation": "h", "x": 0, "xanchor": "left", "y": 1, "yanchor": "bottom", "traceorder": "normal"},
+        legend=_LEGEND,
         margin={"l": 8, "r": 16, "t": 8 + legend, "b": 40},
         xaxis={
             "tickprefix": "$",

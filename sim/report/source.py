@@ -41,6 +41,8 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 }
 """The columns that a report reads, by table."""
 
+_TEXTS = {"pool", "stream", "line", "window", "metric"}
+
 _KEYS = {
     "requests": ("offered", "completed", "rejected", "timed_out", "failed", "unfinished", "rejected_by"),
     "cost": ("total_usd", "by_line", "by_pool", "by_stream", "allocated"),
@@ -176,7 +178,16 @@ def _table(folder: Path, results: SavedResults, name: str) -> pd.DataFrame:
     missing = [column for column in COLUMNS[name] if column not in frame]
     if missing:
         raise _of_an_older_version(folder, f"{file.name} has no column {missing[0]}")
-    return frame
+    return _typed(file, frame[list(COLUMNS[name])])
+
+
+def _typed(file: Path, frame: pd.DataFrame) -> pd.DataFrame:
+    """Numbers as floats, also in a column that holds none at all and so has lost its type."""
+    numbers = [column for column in frame if column not in _TEXTS]
+    try:
+        return frame.astype(dict.fromkeys(numbers, "float64"))
+    except (TypeError, ValueError) as error:
+        raise InputError(file, f"holds something else than numbers: {error}", _AGAIN) from None
 
 
 def _of_an_older_version(folder: Path, lack: str) -> InputError:

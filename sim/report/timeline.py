@@ -131,8 +131,8 @@ def _layout(panels: Sequence[Panel], shades: Sequence[Shade], source: Source, na
     return layout
 
 
-_LETTER_PX, _KEY_PX = 7.2, 54
-_ROOM_PX = {False: 640, True: 300}
+_LETTER_PX, _KEY_PX = 6.8, 46
+_ROOM_PX = {False: 640, True: 310}
 
 
 def _rows_below(panel: Panel, shades: Sequence[Shade], narrow: bool) -> int:
