@@ -256,9 +256,7 @@ def test_every_shipped_tariff_loads_by_name_and_survives_a_round_trip(family: st
         assert load_scenario(scenario_file(dump_scenario(scenario))) == scenario
 
 
-SCALARS = (
-    st.none() | st.booleans() | st.integers(-5, 10**6) | st.floats() | st.sampled_from(["", "x", "aws", "h100-3y"])
-)
+NUMBERS = st.none() | st.booleans() | st.integers(-5, 10**6) | st.floats()
 KEYS = st.sampled_from(["kind", "tariff", "path", "name", "tier", "cloud", "region", "windows", "availability", "zone"])
 JUNK = st.recursive(
     NUMBERS
