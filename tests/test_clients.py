@@ -21,7 +21,8 @@ from sim.scenario import ClientArrivals, ConstantLengths, Stream
 from sim.streams import RandomStreams
 from sim.workload.client_lengths import client_lengths
 from sim.workload.client_table import read_rates
-from sim.workload.clients import ClientRequests, Clients
+from sim.workload.clients import Clients
+from sim.workload.crowd import ClientRequests
 from sim.workload.gaps import carry, draw_gaps, gap_laws
 from sim.workload.quantile_laws import quantile_laws
 from sim.workload.workload import build_workload
@@ -92,6 +93,17 @@ def test_a_carried_gap_keeps_its_rank_and_comes_back(
 
     assert carry(gap, one, one) == gap
     assert carry(carry(gap, one, two), two, one) == pytest.approx(gap, rel=1e-5)
+
+
+@pytest.mark.parametrize("cv", [1e-9, 1e-3, 2000.0])
+@pytest.mark.parametrize("weibull", [False, True])
+@pytest.mark.parametrize("gap", [0.0, 1e-12, 40.0, 800.0])
+def test_the_most_even_and_the_wildest_laws_carry_any_gap(cv: float, weibull: bool, gap: float) -> None:
+    start, law = (gap_laws(np.array([value]), np.array([kind])) for value, kind in ((1.0, False), (cv, weibull)))
+    there = carry(np.array([gap]), start, law)
+
+    assert np.isfinite(there).all()
+    assert np.isfinite(carry(there, law, start)).all()
 
 
 # Rates and variation
