@@ -83,6 +83,7 @@ def test_gaps_have_their_mean_and_law(weibull: bool) -> None:
     assert kstest(gaps, law.cdf).pvalue > 0.001
 
 
+@settings(deadline=None)
 @given(st.floats(0.01, 100), st.floats(0.01, 100), st.booleans(), st.booleans(), st.floats(0.001, 0.999))
 def test_a_carried_gap_keeps_its_rank_and_comes_back(
     cv: float, other_cv: float, weibull: bool, other: bool, rank: float
@@ -257,7 +258,7 @@ def test_memory_does_not_grow_with_the_horizon() -> None:
 # Lengths
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(st.floats(1, 5000), st.floats(1, 20), st.floats(1, 30), st.floats(0.02, 0.98), st.floats(1, 8))
 def test_lengths_keep_their_quantiles_and_mean(p50: float, to90: float, to99: float, low: float, top: float) -> None:
     """Of any mean that such quantiles can have, with at least one token and a longest of up to 8 times p99."""
