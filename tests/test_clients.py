@@ -469,6 +469,21 @@ def test_a_scenario_names_its_tables_from_its_own_folder(tmp_path: Path) -> None
     assert sum(block.arrival_s.size for block in blocks) > 5000
 
 
+def test_another_replication_needs_no_second_reading_and_is_as_if_built_anew(tmp_path: Path) -> None:
+    file = tmp_path / "rates.csv"
+    file.write_bytes(RATES.read_bytes())
+    closed = {"name": "closed", "arrivals": {"kind": "closed", "concurrency": 2}, "lengths": SAME}
+    world = scenario(horizon="20m", workload=[stream(path=file), closed])
+    anew = build_workload(world, RandomStreams(1, 1))
+    first = build_workload(world, RandomStreams(1, 0))
+    file.unlink()
+    again = first.replicated(RandomStreams(1, 1))
+
+    assert [block.arrival_s.tolist() for block in again.blocks()] == [b.arrival_s.tolist() for b in anew.blocks()]
+    assert [block.arrival_s.tolist() for block in again.blocks()] != [b.arrival_s.tolist() for b in first.blocks()]
+    assert again.closed[0].draw(5)[0].tolist() == anew.closed[0].draw(5)[0].tolist()
+
+
 def test_clients_join_other_streams_in_order_of_time() -> None:
     others = Stream.model_validate(
         {"name": "p", "arrivals": {"kind": "poisson", "rps": 3}, "lengths": SAME, "priority": "batch"}
