@@ -137,7 +137,7 @@ class FleetControl:
         if strategies and not any(strategy.pool in (None, pool.name) for strategy in strategies):
             return []
         workload = enumerate(self._scenario.workload)
-        return [index for index, stream in workload if stream.model in (None, pool.model)]
+        return [index for index, stream in workload if stream.may_use(pool.name, pool.model)]
 
     def _spot_of(self, pool: GpuPool, servers: Servers) -> Iterator[SpotCapacity]:
         if not isinstance(pool.offer, Spot) or pool.offer.availability is None:

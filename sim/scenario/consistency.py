@@ -50,6 +50,8 @@ def _reference_refusals(scenario: Scenario) -> Iterator[Refusal]:
     for index, stream in enumerate(scenario.workload):
         named = [] if stream.model is None else [stream.model]
         yield from _strangers(("workload", index, "model"), named, served, "is served by no pool")
+        for place, name in enumerate(stream.pools or []):
+            yield from _strangers(("workload", index, "pools", place), [name], pools, "is no pool of the fleet")
     for index, strategy in enumerate(scenario.strategies):
         named = [] if strategy.pool is None else [strategy.pool]
         yield from _strangers(("strategies", index, "pool"), named, pools, "is no pool of the fleet")
@@ -61,9 +63,10 @@ def _reference_refusals(scenario: Scenario) -> Iterator[Refusal]:
 
 def _unsaid_models(scenario: Scenario, served: list[str]) -> Iterator[Refusal]:
     for index, stream in enumerate(scenario.workload):
-        if stream.model is None:
+        if stream.model is None and stream.pools is None:
             rule = f"is missing, and the pools serve different models ({', '.join(served)})"
-            yield Refusal(("workload", index, "model"), "model", rule, "name one, or give each strategy a pool")
+            remedy = "name one, or the stream's `pools`, or give each strategy a pool"
+            yield Refusal(("workload", index, "model"), "model", rule, remedy)
 
 
 def _router_refusals(scenario: Scenario) -> Iterator[Refusal]:
