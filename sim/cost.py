@@ -72,7 +72,7 @@ def _prompt_tokens(run: Replication) -> int:
 
 
 def _by_line(runs: Sequence[Charges], names: Names) -> dict[str, float]:
-    """In the order of the lines; busy and idle are there even where they are nothing."""
+    """In the order of the lines, those that are nothing left out; but busy and idle are always there."""
     usd = _mean_of(runs, lambda charges: _lines(charges, names))
     shown = {line: usd.get(line, 0.0) for line in LINES if usd.get(line)}
     always = ("busy", "idle") if not all(names.is_api) else ("api",)
@@ -91,7 +91,8 @@ def _lines(charges: Charges, names: Names) -> Iterable[tuple[str, float]]:
 
 
 def _by_window(runs: Sequence[Charges], names: Names) -> dict[str, float]:
-    return _mean_of(runs, lambda charges: _windows(charges, names))
+    usd = _mean_of(runs, lambda charges: _windows(charges, names))
+    return {window: value for window, value in usd.items() if value} or dict.fromkeys(list(usd)[:1], 0.0)
 
 
 def _windows(charges: Charges, names: Names) -> Iterable[tuple[str, float]]:

@@ -161,8 +161,12 @@ def _check_experts(pool: GpuPool, catalogue: Catalogue) -> None:
 def _stream_spec(stream: Stream) -> StreamSpec:
     client = stream.client
     limits = (stream.slo.ttft, stream.slo.tpot, stream.slo.e2e, client.timeout)
+    ttft_s, tpot_s, e2e_s, timeout_s = (inf if limit_s is None else limit_s for limit_s in limits)
     return StreamSpec(
-        *(inf if limit_s is None else limit_s for limit_s in limits),
+        ttft_slo_s=ttft_s,
+        tpot_slo_s=tpot_s,
+        e2e_slo_s=e2e_s,
+        timeout_s=timeout_s,
         retries=client.retries,
         backoff_s=client.backoff,
         backoff_factor=client.backoff_factor,

@@ -108,7 +108,7 @@ def ledger_frame(runs: Sequence[Charges], names: Names) -> pd.DataFrame:
     rows = [(n, *row) for n, charges in enumerate(runs) for row in _rows(charges, names)]
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
     # A column of names may hold none at all, and still is one of names; as may a column of numbers.
-    types = dict.fromkeys(_NAMES, "string") | dict.fromkeys(_NUMBERS, "float64")
+    types = {"replication": "int64"} | dict.fromkeys(_NAMES, "string") | dict.fromkeys(_NUMBERS, "float64")
     return frame.astype(types)
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from sim.cost import names_of
 from sim.engine.state import Records
 from sim.errors import InputError
@@ -56,7 +58,7 @@ class Results:
     @property
     def latency(self) -> pd.DataFrame:
         """Histograms of all replications together: one row per stream, metric and bin that is not empty."""
-        histograms = sum(run.tally.histogram for run in self.replications)
+        histograms = np.sum([run.tally.histogram for run in self.replications], axis=0)
         return latency_frame(histograms, self._names.streams)
 
     def requests(self) -> Iterator[pd.DataFrame]:

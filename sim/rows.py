@@ -130,8 +130,8 @@ def latency_frame(histograms: NDArray[np.int64], streams: Sequence[str]) -> pd.D
     stream, metric, place = np.nonzero(coarse)
     return pd.DataFrame(
         {
-            "stream": pd.Series([streams[index] for index in stream], dtype="string"),
-            "metric": pd.Series([list(LATENCIES)[index] for index in metric], dtype="string"),
+            "stream": pd.Series([streams[index] for index in stream.tolist()], dtype="string"),
+            "metric": pd.Series([list(LATENCIES)[index] for index in metric.tolist()], dtype="string"),
             "begin_s": edges_s[place],
             "end_s": edges_s[place + 1],
             "requests": coarse[stream, metric, place],

@@ -162,7 +162,7 @@ def _energy(scenario: Scenario, replications: Sequence[Replication]) -> dict[str
     """What the pools of GPUs drew; carbon is None where no pool says how its electricity is made."""
     drawn = np.mean([run.energy for run in replications], axis=0)
     counts = [isinstance(pool, GpuPool) and pool.carbon is not None for pool in scenario.fleet]
-    output_tokens = np.mean([int(run.ended_output_tokens.sum()) for run in replications])
+    output_tokens = float(np.mean([int(run.ended_output_tokens.sum()) for run in replications]))
     kwh = float(drawn[:, 0].sum())
     return {
         "kwh": kwh,

@@ -169,11 +169,12 @@ _INCLUDED = "in the GPU price"
 
 def _meter(index: int, pool: GpuPool, draw: Draw, scenario: Scenario, zone: ZoneInfo) -> _Pool:
     start, horizon_s = scenario.start, scenario.horizon
+    bought, made = pool.electricity, pool.carbon
     return _Pool(
         index,
         draw,
-        price=pool.electricity and electricity_prices(pool.electricity, start, zone, horizon_s=horizon_s),
-        carbon=pool.carbon and carbon_intensity(pool.carbon, start, zone, horizon_s=horizon_s),
+        price=None if bought is None else electricity_prices(bought, start, zone, horizon_s=horizon_s),
+        carbon=None if made is None else carbon_intensity(made, start, zone, horizon_s=horizon_s),
     )
 
 

@@ -23,7 +23,7 @@ __all__ = ["BUCKET", "STREAM_BUCKET", "Batches", "Buckets"]
 _TOKENS = ("prompt_tokens", "output_tokens", "cached_tokens", "recomputed_tokens")
 _COUNTS = ("arrived", "completed", *_TOKENS, "preemptions")
 _UNUSED = tuple(f"{line}_s" for line in LIFE_LINES)
-_SUMS = ("busy_s", *_UNUSED, "busy_usd", "unused_usd", "api_usd", "kwh", "carbon_kg")
+_SUMS = ("busy_s", *_UNUSED, "busy_usd", "idle_usd", "unused_usd", "api_usd", "kwh", "carbon_kg")
 _GAUGES = ("running", "waiting", "accepting_replicas", "starting_replicas", "window")
 _PRICES = ("kv_used_share", "usd_per_gpu_hour", "input_usd_per_1m", "output_usd_per_1m")
 
@@ -40,7 +40,8 @@ BUCKET = np.dtype(
 )
 """What is kept of a pool in a bucket of time: counts and sums of the bucket, gauges and prices at its end.
 
-`window` is the number of the tariff's window among those of the pool; a price that a pool does not have is NaN.
+`window` is the number of the tariff's window among those of the pool; a price that a pool does not have is NaN. Idle
+dollars are among the unused ones.
 """
 
 _ENDS = ("offered", "completed", "timed_out", "failed", "measured_offered", "measured_met")
@@ -115,6 +116,7 @@ class Buckets:
         unused_s = s.unused_s.sum(axis=1)
         for life, name in enumerate(_UNUSED):
             rows[name] = unused_s[:, life]
+        rows["idle_usd"] = s.unused_usd[:, :, st.OPEN].sum(axis=1)
         rows["unused_usd"] = s.unused_usd.sum(axis=(1, 2))
         rows["api_usd"] = (s.billed_tokens * s.rates_usd).sum(axis=(1, 2))
         for p, pool in enumerate(self._pools):

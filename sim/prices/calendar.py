@@ -14,7 +14,7 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from sim.scenario.quantities import parse_hours
-from sim.scenario.tariffs import Window
+from sim.scenario.windows import Window
 
 __all__ = ["Moment", "Month", "Rule", "edges_s", "instant_of", "local", "months", "rule_of", "window_seconds", "within"]
 

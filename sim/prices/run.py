@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from sim.errors import InputError
 from sim.prices.calendar import Moment, Rule, edges_s, instant_of, local, window_seconds
 from sim.prices.clock import Period
-from sim.scenario.tariffs import Calendar
+from sim.scenario.windows import Calendar
 
 __all__ = ["Run", "Stretch", "run_of", "stretches", "while_valid"]
 

@@ -14,7 +14,7 @@ from sim.errors import InputError, did_you_mean
 from sim.prices.calendar import instant_of
 from sim.prices.clock import Period
 from sim.prices.run import Run, while_valid
-from sim.scenario.tariffs import Series
+from sim.scenario.windows import Series
 
 __all__ = ["series_periods"]
 

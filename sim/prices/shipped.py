@@ -172,8 +172,16 @@ def spot_runs(zone: str) -> tuple[RunLengths, RunLengths]:
 def _tariff(family: str, name: str) -> Any:
     known = _known(name, shipped_names(family), f"is no shipped tariff of {family}")
     text = data_path(_FOLDER, family, f"{known}.yaml").read_text(encoding="utf-8")
-    kinds = {"tokens": TokenTariff, "electricity": Electricity, "carbon": Carbon}
-    return TypeAdapter[Any](kinds[family]).validate_python(yaml.safe_load(text))
+    return _adapters()[family].validate_python(yaml.safe_load(text))
+
+
+@cache
+def _adapters() -> dict[str, TypeAdapter[Any]]:
+    return {
+        "tokens": TypeAdapter(TokenTariff),
+        "electricity": TypeAdapter(Electricity),
+        "carbon": TypeAdapter(Carbon),
+    }
 
 
 @cache

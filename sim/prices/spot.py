@@ -53,10 +53,10 @@ def availability_runs(availability: Availability | None, random: np.random.Gener
     Raises:
         InputError: for an unknown zone.
     """
-    if availability is None:
-        yield True, inf
-        return
-    up, down = _lengths(availability)
+    return iter([(True, inf)]) if availability is None else _runs(*_lengths(availability), random)
+
+
+def _runs(up: RunLengths, down: RunLengths, random: np.random.Generator) -> Iterator[tuple[bool, float]]:
     is_up = bool(random.random() < up.mean / (up.mean + down.mean))
     first = up if is_up else down
     yield is_up, _draw(first, random, biased=True) * (1.0 - random.random())

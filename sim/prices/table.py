@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from sim.prices.clock import Period
 from sim.prices.run import Run, stretches, while_valid
-from sim.scenario.tariffs import Calendar
+from sim.scenario.windows import Calendar
 
 __all__ = ["table_periods"]
 

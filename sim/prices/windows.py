@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from sim.prices.calendar import Moment, Rule, rule_of
 from sim.prices.clock import Period
 from sim.prices.run import Run, stretches, while_valid
-from sim.scenario.tariffs import Window, Windowed
+from sim.scenario.windows import Window, Windowed
 
 __all__ = ["Priced", "names", "windowed"]
 

@@ -5,15 +5,7 @@ the next one of its client; the first one also before it. A client without any r
 where the stream has none either, each of its requests has those of a row drawn by chance, weighted by the requests
 that the rates expect under it: prompt and output of such a request come from the same row.
 
-The quantile function of a row is a power law in pieces: ln q is linear in p between p = 0, 0.5, 0.9, 0.99 and 1.
-The three inner quantiles are the published ones; the outer two are chosen so that the mean is the published one. With
-M(a, b) = (b - a) / ln(b / a), the mean of a piece from a to b:
-
-    mean = 0.5 M(q0, q50) + 0.4 M(q50, q90) + 0.09 M(q90, q99) + 0.01 M(q99, q1)
-
-First q1 = q99 (q99 / q90)^(2/3), which gives the tail beyond p99 the mean it has in a lognormal law, and q0 follows
-from the mean. Where that would leave [1, q50], q0 is the nearer end and q1 follows. Where q1 would
-lie below q99, a share w of each piece stays at its lower end, as in counts that take few values.
+See `sim.workload.quantile_laws` for the law of a row.
 """
 
 from __future__ import annotations
@@ -21,95 +13,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
-from sim.errors import InputError
+from sim.errors import TraceError
 from sim.scenario import ClientArrivals, ConstantLengths, Lengths, LognormalLengths
 from sim.workload.blocks import Floats, Integers
 from sim.workload.client_table import RateTable, repeated
 from sim.workload.csv_table import CsvTable, read_table
-from sim.workload.lengths import LONGEST_TOKENS
+from sim.workload.lengths import LONGEST_TOKENS, whole_tokens
+from sim.workload.quantile_laws import QuantileLaws, quantile_laws
 
-__all__ = ["ClientLengths", "QuantileLaws", "client_lengths", "quantile_laws"]
+__all__ = ["DRAWS", "ClientLengths", "client_lengths"]
 
 DRAWS = 3
 """Uniform numbers of a request: for its prompt, its output, and its row where it has none of its own."""
 
-_EDGES = np.array([0.0, 0.5, 0.9, 0.99, 1.0])
-_PIECES = np.diff(_EDGES)
 _STATISTICS = ("mean", "p50", "p90", "p99")
-_HALVINGS = 60
-
-
-class QuantileLaws(NamedTuple):
-    """Quantile functions exp(max(least, intercept + slope * u)), of n laws in four pieces: [4 n]."""
-
-    least: Floats
-    intercept: Floats
-    slope: Floats
-
-    def tokens(self, law: Integers, uniform: Floats) -> Integers:
-        """Whole tokens, one at least, at these probabilities: [r]."""
-        piece = (uniform >= _EDGES[1]).astype(np.int64)
-        piece += uniform >= _EDGES[2]
-        piece += uniform >= _EDGES[3]
-        piece += 4 * law
-        logarithm = self.slope[piece]
-        logarithm *= uniform
-        logarithm += self.intercept[piece]
-        np.maximum(logarithm, self.least[piece], out=logarithm)
-        return _whole(np.exp(logarithm, out=logarithm))
-
-
-def quantile_laws(mean: Floats, p50: Floats, p90: Floats, p99: Floats) -> QuantileLaws:
-    """The laws with these means and quantiles, each [n]; quantiles below 1 count as 1."""
-    p50, p90, p99 = (np.maximum(quantile, 1.0) for quantile in (p50, p90, p99))
-    inner = _PIECES[1] * _piece_mean(p50, p90) + _PIECES[2] * _piece_mean(p90, p99)
-    top = p99 * (p99 / p90) ** (2 / 3)
-    below = mean - inner - _PIECES[3] * _piece_mean(p99, top)
-    bottom = _other_end(below / _PIECES[0], p50, np.ones_like(p50), p50)
-    above = mean - inner - _PIECES[0] * _piece_mean(bottom, p50)
-    moved = (bottom < 1.0 + 1e-9) | (bottom > p50 * (1.0 - 1e-9))
-    top = np.where(moved, _other_end(above / _PIECES[3], p99, p99, np.full_like(p99, LONGEST_TOKENS)), top)
-    knots = np.stack([bottom, p50, p90, p99, top], axis=1)
-    return _laws(knots, _share_at_lower_ends(knots, mean))
-
-
-def _piece_mean(low: Floats, high: Floats) -> Floats:
-    """Mean of a power law in pieces between two quantiles: (b - a) / ln(b / a)."""
-    ratio = np.maximum(high / low, 1.0)
-    wide = ratio > 1 + 1e-9
-    return np.asarray(np.where(wide, low * (ratio - 1) / np.log(np.where(wide, ratio, np.e)), low))
-
-
-def _other_end(mean: Floats, end: Floats, least: Floats, most: Floats) -> Floats:
-    """The other end, within bounds, of pieces with one end and this mean; by bisection of its logarithm."""
-    low, high = np.log(least), np.log(most)
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        other = np.exp(middle)
-        short = _piece_mean(np.minimum(end, other), np.maximum(end, other)) < mean
-        low, high = np.where(short, middle, low), np.where(short, high, middle)
-    return np.asarray(np.exp(high))
-
-
-def _share_at_lower_ends(knots: Floats, mean: Floats) -> Floats:
-    """Share of each piece that must stay at its lower end for the mean not to be passed, [n]."""
-    full = _piece_mean(knots[:, :-1], knots[:, 1:]) @ _PIECES
-    least = knots[:, :-1] @ _PIECES
-    spread = np.maximum(full - least, 1e-9 * full)
-    return np.asarray(np.clip((full - mean) / spread, 0.0, 1.0 - 1e-9))
-
-
-def _laws(knots: Floats, stays: Floats) -> QuantileLaws:
-    """With u in a piece from p to p + d, ln q rises from its lower end a to b as u goes from p + w d to p + d."""
-    logarithm = np.log(knots)
-    least = logarithm[:, :-1]
-    slope = np.diff(logarithm, axis=1) / (_PIECES * (1.0 - stays[:, np.newaxis]))
-    intercept = logarithm[:, 1:] - slope * _EDGES[1:]
-    return QuantileLaws(least.ravel(), intercept.ravel(), slope.ravel())
 
 
 @dataclass(frozen=True)
@@ -171,7 +91,9 @@ class ClientLengths:
         return found[0], found[1]
 
 
-def client_lengths(arrivals: ClientArrivals, shared: Lengths | None, every: RateTable, kept: RateTable) -> ClientLengths:
+def client_lengths(
+    arrivals: ClientArrivals, shared: Lengths | None, every: RateTable, kept: RateTable
+) -> ClientLengths:
     """The lengths of the kept clients of all those in the rates; `shared` are the stream's own.
 
     Raises:
@@ -197,7 +119,7 @@ def _token_table(path: Path, rates: RateTable, *, needed: bool) -> TokenTable:
     if expected.sum() == 0.0:
         if needed:
             rule, remedy = "holds lengths of no client in the rates", "give the table of these clients"
-            raise InputError(path.name, rule, f"{remedy}, or add `lengths` to the stream", where=str(path))
+            raise TraceError(path.name, rule, f"{remedy}, or add `lengths` to the stream", where=str(path))
         expected[:] = 1.0
     return TokenTable(prompts, outputs, starts_s, row_of, np.cumsum(expected[:-1]) / expected.sum())
 
@@ -206,7 +128,9 @@ def _check(table: CsvTable) -> None:
     table.check(table.texts["client"] == "", "client", "is missing")
     start_s = table.numbers["window_start_s"]
     table.check(start_s < 0, "window_start_s", "must not be negative")
-    table.check(repeated(table.texts["client"], start_s), "window_start_s", "comes twice for this client", "leave one out")
+    table.check(
+        repeated(table.texts["client"], start_s), "window_start_s", "comes twice for this client", "leave one out"
+    )
     for side in ("in", "out"):
         mean, p50, p90, p99 = (table.numbers[f"{side}_{statistic}"] for statistic in _STATISTICS)
         for statistic in _STATISTICS:
@@ -237,7 +161,7 @@ def _expected_requests(starts_s: Floats, row_of: Integers, rates: RateTable, row
     """Requests that the rates expect under each row of tokens, but for a factor, [rows]."""
     at = np.maximum(np.searchsorted(starts_s, rates.window * rates.window_s, side="right") - 1, 0)
     row = row_of[at, rates.client]
-    return np.bincount(row[row >= 0], rates.rate_rps[row >= 0], rows)
+    return np.bincount(row[row >= 0], rates.rate_rps[row >= 0], rows).astype(np.float64)
 
 
 def _quantile(lengths: Lengths, uniform: Floats) -> tuple[Integers, Integers]:
@@ -257,14 +181,8 @@ def _quantile(lengths: Lengths, uniform: Floats) -> tuple[Integers, Integers]:
 def _lognormal(median: float, sigma: float, longest: int | None, uniform: Floats) -> Integers:
     from scipy.special import ndtri
 
-    return _whole(median * np.exp(sigma * ndtri(np.maximum(uniform, 1e-300))), longest or LONGEST_TOKENS)
+    return whole_tokens(median * np.exp(sigma * ndtri(np.maximum(uniform, 1e-300))), longest or LONGEST_TOKENS)
 
 
 def _interpolated(heights: Floats, uniform: Floats) -> Integers:
-    return _whole(np.interp(uniform, np.linspace(0.0, 1.0, heights.size), heights))
-
-
-def _whole(tokens: Floats, longest: int = LONGEST_TOKENS) -> Integers:
-    np.clip(tokens, 1.0, longest, out=tokens)
-    np.rint(tokens, out=tokens)
-    return tokens.astype(np.int64)
+    return whole_tokens(np.interp(uniform, np.linspace(0.0, 1.0, heights.size), heights))

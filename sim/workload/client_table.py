@@ -9,12 +9,11 @@ three, and wildly in some rows) and another variation.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.errors import InputError
+from sim.errors import InputError, TraceError
 from sim.scenario import ClientArrivals, InlineClient
 from sim.scenario.clients import MOST_CV
 from sim.scenario.quantities import format_duration
@@ -76,7 +75,7 @@ class RateTable:
             first_row=np.concatenate(([0], np.cumsum(chosen)))[self.first_row],
             client=place[self.client][chosen],
             rate_rps=self.rate_rps[chosen],
-            laws=GapLaws(*(column[chosen] for column in self.laws)),
+            laws=self.laws.of(chosen),
         )
 
 
@@ -85,6 +84,7 @@ def read_rates(arrivals: ClientArrivals) -> RateTable:
 
     Raises:
         TraceError: for a file that cannot be used, with all its faults.
+        InputError: for a `begin` beyond its end.
     """
     if arrivals.clients is not None:
         return _steady(arrivals.clients, arrivals.window)
@@ -93,7 +93,7 @@ def read_rates(arrivals: ClientArrivals) -> RateTable:
     _check(table, arrivals.window)
     rates = _rate_table(table, arrivals.window)
     if not rates.client.size:
-        raise InputError(arrivals.path.name, "holds no request", "give rates above zero", where=str(arrivals.path))
+        raise TraceError(arrivals.path.name, "holds no request", "give rates above zero", where=str(arrivals.path))
     if arrivals.begin >= rates.span_s:
         rule = f"lies at or after the end of {arrivals.path.name} ({format_duration(rates.span_s)})"
         raise InputError(f"begin: {format_duration(arrivals.begin)}", rule, "lower it")

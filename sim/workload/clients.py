@@ -42,6 +42,10 @@ class ClientRequests(NamedTuple):
     prompt_tokens: Integers
     output_tokens: Integers
 
+    def of(self, rows: slice | Integers) -> ClientRequests:
+        """Some of the requests."""
+        return ClientRequests(self.arrival_s[rows], self.prompt_tokens[rows], self.output_tokens[rows])
+
 
 class Window(NamedTuple):
     """One window of the table as it lies in the run."""
@@ -89,14 +93,12 @@ class Clients:
         if self.shape is None:
             made = self._made(streams, horizon_s, None, rows)
         else:
-            days, again = (
-                cumulative_rate(Poisson(rps=1.0), start, time_zone, horizon_s, self.shape) for _ in range(2)
-            )
+            days, again = (cumulative_rate(Poisson(rps=1.0), start, time_zone, horizon_s, self.shape) for _ in range(2))
             made = _timed(self._made(streams, horizon_s, Integral(days), rows), again)
         for block in made:
             kept = int(np.searchsorted(block.arrival_s, horizon_s, side="left"))
             if kept:
-                yield ClientRequests(*(column[:kept] for column in block))
+                yield block.of(slice(kept))
 
     def _made(
         self, streams: RandomStreams, horizon_s: float, clock: Integral | None, rows: int
@@ -133,7 +135,7 @@ def _timed(made: Iterator[ClientRequests], days: Iterator[CumulativeRate]) -> It
 
     for arrival_s in pass_through(days, targets()):
         (block,) = on_the_way
-        yield ClientRequests(arrival_s, *(column[: arrival_s.size] for column in block[1:]))
+        yield block.of(slice(arrival_s.size))._replace(arrival_s=arrival_s)
 
 
 class _Crowd:
@@ -164,15 +166,11 @@ class _Crowd:
 
     def _enter(self, clients: Integers, rows: slice) -> None:
         """Carry the waits of these clients to the laws of these rows."""
-        before, after = (
-            GapLaws(*(column[chosen] for column in laws))
-            for laws, chosen in ((self._laws, clients), (self._table.laws, rows))
-        )
+        before, after = self._laws.of(clients), self._table.laws.of(rows)
         carried = carry(self._gap[clients], before, after)
         self._wait[clients] *= carried / np.maximum(self._gap[clients], _LEAST_GAP)
         self._gap[clients] = carried
-        for column, values in zip(self._laws, after, strict=True):
-            column[clients] = values
+        self._laws.weibull[clients], self._laws.shape[clients] = after
 
     def _walk(self, client: int, rate: float, begin: float, end: float) -> _Walk:
         law = bool(self._laws.weibull[client]), float(self._laws.shape[client])
@@ -186,9 +184,8 @@ class _Crowd:
         for place, rows, last in zip(clients, counts, ends, strict=True):
             self._uniforms[place].random(out=uniform[last - rows : last])
         arrival = np.concatenate(times)
-        order = np.argsort(arrival, kind="stable")
         lengths = self._lengths.tokens(client, uniform, table_s)
-        return ClientRequests(arrival[order], *(column[order] for column in lengths))
+        return ClientRequests(arrival, *lengths).of(np.argsort(arrival, kind="stable"))
 
 
 class _Walk:

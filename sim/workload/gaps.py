@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.workload.blocks import Floats
+from sim.workload.blocks import Floats, Integers
 
 __all__ = ["GapLaws", "carry", "draw_gaps", "gap_laws"]
 
@@ -32,6 +32,10 @@ class GapLaws(NamedTuple):
     weibull: NDArray[np.bool_]
     """Weibull where true, else gamma."""
     shape: Floats
+
+    def of(self, rows: slice | Integers | NDArray[np.bool_]) -> GapLaws:
+        """The laws of some rows."""
+        return GapLaws(self.weibull[rows], self.shape[rows])
 
 
 def gap_laws(cv: Floats, weibull: NDArray[np.bool_]) -> GapLaws:
@@ -62,9 +66,11 @@ def carry(gap: Floats, before: GapLaws, after: GapLaws) -> Floats:
     """The gaps of the same rank among length-biased gaps of another law, [n]."""
     from scipy.special import gammaincc, gammainccinv
 
+    changed = (before.shape != after.shape) | (before.weibull != after.weibull)
+    if not changed.any():
+        return gap
     rank = gammaincc(_bias_shape(before), _standardised(before, gap))
     standard = gammainccinv(_bias_shape(after), rank)
-    changed = (before.shape != after.shape) | (before.weibull != after.weibull)
     return np.where(changed, _from_standard(after, standard), gap)
 
 
