@@ -35,7 +35,7 @@ def streams_of(scenario: Scenario, pool: GpuPool | ApiPool) -> list[int]:
     strategies = scenario.strategies
     if strategies and not any(strategy.pool in (None, pool.name) for strategy in strategies):
         return []
-    return [index for index, stream in enumerate(scenario.workload) if stream.model in (None, pool.model)]
+    return [index for index, stream in enumerate(scenario.workload) if stream.may_use(pool.name, pool.model)]
 
 
 def _clock_refusals(scenario: Scenario) -> Iterator[Refusal]:
