@@ -142,6 +142,15 @@ class TestCost:
             bars = chart_of(source, name).figure.data
             assert sum(sum(bar["x"]) for bar in bars) == pytest.approx(total, rel=1e-4)
 
+    def test_what_no_pool_owes_is_in_the_bars_of_pools(self, tmp_path: Path) -> None:
+        folder = make_folder(tmp_path, DAY)
+        ledger = pd.read_parquet(folder / "ledger.parquet")
+        ledger.loc[ledger["line"] == "electricity", "pool"] = None
+        ledger.astype({"line": "category", "window": "category"}).to_parquet(folder / "ledger.parquet", index=False)
+        found = load_source(folder)
+
+        assert "no pool of its own" in column(chart_of(found, "cost-pools").table, "pool")
+
     def test_lines_come_by_dollars_and_in_plain_words(self, source: Source) -> None:
         by_line = source.summary["cost"]["by_line"]
         table = chart_of(source, "cost-lines").table

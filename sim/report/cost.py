@@ -142,7 +142,7 @@ def _per_1k(source: Source, stream: str, allocated: Mapping[str, float]) -> str:
 
 def _split(source: Source, by: str, within: str) -> dict[str, dict[str, float]]:
     """Dollars of a replication, by two columns of the ledger; without those that cost nothing."""
-    ledger = source.ledger.assign(window=source.ledger["window"].fillna("flat"))
+    ledger = source.ledger.fillna({"window": "flat", "pool": "no pool of its own"})
     sums = ledger.groupby([by, within], dropna=True, as_index=False)["usd"].sum()
     usd: dict[str, dict[str, float]] = {}
     for name, part, value in zip(sums[by], sums[within], sums["usd"], strict=True):

@@ -141,13 +141,14 @@ def _line(name: str, values: list[float | None], place: int) -> dict[str, Any]:
 
 
 def _time_layout(source: Source, lines: int, narrow: bool) -> Layout:
+    rows = 0 if lines < 2 else -(-lines // (1 if narrow and lines > 2 else 4))
     return base_layout(
-        320,
+        290 + 20 * rows,
         narrow,
         hovermode="x unified",
         showlegend=lines > 1,
         legend={"orientation": "h", "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom"},
-        margin={"l": 56, "r": 10, "t": 34 if lines > 1 else 8, "b": 56},
+        margin={"l": 56, "r": 10, "t": 12 + 20 * rows, "b": 56},
         xaxis={
             "type": "date",
             "gridcolor": "@grid",
