@@ -126,7 +126,7 @@ class Replica:
     admissions: int = 0
     charged_s: float = 0.0
     ended_s: float = 0.0
-    """When it last stopped being paid after draining."""
+    """When it last went off."""
     hours: dict[str, float] = field(default_factory=dict)
     """Seconds that were paid: busy, or by what it did instead."""
     usd: dict[str, float] = field(default_factory=dict)
@@ -166,6 +166,13 @@ class Replica:
     def growth(self) -> int:
         """Blocks that the rows need for one more token each."""
         return sum(blocks(row.kv_tokens + 1) - blocks(row.kv_tokens) for row in self.rows)
+
+    def live(self, life: str, now_s: float) -> None:
+        """Begin another life; the time until now is paid as before."""
+        self.charge(now_s)
+        if life == OFF != self.life:
+            self.ended_s = now_s
+        self.life = life
 
     def receive(self, attempt: Attempt, now_s: float) -> None:
         attempt.target = attempt.job.prompt_tokens

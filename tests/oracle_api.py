@@ -85,8 +85,8 @@ class Api:
 
     def increments_s(self, job: Job) -> tuple[float, float]:
         tokens = job.prompt_tokens + job.output_tokens
-        tokens_s = tokens * 60.0 / self.server.tokens_per_minute
-        return 60.0 / self.server.requests_per_minute, min(tokens_s, self.server.burst_s)
+        increments_s = 60.0 / self.server.requests_per_minute, tokens * 60.0 / self.server.tokens_per_minute
+        return min(increments_s[0], self.server.burst_s), min(increments_s[1], self.server.burst_s)
 
     def wait_s(self, job: Job, now_s: float) -> float:
         """Seconds until both limits have room: each lets `burst_s` come at once, and then no more than its rate."""
@@ -115,7 +115,12 @@ class Api:
     def timers(self) -> list[Timer]:
         """The start of those that wait, the end of those that run."""
         return [
-            (call.end_s if call.begun else call.start_s, call.attempt.job.number or 0, 0, lambda call=call: self.go_on(call))
+            (
+                call.end_s if call.begun else call.start_s,
+                call.attempt.job.number or 0,
+                0,
+                lambda call=call: self.go_on(call),
+            )
             for call in self.calls
         ]
 
@@ -135,13 +140,16 @@ class Api:
 
     def abandon(self, attempt: Attempt, now_s: float) -> None:
         """Its client is gone and it stops: what it has read and said is billed; if it still waits, nothing."""
-        call = next((call for call in self.calls if call.attempt is attempt), None)
         attempt.line = "timed_out"
-        if call is not None:
+        for call in [call for call in self.calls if call.attempt is attempt]:
+            self.bill_so_far(call, now_s)
             self.calls.remove(call)
-            if call.begun:
-                self.refuse_near_tie(call, now_s)
-                self.bill(call, 0 if self.server.batch_window_s else call.output_tokens(now_s))
+
+    def bill_so_far(self, call: Call, now_s: float) -> None:
+        """Bill a call that has no answer yet; a batch without an answer costs nothing."""
+        if call.begun and not self.server.batch_window_s:
+            self.refuse_near_tie(call, now_s)
+            self.bill(call, call.output_tokens(now_s))
 
     def bill(self, call: Call, output_tokens: int) -> None:
         """Prompt and output at the prices of the window that counts; part of the prompt is cached."""

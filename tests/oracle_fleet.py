@@ -144,9 +144,17 @@ class Fleet:
                 self.refuse_near_ties()
             self.now_s = now_s
             happen[times_s.index(now_s)]()
-        for replica in self.replicas:
-            replica.charge(self.now_s if until_s == inf else until_s)
+        self.close(max(self.now_s, *(job.finish_s or 0.0 for job in self.came), 0.0) if until_s == inf else until_s)
         return self.came
+
+    def close(self, end_s: float) -> None:
+        """What is under way is charged so far."""
+        for place in self.places:
+            if isinstance(place, Replica):
+                place.charge(end_s)
+            else:
+                for call in place.calls:
+                    place.bill_so_far(call, end_s)
 
     @property
     def replicas(self) -> list[Replica]:
@@ -219,7 +227,9 @@ class Fleet:
         action()
 
     def end_step(self) -> None:
-        replica = next(replica for replica in self.replicas if self.boundary_s == replica.step_end_s and not replica.wakes)
+        replica = next(
+            replica for replica in self.replicas if self.boundary_s == replica.step_end_s and not replica.wakes
+        )
         for attempt in replica.end_step(self.now_s):
             self.answered(attempt, *replica.seen(attempt, self.now_s))
         replica.begin_step(self.now_s)
@@ -255,7 +265,8 @@ class Fleet:
             for tier, members in self.tiers(job):
                 places = [self.places[r] for r in members]
                 open_ = [
-                    at for at, place in enumerate(places)
+                    at
+                    for at, place in enumerate(places)
                     if place.holds(job) and rule(place) and place.has_room(job, self.now_s)
                 ]
                 if open_:
@@ -285,7 +296,7 @@ class Fleet:
         if not self.exact_ties and abs(finish_s - attempt.deadline_s) < 1e-10:
             raise NearTie
         if finish_s <= attempt.deadline_s:
-            attempt.first_token_s = first_token_s
+            attempt.job.first_token_s = first_token_s
             self.over(attempt.job, "completed", finish_s)
 
     def time_out(self, job: Job) -> None:
@@ -330,13 +341,12 @@ class Fleet:
 
     def makes_sense(self, verb: str, r: int) -> bool:
         """Whether the server of replica r can do that now."""
-        ranks = self.ranks(r)
-        life, empty = ranks[0].life, all(rank.outstanding == 0 for rank in ranks)
+        life = self.ranks(r)[0].life
         return {
             "start": life in (OFF, DOWN),
             "open": life != OPEN,
-            "drain": life == OPEN or (life == STARTING and empty),
-            "hold": life == OFF and empty,
+            "drain": life in (OPEN, STARTING),
+            "hold": life == OFF,
             "lose": True,
         }[verb]
 
@@ -348,37 +358,43 @@ class Fleet:
         return [place for place in self.places[begin : begin + many] if isinstance(place, Replica)]
 
     def start(self, replica: Replica, hold: float) -> None:
-        replica.charge(self.now_s)
-        replica.life, replica.holding = STARTING, bool(hold)
+        replica.live(STARTING, self.now_s)
+        replica.holding = bool(hold)
 
     def open(self, replica: Replica, _: float) -> None:
-        replica.charge(self.now_s)
-        replica.life, replica.holding = OPEN, False
+        replica.live(OPEN, self.now_s)
+        replica.holding = False
         replica.wake(self.now_s)
 
     def drain(self, replica: Replica, _: float) -> None:
-        replica.charge(self.now_s)
-        replica.life = DRAINING if replica.life == OPEN else OFF
+        """Closed to new requests, it ends what it has; one that never opened sends away what it held."""
+        replica.live(DRAINING if replica.life == OPEN else OFF, self.now_s)
         replica.holding = False
+        if replica.life == OFF:
+            self.send_away(replica)
         self.switch_off(replica)
 
     def hold(self, replica: Replica, on: float) -> None:
         replica.holding = bool(on)
+        if not on:
+            self.send_away(replica)
 
     def lose(self, replica: Replica, down: float) -> None:
-        """All that is there is lost: requests are sent again at once, one after the other, or have failed."""
-        replica.charge(self.now_s)
+        """All that is there is lost, the step under way included."""
+        replica.live(DOWN if down else OFF, self.now_s)
+        replica.holding = False
+        self.send_away(replica)
+
+    def send_away(self, replica: Replica) -> None:
+        """Everything is taken off at once; then requests are sent again one after the other, or have failed."""
         lost = replica.clear()
-        replica.life, replica.holding = DOWN if down else OFF, False
         for attempt in lost:
             attempt.line = "timed_out" if attempt.ghost else "lost_work"
-        for attempt in lost:
-            if attempt.ghost:
-                continue
-            if self.streams[attempt.job.stream].resend_lost:
-                self.send(attempt.job, attempt.deadline_s)
+        for job in [attempt.job for attempt in lost if not attempt.ghost]:
+            if self.streams[job.stream].resend_lost:
+                self.send(job, job.attempts[-1].deadline_s)
             else:
-                self.over(attempt.job, "failed", self.now_s)
+                self.over(job, "failed", self.now_s)
 
     def switch_off(self, replica: Replica) -> None:
         """A server whose ranks have all drained is no longer paid."""
@@ -387,9 +403,7 @@ class Fleet:
         ranks = self.ranks(next(r for r, place in enumerate(self.places) if place is replica))
         if all(rank.life in (OFF, DOWN) or (rank.life == DRAINING and rank.outstanding == 0) for rank in ranks):
             for rank in ranks:
-                rank.charge(self.now_s)
-                rank.ended_s = self.now_s if rank.life == DRAINING else rank.ended_s
-                rank.life = OFF if rank.life == DRAINING else rank.life
+                rank.live(OFF if rank.life == DRAINING else rank.life, self.now_s)
 
 
 def tell(place: Place, verb: str, value: float, now_s: float) -> None:

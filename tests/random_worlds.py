@@ -18,7 +18,17 @@ from tests import oracle, oracle_api, oracle_fleet
 from tests.oracle import Job
 from tests.worlds import blocks, rows_of
 
-__all__ = ["Clients", "World", "fault_worlds", "make_fleet", "make_plane", "serve_fast", "serve_slow", "worlds"]
+__all__ = [
+    "Clients",
+    "World",
+    "fault_worlds",
+    "fleet_after",
+    "make_fleet",
+    "make_plane",
+    "serve_fast",
+    "serve_slow",
+    "worlds",
+]
 
 BALANCERS: dict[int, Callable[[], oracle_fleet.RoundRobin]] = {
     state.ROUND_ROBIN: oracle_fleet.RoundRobin,
@@ -78,6 +88,12 @@ class World:
         """When control events end: a run that goes on to the end goes on at least to there."""
         return max((event[0] for event in self.script), default=0.0)
 
+    @property
+    def ends_open(self) -> bool:
+        """True if at last every replica is open, so that nothing waits for ever."""
+        last = {event[2]: event[1] for event in self.script if event[1] not in ("price", "rates", "close_api")}
+        return set(last.values()) <= {"open"}
+
 
 def make_plane(world: World, keep: Any = None) -> DataPlane:
     """The engine for a world, at time zero."""
@@ -100,9 +116,7 @@ def make_plane(world: World, keep: Any = None) -> DataPlane:
     )
 
 
-def serve_fast(
-    world: World, watch: Callable[[DataPlane], None] = lambda _: None
-) -> tuple[DataPlane, state.Records]:
+def serve_fast(world: World, watch: Callable[[DataPlane], None] = lambda _: None) -> tuple[DataPlane, state.Records]:
     """The engine's run: the plane, and one row a request in order of arrival. `watch` looks on at control events."""
     kept: list[state.Records] = []
     plane = make_plane(world, kept.append)
@@ -121,13 +135,14 @@ def serve_fast(
 def steer(plane: DataPlane, world: World, event: oracle_fleet.Event) -> None:
     """Apply a control event, if it makes sense as things are, to all ranks of the server."""
     now_s, verb, target, value = event
-    if verb == "price" and isinstance(world.pools[target], PoolSpec):
-        plane.price(target, value * 3600.0, 1, now_s)
+    if verb == "price":
+        if target >= 0:
+            plane.price(target, value * 3600.0, 1, now_s)
     elif verb == "rates":
         plane.rates(target, int(value))
     elif verb == "close_api":
         plane.close_api(target, bool(value))
-    elif verb != "price" and makes_sense(plane, world, verb, target):
+    elif makes_sense(plane, world, verb, target):
         for rank in ranks_of(plane, world, target):
             steer_rank(plane, verb, rank, value, now_s)
 
@@ -144,13 +159,12 @@ def steer_rank(plane: DataPlane, verb: str, replica: int, value: float, now_s: f
 
 def makes_sense(plane: DataPlane, world: World, verb: str, replica: int) -> bool:
     """The oracle's `makes_sense`, asked of the engine."""
-    life, ranks = plane.life(replica), list(ranks_of(plane, world, replica))
-    empty = not plane.state.outstanding[ranks].any()
+    life = plane.life(ranks_of(plane, world, replica)[0])
     return {
         "start": life in (state.OFF, state.DOWN),
         "open": life != state.OPEN,
-        "drain": life == state.OPEN or (life == state.STARTING and empty),
-        "hold": life == state.OFF and empty,
+        "drain": life in (state.OPEN, state.STARTING),
+        "hold": life == state.OFF,
         "lose": True,
     }[verb]
 
@@ -166,10 +180,17 @@ def ranks_of(plane: DataPlane, world: World, replica: int) -> range:
 
 def serve_slow(world: World) -> list[Job]:
     """The oracle's run: the jobs that came, in order of arrival. Worlds of near ties are not counted."""
+    return fleet_after(world).came
+
+
+def fleet_after(world: World) -> oracle_fleet.Fleet:
+    """The oracle after its run."""
+    fleet = make_fleet(world)
     try:
-        return make_fleet(world).run(world.until_s)
+        fleet.run(world.until_s)
     except oracle.NearTie:
         reject()
+    return fleet
 
 
 def make_fleet(world: World) -> oracle_fleet.Fleet:
@@ -232,7 +253,9 @@ def fault_worlds(draw: st.DrawFn, *, drained: bool = False) -> World:
     `drained`: to the end, at which every replica is open.
     """
     ticks = draw(st.booleans())
-    pools: list[PoolSpec | ApiSpec] = [draw(_limited_pools(ticks)) for _ in range(draw(st.integers(0, 2)))]
+    pools: list[PoolSpec | ApiSpec] = [
+        draw(_limited_pools(ticks)) for _ in range(draw(st.sampled_from([0, 1, 1, 2, 2])))
+    ]
     pools += [draw(_apis(ticks)) for _ in range(draw(st.integers(0 if pools else 1, 2)))]
     streams = [draw(_streams(ticks)) for _ in range(draw(st.integers(1, 2)))]
     everywhere = st.permutations(range(len(pools)))
@@ -298,7 +321,7 @@ def _streams(draw: st.DrawFn, ticks: bool) -> StreamSpec:
     )
 
 
-_LIMITS = st.sampled_from([1, 2, 4, oracle.NO_LIMIT])
+_LIMITS = st.sampled_from([1, 2, 4, 8] + 3 * [oracle.NO_LIMIT])
 
 
 @st.composite

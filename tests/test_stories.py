@@ -80,9 +80,7 @@ def test_a_client_who_waits_too_long_leaves_the_queue(tell: Tell) -> None:
 def test_a_ghost_keeps_its_seat_until_the_step_ends(tell: Tell, timeout_s: float, leaves_s: float) -> None:
     hasty = replace(HASTY, timeout_s=timeout_s)
     world = World([seat()], [Job(0.0, 4, 8, stream=1), Job(0.25, 4, 3)], streams=[PATIENT, hasty])
-    assert tell(world) == told(
-        ("timed_out", 1, 0, timeout_s, leaves_s), ("completed", 1, 0, leaves_s + 3.0, 3.0)
-    )
+    assert tell(world) == told(("timed_out", 1, 0, timeout_s, leaves_s), ("completed", 1, 0, leaves_s + 3.0, 3.0))
 
 
 def test_an_answer_at_the_deadline_is_in_time(tell: Tell) -> None:
@@ -147,7 +145,9 @@ def test_requests_spill_over_to_the_next_tier_and_back_when_that_is_full_too(tel
 
 
 def test_a_full_fleet_refuses(tell: Tell) -> None:
-    world = World([seat(spill_at=1, max_outstanding=1)], [Job(0.0, 4, 3), Job(0.5, 4, 3), Job(3.0, 4, 1)], streams=[PATIENT])
+    world = World(
+        [seat(spill_at=1, max_outstanding=1)], [Job(0.0, 4, 3), Job(0.5, 4, 3), Job(3.0, 4, 1)], streams=[PATIENT]
+    )
     assert tell(world) == told(
         ("completed", 1, 0, 3.0, 3.0), ("queue_full", 1, None, 0.5, 0.0), ("queue_full", 1, None, 3.0, 0.0)
     )
@@ -221,7 +221,9 @@ def test_a_closed_api_goes_on_with_what_it_has(tell: Tell) -> None:
     script = [(0.5, "close_api", 0, 1.0), (2.0, "close_api", 0, 0.0)]
     jobs = [Job(0.0, 4, 3), Job(1.0, 4, 3), Job(2.0, 4, 3)]
     assert [end[:4] for end in tell(World([api()], jobs, streams=[PATIENT], script=script))] == [
-        ("completed", 1, 0, 2.0), ("no_replica", 1, None, 1.0), ("completed", 1, 0, 4.0)
+        ("completed", 1, 0, 2.0),
+        ("no_replica", 1, None, 1.0),
+        ("completed", 1, 0, 4.0),
     ]
 
 
