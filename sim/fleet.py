@@ -5,12 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
+from zoneinfo import ZoneInfo
 
 from sim.engine import state as st
-from sim.engine.plane import PoolSpec, StreamSpec
+from sim.engine.plane import ApiSpec, PoolSpec, StreamSpec
 from sim.errors import CatalogueError, InputError
 from sim.hardware import Catalogue, catalogue_for, kv_capacity_for
-from sim.scenario import AlwaysRouter, DirectStrategy, GpuPool, OnDemand, RandomRouter, Scenario, Stream
+from sim.hardware.power import Draw, busy_w, idle_w
+from sim.prices import token_prices
+from sim.scenario import (
+    AlwaysRouter,
+    ApiPool,
+    DirectStrategy,
+    GpuPool,
+    RandomRouter,
+    Reserved,
+    Scenario,
+    Stream,
+)
 from sim.steptime import StepTime, step_time_for
 from sim.steptime.calibration import Trust
 
@@ -20,15 +32,18 @@ DIRECT = DirectStrategy(name="direct")
 """The strategy of a scenario that names none: a direct answer from any pool."""
 
 _SCHEDULERS = {"chunked": st.CHUNKED, "prefill-first": st.PREFILL_FIRST}
+_BILL_BY = {"arrival": st.BILL_ARRIVAL, "start": st.BILL_START, "completion": st.BILL_COMPLETION}
 
 
 @dataclass(frozen=True)
 class Fleet:
-    """The engine's view of a scenario."""
+    """The engine's view of a scenario, but for the price of GPUs, which may differ from run to run."""
 
-    pools: list[PoolSpec]
-    trust: list[Trust]
-    """How far to trust the step times of each pool."""
+    pools: list[PoolSpec | ApiSpec]
+    trust: dict[str, Trust]
+    """How far to trust the step times of each pool of GPUs."""
+    draws: list[Draw | None]
+    """Electric power of a replica of each pool; None for an API."""
     streams: list[StreamSpec]
     strategies: list[DirectStrategy]
     targets: list[list[list[int]]]
@@ -40,18 +55,26 @@ def build_fleet(scenario: Scenario) -> Fleet:
 
     Raises:
         CatalogueError: for an unknown GPU or model, or a model that does not fit or cannot be split like that.
-        InputError: for a step-time file that cannot be read, or a stream whose model no pool of a strategy serves.
+        InputError: for a step-time file that cannot be read, a tariff that is not known or not valid in the run, or a
+            stream whose model no pool of a strategy serves.
     """
     catalogue = catalogue_for(scenario)
     strategies = scenario.strategies or [DIRECT]
     _check_models(scenario)
-    for pool in scenario.fleet:
+    gpu_pools = [pool for pool in scenario.fleet if isinstance(pool, GpuPool)]
+    for pool in gpu_pools:
         _check_split(pool, catalogue)
         _check_experts(pool, catalogue)
-    times = [step_time_for(pool, catalogue) for pool in scenario.fleet]
+    times = {pool.name: step_time_for(pool, catalogue) for pool in gpu_pools}
     return Fleet(
-        pools=[_pool_spec(pool, each.step_time, catalogue) for pool, each in zip(scenario.fleet, times, strict=True)],
-        trust=[each.trust for each in times],
+        pools=[
+            _pool_spec(pool, times[pool.name].step_time, catalogue)
+            if isinstance(pool, GpuPool)
+            else _api_spec(pool, scenario)
+            for pool in scenario.fleet
+        ],
+        trust={name: each.trust for name, each in times.items()},
+        draws=[_draw(pool, catalogue) if isinstance(pool, GpuPool) else None for pool in scenario.fleet],
         streams=[_stream_spec(stream) for stream in scenario.workload],
         strategies=list(strategies),
         targets=[
@@ -66,13 +89,54 @@ def _pool_spec(pool: GpuPool, step_time: StepTime, catalogue: Catalogue) -> Pool
         replicas=pool.ranks,
         step_time=step_time,
         kv_capacity_tokens=kv_capacity_for(pool, catalogue),
-        usd_per_replica_hour=(pool.offer.usd_per_gpu_hour or 0.0) * pool.tensor_parallel,
+        usd_per_replica_hour=0.0,
         scheduler=_SCHEDULERS[pool.engine.scheduler],
         max_num_seqs=pool.engine.max_num_seqs,
         max_num_batched_tokens=pool.engine.max_num_batched_tokens,
         max_model_len=pool.engine.max_model_len or catalogue.model(pool.model).max_position or 1 << 62,
-        always_paid=not isinstance(pool.offer, OnDemand),
+        always_paid=isinstance(pool.offer, Reserved),
+        ranks=pool.data_parallel,
+        tier=pool.tier,
+        **_limits(pool),
     )
+
+
+def _api_spec(pool: ApiPool, scenario: Scenario) -> ApiSpec:
+    """An interactive API streams; a batch tier's time to first token is that to its whole answer."""
+    prices = token_prices(pool.tariff, scenario.start, ZoneInfo(scenario.time_zone), horizon_s=scenario.horizon)
+    limit, batch = pool.rate_limit, pool.batch
+    return ApiSpec(
+        rates_usd_per_token=prices.table,
+        ttft_median_s=pool.latency.ttft_median if batch is None else batch.median,
+        ttft_sigma=pool.latency.ttft_sigma if batch is None else batch.sigma,
+        tokens_per_s_median=pool.latency.tokens_per_s_median,
+        tokens_per_s_sigma=pool.latency.tokens_per_s_sigma,
+        batch_window_s=0.0 if batch is None else batch.window,
+        cached_share=pool.cached_share,
+        bill_by=_BILL_BY[prices.bill_by],
+        requests_per_minute=(limit and limit.requests_per_minute) or inf,
+        tokens_per_minute=(limit and limit.tokens_per_minute) or inf,
+        burst_s=60.0 if limit is None else limit.burst,
+        waits=limit is not None and limit.when_full == "wait",
+        max_model_len=pool.max_model_len or st.NO_LIMIT,
+        tier=pool.tier,
+        **_limits(pool),
+    )
+
+
+def _limits(pool: GpuPool | ApiPool) -> dict[str, int]:
+    most = pool.admission.max_outstanding or st.NO_LIMIT
+    return {"max_outstanding": most, "spill_at": pool.admission.spill_at or most}
+
+
+def _draw(pool: GpuPool, catalogue: Catalogue) -> Draw:
+    """Of a replica to the engine: a rank of a data-parallel server."""
+    gpu, power = catalogue.gpu(pool.gpu), pool.power
+    watts = (
+        busy_w(gpu) if power.busy_w is None else power.busy_w,
+        idle_w(gpu) if power.idle_w is None else power.idle_w,
+    )
+    return Draw(*(each * pool.tensor_parallel * power.pue for each in watts))
 
 
 def _check_split(pool: GpuPool, catalogue: Catalogue) -> None:
@@ -95,11 +159,27 @@ def _check_experts(pool: GpuPool, catalogue: Catalogue) -> None:
 
 
 def _stream_spec(stream: Stream) -> StreamSpec:
-    objectives = (stream.slo.ttft, stream.slo.tpot, stream.slo.e2e)
-    return StreamSpec(*(inf if limit_s is None else limit_s for limit_s in objectives))
+    client = stream.client
+    limits = (stream.slo.ttft, stream.slo.tpot, stream.slo.e2e, client.timeout)
+    ttft_s, tpot_s, e2e_s, timeout_s = (inf if limit_s is None else limit_s for limit_s in limits)
+    return StreamSpec(
+        ttft_slo_s=ttft_s,
+        tpot_slo_s=tpot_s,
+        e2e_slo_s=e2e_s,
+        timeout_s=timeout_s,
+        retries=client.retries,
+        backoff_s=client.backoff,
+        backoff_factor=client.backoff_factor,
+        backoff_max_s=client.backoff_max,
+        jitter=client.jitter,
+        retry_rejected="rejected" in client.retry_on,
+        retry_timed_out="timed_out" in client.retry_on,
+        retry_failed="failed" in client.retry_on,
+        resend_lost=client.on_loss == "resend",
+    )
 
 
-def _pools_for(stream: Stream, strategy: DirectStrategy, pools: Sequence[GpuPool]) -> list[int]:
+def _pools_for(stream: Stream, strategy: DirectStrategy, pools: Sequence[GpuPool | ApiPool]) -> list[int]:
     return [
         index
         for index, pool in enumerate(pools)

@@ -1,100 +1,146 @@
 """The bill: every dollar in exactly one line.
 
-Lines: `busy` is time in which a replica works, charged to the requests it works for; `idle` is time that is paid for
-and not used.
+A replica's time is busy or unused. Busy time is charged to the requests it is spent on, and is of the line that says
+what became of them; unused time is of the line that says what the replica was doing instead. What a server's price does
+not hold (electricity, upfront payments, rounding) has lines of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.engine.state import State
-from sim.errors import EngineError
-
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["COLUMNS", "FLAT", "Charges", "check_books", "ledger_frame", "take_charges"]
+__all__ = ["COLUMNS", "LIFE_LINES", "LINES", "Charges", "Entry", "Names", "ledger_frame", "line_of"]
 
-COLUMNS = ("replication", "line", "pool", "stream", "strategy", "priority", "window", "usd")
+_NAMES = ("line", "pool", "stream", "strategy", "priority", "window")
+_NUMBERS = ("usd", "hours", "kwh", "carbon_kg")
+COLUMNS = ("replication", *_NAMES, *_NUMBERS)
 
-FLAT = "flat"
-"""The tariff window of a price that does not follow the clock."""
+LINES = {
+    "busy": "work of replicas on requests that were answered",
+    "api": "tokens of requests that an API answered",
+    "lost_work": "work on requests that were lost with their replica",
+    "timed_out": "work and tokens for requests whose clients had given up",
+    "idle": "replicas open and unused",
+    "starting": "replicas launched and not yet open",
+    "draining": "ranks that are done and wait for others of their server",
+    "down": "reserved replicas that have failed",
+    "off": "reserved replicas that are switched off",
+    "minimum_billing": "time billed beyond what was used: minima and begun units",
+    "upfront": "share of upfront payments that falls to the run",
+    "electricity": "energy, where it is paid apart from the GPUs",
+    "demand_charge": "the month's highest power",
+    "customer_charge": "the electricity customer's charge by the day",
+}
+"""Lines of the bill and what they hold."""
 
-_TOLERANCE = 1e-9
+_GPU_USES = ("busy", "lost_work", "timed_out")
+_API_USES = ("api", "lost_work", "timed_out")
+LIFE_LINES = ("off", "starting", "idle", "draining", "down")
+"""The line of a replica's unused time, by its life."""
+
+
+class Entry(NamedTuple):
+    """A line of the bill that belongs to a pool as a whole."""
+
+    line: str
+    pool: int
+    window: str
+    usd: float
+    kwh: float | None = None
+    carbon_kg: float | None = None
 
 
 @dataclass(frozen=True)
 class Charges:
-    """What a run has cost. P pools, S streams, A strategies, C priority classes."""
+    """What a run has cost. P pools, S streams, A strategies, C priority classes, W tariff windows."""
 
-    busy_usd: NDArray[np.float64]
-    """[P, S, A, C]."""
-    idle_usd: NDArray[np.float64]
-    """[P]."""
-    invoice_usd: NDArray[np.float64]
-    """Price x paid time, worked out apart from the charges: [P]."""
+    used_usd: NDArray[np.float64]
+    """Cost of requests by what it went into, [P, S, A, C, W, 3]: an answer, lost work, work nobody waited for."""
+    work_s: NDArray[np.float64]
+    """Replica time in which there was work, [P, W]."""
+    prompt_usd: NDArray[np.float64]
+    """Of what it cost the part for prompts, [P, W]."""
+    unused_usd: NDArray[np.float64]
+    """Cost of unused time by the replica's life, [P, W, 5]."""
+    unused_s: NDArray[np.float64]
+    """[P, W, 5]."""
+    billed_tokens: NDArray[np.int64]
+    """What APIs have billed: prompt tokens, cached ones, output tokens, [P, W, 3]."""
+    token_usd: NDArray[np.float64]
+    """What it came to, [P, W, 3]."""
+    entries: list[Entry]
+    """Lines that belong to pools as a whole."""
 
     @property
     def total_usd(self) -> float:
         """Sum of all lines."""
-        return float(self.busy_usd.sum() + self.idle_usd.sum())
+        return float(self.used_usd.sum() + self.unused_usd.sum()) + sum(entry.usd for entry in self.entries)
 
 
-def take_charges(state: State) -> Charges:
-    """The charges of a run whose books are closed.
+class Names(NamedTuple):
+    """Names of what the axes of the charges count."""
 
-    Raises:
-        EngineError: where the lines do not add up to the invoice.
+    pools: Sequence[str]
+    is_api: Sequence[bool]
+    """By pool."""
+    streams: Sequence[str]
+    strategies: Sequence[str]
+    priorities: Sequence[str]
+    windows: Sequence[Sequence[str]]
+    """Tariff windows of each pool."""
+
+
+def ledger_frame(runs: Sequence[Charges], names: Names) -> pd.DataFrame:
+    """One row per replication and line, split by pool, stream, strategy, class and tariff window.
+
+    `hours` are replica-hours. Lines that are nothing are left out.
     """
-    paid_s = state.replicas["busy_s"] + state.replicas["idle_s"]
-    charges = Charges(
-        busy_usd=state.ended_usd.copy(),
-        idle_usd=_by_pool(state, state.replicas["idle_usd"]),
-        invoice_usd=_by_pool(state, paid_s * state.replicas["usd_per_s"]),
-    )
-    check_books(charges)
-    return charges
-
-
-def _by_pool(state: State, values: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.bincount(state.replicas["pool"], values, minlength=state.pools.size).astype(np.float64)
-
-
-def check_books(charges: Charges) -> None:
-    """Each pool's lines are its invoice, to 1e-9 relative.
-
-    Raises:
-        EngineError: where they are not.
-    """
-    lines = charges.busy_usd.sum(axis=(1, 2, 3)) + charges.idle_usd
-    if not np.allclose(lines, charges.invoice_usd, rtol=_TOLERANCE, atol=1e-12):
-        raise EngineError(f"the lines of the bill ({lines}) are not the invoice ({charges.invoice_usd})")
-
-
-def ledger_frame(
-    runs: Sequence[Charges],
-    pools: Sequence[str],
-    streams: Sequence[str],
-    strategies: Sequence[str],
-    priorities: Sequence[str],
-) -> pd.DataFrame:
-    """One row per replication and line, split by pool, stream, strategy, class and tariff window."""
     import pandas as pd
 
-    names = (pools, streams, strategies, priorities)
-    rows: list[tuple[Any, ...]] = []
-    for replication, charges in enumerate(runs):
-        for index in zip(*np.nonzero(charges.busy_usd), strict=True):
-            split = [name[i] for name, i in zip(names, index, strict=True)]
-            rows.append((replication, "busy", *split, FLAT, float(charges.busy_usd[index])))
-        for pool, usd in zip(pools, charges.idle_usd.tolist(), strict=True):
-            rows.append((replication, "idle", pool, None, None, None, FLAT, usd))
+    rows = [(n, *row) for n, charges in enumerate(runs) for row in _rows(charges, names)]
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
-    # A column of names may hold none at all, and still is one of names.
-    return frame.astype(dict.fromkeys(COLUMNS[1:-1], "string"))
+    # A column of names may hold none at all, and still is one of names; as may a column of numbers.
+    types = {"replication": "int64"} | dict.fromkeys(_NAMES, "string") | dict.fromkeys(_NUMBERS, "float64")
+    return frame.astype(types)
+
+
+def _rows(charges: Charges, names: Names) -> Iterator[tuple[Any, ...]]:
+    yield from _used_rows(charges, names)
+    yield from _unused_rows(charges, names)
+    for entry in charges.entries:
+        pool = names.pools[entry.pool]
+        yield (entry.line, pool, None, None, None, entry.window, entry.usd, None, entry.kwh, entry.carbon_kg)
+
+
+def _used_rows(charges: Charges, names: Names) -> Iterator[tuple[Any, ...]]:
+    """A pool's hours of work go to its requests as its dollars do."""
+    worked_usd = charges.used_usd.sum(axis=(1, 2, 3, 5))
+    for index in zip(*np.nonzero(charges.used_usd), strict=True):
+        p, stream, strategy, priority, window, use = index
+        usd = float(charges.used_usd[index])
+        api = names.is_api[p]
+        hours = None if api else usd / worked_usd[p, window] * charges.work_s[p, window] / 3600.0
+        line = line_of(use, is_api=api)
+        who = (names.streams[stream], names.strategies[strategy], names.priorities[priority])
+        yield (line, names.pools[p], *who, names.windows[p][window], usd, hours, None, None)
+
+
+def _unused_rows(charges: Charges, names: Names) -> Iterator[tuple[Any, ...]]:
+    for index in zip(*np.nonzero(charges.unused_s), strict=True):
+        p, window, life = index
+        usd, hours = float(charges.unused_usd[index]), float(charges.unused_s[index]) / 3600.0
+        nobody = (None, None, None)
+        yield (LIFE_LINES[life], names.pools[p], *nobody, names.windows[p][window], usd, hours, None, None)
+
+
+def line_of(use: int, *, is_api: bool) -> str:
+    """The line of what requests cost, by what it went into."""
+    return (_API_USES if is_api else _GPU_USES)[use]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sim.engine.state import Records
 from sim.ledger import Charges
 from sim.tally import Tally
 
@@ -22,16 +22,30 @@ class Replication:
     """Of the whole run."""
     batches: list[Tally]
     """Of its parts after the warm-up, equally long but for the last."""
-    buckets: list[dict[str, Any]]
-    """By pool and bucket of time."""
+    buckets: Records
+    """By pool and bucket of time, of type BUCKET."""
+    stream_buckets: Records
+    """By stream and bucket of time, of type STREAM_BUCKET."""
     charges: Charges
+    energy: NDArray[np.float64]
+    """kWh and kg of carbon of each pool, [P, 2]."""
     ended_requests: NDArray[np.int64]
     """Completed requests, [P, S, A, C]."""
     ended_output_tokens: NDArray[np.int64]
     """Their output tokens, [P, S, A, C]."""
+    cached_tokens: int
+    """Prompt tokens of completed requests that were cached."""
     unfinished: int
     """Requests in flight at the end."""
     peak_replicas: int
     """Most replicas that accepted work at once."""
+    starts: int
+    """Replicas launched after the start."""
+    reclaims: int
+    """Servers that a cloud took back."""
+    failures: int
+    """Servers that failed."""
+    windows: list[tuple[str, ...]]
+    """Names of each pool's tariff windows."""
     skipped_rows: int
     """Rows of traces that could not be read and were skipped."""

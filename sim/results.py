@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from sim.cost import names_of
+from sim.engine.state import Records
 from sim.errors import InputError
 from sim.fleet import Fleet
-from sim.ledger import ledger_frame
+from sim.ledger import Names, ledger_frame
 from sim.load import dump_scenario
 from sim.replication import Replication
-from sim.rows import RowSpool, request_frame, request_schema
-from sim.scenario import Scenario
-from sim.workload.blocks import PRIORITIES
+from sim.rows import RowSpool, latency_frame, request_frame, request_schema
+from sim.scenario import ApiPool, GpuPool, Scenario
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,27 +39,34 @@ class Results:
     @property
     def buckets(self) -> pd.DataFrame:
         """One row per replication, pool and bucket of time."""
-        import pandas as pd
+        frame = _numbered([run.buckets for run in self.replications])
+        names, windows = self._names.pools, self._names.windows
+        window = [windows[pool][index] for pool, index in zip(frame["pool"], frame["window"], strict=True)]
+        return frame.assign(pool=_text([names[pool] for pool in frame["pool"]]), window=_text(window))
 
-        rows = [{"replication": n, **row} for n, run in enumerate(self.replications) for row in run.buckets]
-        frame = pd.DataFrame(rows)
-        return frame.assign(pool=frame["pool"].map(dict(enumerate(self._pools))).astype("string"))
+    @property
+    def stream_buckets(self) -> pd.DataFrame:
+        """One row per replication, stream and bucket of time."""
+        frame = _numbered([run.stream_buckets for run in self.replications])
+        return frame.assign(stream=_text([self._names.streams[stream] for stream in frame["stream"]]))
 
     @property
     def ledger(self) -> pd.DataFrame:
         """One row per replication and line of the bill."""
-        streams = [stream.name for stream in self.scenario.workload]
-        strategies = [strategy.name for strategy in self.fleet.strategies]
-        charges = [run.charges for run in self.replications]
-        return ledger_frame(charges, self._pools, streams, strategies, PRIORITIES)
+        return ledger_frame([run.charges for run in self.replications], self._names)
+
+    @property
+    def latency(self) -> pd.DataFrame:
+        """Histograms of all replications together: one row per stream, metric and bin that is not empty."""
+        histograms = np.sum([run.tally.histogram for run in self.replications], axis=0)
+        return latency_frame(histograms, self._names.streams)
 
     def requests(self) -> Iterator[pd.DataFrame]:
         """One row per request, in frames of bounded size; nothing unless requests were kept."""
-        streams = [stream.name for stream in self.scenario.workload]
-        strategies = [strategy.name for strategy in self.fleet.strategies]
-        replicas = [(pool.name, n) for pool in self.scenario.fleet for n in range(pool.ranks)]
+        names = self._names
+        replicas = [(pool.name, n) for pool in self.scenario.fleet for n in range(_replicas(pool))]
         for replication, rows in self.spool.chunks() if self.spool else ():
-            yield request_frame(replication, rows, streams, strategies, replicas)
+            yield request_frame(replication, rows, names.streams, names.strategies, replicas)
 
     def save(self, folder: Path) -> None:
         """Write the results into `folder`, which is made if need be."""
@@ -64,6 +74,8 @@ class Results:
         summary = json.dumps(self.summary, indent=2, allow_nan=False)
         (folder / "scenario.yaml").write_text(dump_scenario(self.scenario), encoding="utf-8")
         self.buckets.to_parquet(folder / "buckets.parquet", index=False)
+        self.stream_buckets.to_parquet(folder / "streams.parquet", index=False)
+        self.latency.to_parquet(folder / "latency.parquet", index=False)
         self.ledger.to_parquet(folder / "ledger.parquet", index=False)
         if self.spool is not None:
             self._save_requests(folder / "requests.parquet")
@@ -79,8 +91,28 @@ class Results:
                 writer.write_table(pa.Table.from_pandas(frame, schema=schema, preserve_index=False))
 
     @property
-    def _pools(self) -> list[str]:
-        return [pool.name for pool in self.scenario.fleet]
+    def _names(self) -> Names:
+        return names_of(self.scenario, self.fleet, self.replications[0].windows)
+
+
+def _numbered(pieces: Sequence[Records]) -> pd.DataFrame:
+    """The rows of all replications, with the number of each."""
+    import pandas as pd
+
+    frames = [pd.DataFrame(rows).assign(replication=n) for n, rows in enumerate(pieces)]
+    frame = pd.concat(frames, ignore_index=True)
+    return frame[["replication", *frame.columns.drop("replication")]]
+
+
+def _text(names: Sequence[str]) -> pd.Series[str]:
+    import pandas as pd
+
+    return pd.Series(names, dtype="string")
+
+
+def _replicas(pool: GpuPool | ApiPool) -> int:
+    """What the engine counts as replicas of a pool."""
+    return pool.ranks if isinstance(pool, GpuPool) else 1
 
 
 @dataclass(frozen=True)
@@ -91,7 +123,7 @@ class SavedResults:
     summary: dict[str, Any]
 
     def table(self, name: str) -> pd.DataFrame:
-        """The table `requests`, `buckets` or `ledger`.
+        """The table `requests`, `buckets`, `streams`, `latency` or `ledger`.
 
         Raises:
             InputError: where the folder does not hold it.

@@ -8,18 +8,30 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sim.engine import state as st
+from sim.engine.meter import bin_edges_s
 from sim.errors import InputError
+from sim.tally import LATENCIES
 from sim.workload.blocks import PRIORITIES
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-__all__ = ["STATUSES", "RowSpool", "request_frame", "request_schema"]
+__all__ = ["STATUSES", "RowSpool", "latency_frame", "request_frame", "request_schema"]
 
-STATUSES = ("completed", "rejected_too_long", "rejected_no_replica", "unfinished")
+STATUSES = (
+    "completed",
+    "rejected_too_long",
+    "rejected_no_replica",
+    "unfinished",
+    "rejected_queue_full",
+    "rejected_rate_limited",
+    "timed_out",
+    "failed",
+)
 """How a request ended, by the engine's status code."""
 
 
@@ -93,7 +105,7 @@ def request_frame(
             "replica": _known(np.array([*(number for _, number in replicas), st.NONE])[placed]),
             "status": _named(rows["status"], STATUSES),
             "prompt_tokens": rows["prompt_tokens"],
-            "cached_tokens": 0,
+            "cached_tokens": rows["cached_tokens"],
             "output_tokens": rows["output_tokens"],
             "ttft_s": ttft_s,
             "tpot_s": tpot_s,
@@ -104,8 +116,31 @@ def request_frame(
             "cost_usd": rows["cost_usd"],
             "priority": _named(rows["priority"], PRIORITIES),
             "preemptions": rows["preemptions"],
+            "attempts": rows["attempts"],
         }
     )
+
+
+def latency_frame(histograms: NDArray[np.int64], streams: Sequence[str]) -> pd.DataFrame:
+    """Latency histograms [S, 3, bins] as rows of stream, metric, bin and requests: 16 bins an octave, none empty."""
+    import pandas as pd
+
+    coarse = histograms.reshape(*histograms.shape[:2], -1, _FINE_BINS).sum(axis=3)
+    edges_s = bin_edges_s()[::_FINE_BINS]
+    stream, metric, place = np.nonzero(coarse)
+    return pd.DataFrame(
+        {
+            "stream": pd.Series([streams[index] for index in stream.tolist()], dtype="string"),
+            "metric": pd.Series([list(LATENCIES)[index] for index in metric.tolist()], dtype="string"),
+            "begin_s": edges_s[place],
+            "end_s": edges_s[place + 1],
+            "requests": coarse[stream, metric, place],
+        }
+    )
+
+
+_FINE_BINS = 16
+"""Bins of the engine in one of the table."""
 
 
 def request_schema() -> pa.Schema:
@@ -135,6 +170,7 @@ def request_schema() -> pa.Schema:
         "cost_usd": number,
         "priority": text,
         "preemptions": whole,
+        "attempts": whole,
     }
     return pa.schema(list(types.items()))
 

@@ -7,28 +7,33 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Event
-from zoneinfo import ZoneInfo
+
+import numpy as np
 
 from router.policies import Always, Policy, RandomMix, RoundRobin
+from sim.control.bill import Bill
 from sim.control.clock import Clock
+from sim.control.energy import Energy
+from sim.control.fleet_control import FleetControl
+from sim.control.prices import Prices, price_clocks
 from sim.control.recorder import Batches, Buckets
-from sim.control.schedule import Schedules
-from sim.engine.plane import DataPlane
+from sim.engine.plane import DataPlane, PoolSpec
 from sim.engine.state import LEAST_OUTSTANDING, POWER_OF_TWO, ROUND_ROBIN, Floats
 from sim.engine.warm import compile_engine
 from sim.errors import InputError
 from sim.fleet import Fleet, build_fleet
-from sim.ledger import take_charges
+from sim.prices import PriceClock
 from sim.replication import Replication
 from sim.results import Results
 from sim.rows import RowSpool
-from sim.scenario import AlwaysRouter, RandomRouter, Scenario
+from sim.scenario import AlwaysRouter, ApiPool, GpuPool, PredictiveAutoscale, RandomRouter, Scenario
 from sim.scenario.quantities import format_duration
 from sim.streams import RandomStreams
 from sim.summary import summarise
 from sim.tally import take_tally
+from sim.workload.forecast import Forecast, build_forecast
 from sim.workload.workload import Workload, build_workload
 
 __all__ = ["Progress", "simulate"]
@@ -131,31 +136,56 @@ class _Run:
         spool: RowSpool | None,
     ) -> None:
         self.scenario, self.workload = scenario, workload
-        self.plane = _data_plane(scenario, fleet, RandomStreams(scenario.seed, index), workload, spool, index)
-        self.clock = Clock(self.plane, lambda now_s: watch(now_s, int(self.plane.state.run[0].next_id)))
-        self.schedules = Schedules(self.plane, scenario.fleet, scenario.start, ZoneInfo(scenario.time_zone))
-        self.buckets = Buckets(self.plane, scenario.bucket, [pool.data_parallel for pool in scenario.fleet])
-        self.batches = Batches(self.plane, scenario.warm_up, keep=scenario.replications == 1)
-        for process in (self.schedules, self.buckets, self.batches):
-            self.clock.process(process.run(self.clock))
+        streams = RandomStreams(scenario.seed, index)
+        clocks = price_clocks(scenario, streams)
+        self.plane = plane = _data_plane(scenario, fleet, clocks, streams, workload, spool, index)
+        self.clock = Clock(plane, lambda now_s: watch(now_s, int(plane.state.run[0].next_id)))
+        self.prices = Prices(plane, scenario.fleet, clocks)
+        self.servers = FleetControl(scenario, plane, self.clock, streams, _forecast(scenario, streams))
+        self.energy = Energy(plane, scenario, fleet.draws)
+        self.bill = Bill(plane, scenario, self.prices, self.energy, self.servers)
+        self.buckets = Buckets(plane, scenario.bucket, scenario.fleet, self.prices, self.energy)
+        keep = scenario.replications == 1
+        self.batches = Batches(plane, scenario.warm_up, self.bill.other_usd, keep=keep)
 
     def replication(self) -> Replication:
         """Run to the end and close the books."""
+        for process in (self.buckets, self.batches):
+            self.clock.process(process.run(self.clock))
+        for control in (self.prices, self.energy):
+            control.start(self.clock)
+        self.servers.start()
         end_s = self.clock.run_to(self.scenario.horizon)
         self.plane.finish(end_s)
+        self.servers.close(end_s)
         self.buckets.close(end_s)
+        tally = take_tally(self.plane, end_s, self.scenario.warm_up, self.bill.other_usd(end_s))
         state = self.plane.state
         return Replication(
-            tally=take_tally(self.plane, end_s, self.scenario.warm_up),
-            batches=self.batches.close(end_s),
+            tally=tally,
+            batches=self.batches.close(tally),
             buckets=self.buckets.rows,
-            charges=take_charges(state),
+            stream_buckets=self.buckets.stream_rows,
+            charges=self.bill.close(end_s),
+            energy=np.array([self.energy.read(p) for p in range(len(self.scenario.fleet))]),
             ended_requests=state.ended_requests.copy(),
             ended_output_tokens=state.ended_output_tokens.copy(),
+            cached_tokens=int(state.pools["cached_tokens"].sum()),
             unfinished=int(state.run[0].in_flight),
-            peak_replicas=self.schedules.peak_replicas,
+            peak_replicas=self.servers.peak_replicas,
+            starts=self.servers.starts,
+            reclaims=self.servers.reclaims,
+            failures=self.servers.failures,
+            windows=[clock.windows for clock in self.prices.clocks],
             skipped_rows=sum(self.workload.skipped.values()),
         )
+
+
+def _forecast(scenario: Scenario, streams: RandomStreams) -> Forecast | None:
+    """The forecast of the load, where somebody looks at it."""
+    pools = [pool for pool in scenario.fleet if isinstance(pool, GpuPool)]
+    wanted = any(isinstance(pool.autoscale, PredictiveAutoscale) for pool in pools)
+    return build_forecast(scenario, streams) if wanted else None
 
 
 def _watch(
@@ -175,6 +205,7 @@ def _watch(
 def _data_plane(
     scenario: Scenario,
     fleet: Fleet,
+    clocks: Sequence[PriceClock],
     streams: RandomStreams,
     workload: Workload,
     spool: RowSpool | None,
@@ -182,14 +213,19 @@ def _data_plane(
 ) -> DataPlane:
     policy = _policy(scenario, fleet, streams)
     draws_luck = scenario.balancer == "power-of-two"
+    has_apis = any(isinstance(pool, ApiPool) for pool in scenario.fleet)
     return DataPlane(
-        fleet.pools,
+        [
+            replace(pool, windows=len(clock.windows)) if isinstance(pool, PoolSpec) else pool
+            for pool, clock in zip(fleet.pools, clocks, strict=True)
+        ],
         fleet.streams,
         fleet.targets,
         blocks=workload.blocks(),
         clients=workload.closed,
         choose=lambda stream: policy.choose(stream.size),
         luck=_luck(streams) if draws_luck else None,
+        api_luck=_api_luck(streams) if has_apis else None,
         balancer=_BALANCERS[scenario.balancer],
         warm_up_s=scenario.warm_up,
         keep=None if spool is None else lambda rows: spool.add(index, rows),
@@ -199,6 +235,11 @@ def _data_plane(
 def _luck(streams: RandomStreams) -> Callable[[int], Floats]:
     generator = streams.generator("balancer")
     return lambda requests: generator.random(requests)
+
+
+def _api_luck(streams: RandomStreams) -> Callable[[int], Floats]:
+    generator = streams.generator("api")
+    return lambda requests: generator.standard_normal((requests, 2))
 
 
 def _policy(scenario: Scenario, fleet: Fleet, streams: RandomStreams) -> Policy:

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sim.cost import cost_splits
 from sim.errors import EngineError
 from sim.fleet import Fleet
-from sim.ledger import FLAT
 from sim.replication import Replication
-from sim.scenario import Scenario
+from sim.scenario import ApiPool, GpuPool, Reserved, Scenario
 from sim.stats import half_width
-from sim.tally import COUNTS, batch_figures, figures
+from sim.tally import COUNTS, REJECTIONS, batch_figures, figures
 
 __all__ = ["summarise"]
 
@@ -31,7 +31,6 @@ def summarise(scenario: Scenario, fleet: Fleet, replications: Sequence[Replicati
     Only `speed` differs from run to run.
     """
     headline, intervals = _headline(scenario, replications)
-    total = headline["cost.total_usd"] or 0.0
     requests = _requests(replications)
     figure = _nested(headline)
     return {
@@ -44,22 +43,16 @@ def summarise(scenario: Scenario, fleet: Fleet, replications: Sequence[Replicati
         "latency": figure["latency"],
         "slo": figure["slo"],
         "quality": {"accuracy": None},
-        "cost": figure["cost"]
-        | {
-            "usd_per_correct": None,
-            "by_line": _by_line(replications),
-            "by_pool": _by_pool(scenario, replications),
-            "by_stream": _busy_by(replications, 1, [stream.name for stream in scenario.workload]),
-            "by_strategy": _busy_by(replications, 2, [strategy.name for strategy in fleet.strategies]),
-            "by_window": {FLAT: total},
-        },
+        "cost": figure["cost"] | {"usd_per_correct": None} | cost_splits(scenario, fleet, replications),
+        "energy": _energy(scenario, replications),
         "strategies": _strategies(fleet, replications),
         "streams": _streams(scenario, replications),
         "sleep": {"prepared": 0, "hit_rate": None, "wasted_share": None},
         "fleet": figure["fleet"]
         | {
             "peak_replicas": max(run.peak_replicas for run in replications),
-            "step_times": {pool.name: asdict(trust) for pool, trust in zip(scenario.fleet, fleet.trust, strict=True)},
+            **{name: _count([getattr(run, name) for run in replications]) for name in _EVENTS},
+            "step_times": {name: asdict(trust) for name, trust in fleet.trust.items()},
         },
         "intervals": intervals,
         "speed": {
@@ -69,8 +62,11 @@ def summarise(scenario: Scenario, fleet: Fleet, replications: Sequence[Replicati
     }
 
 
+_EVENTS = ("starts", "reclaims", "failures")
+"""What happened to servers."""
+
 _BY_THE_CLOCK = ("cost.total_usd", "cost.usd_per_hour", "fleet.gpu_hours")
-"""Figures that a switching schedule moves from batch to batch: their spread within one run says nothing of chance."""
+"""Figures that the clock or control moves from batch to batch: their spread within one run says nothing of chance."""
 
 
 def _headline(
@@ -83,10 +79,18 @@ def _headline(
     if len(runs) == 1:
         run_s = float(replications[0].tally.seconds[0])
         samples = [batch_figures(batch, gpus, run_s) for batch in replications[0].batches]
-        unknown = _BY_THE_CLOCK if any(pool.schedule for pool in scenario.fleet) else ()
+        unknown = () if all(_is_steady(pool) for pool in scenario.fleet) else _BY_THE_CLOCK
         return points, _intervals(points, samples) | dict.fromkeys(unknown)
     completed = [float(run.tally.streams[:, _COMPLETED].sum()) for run in replications]
     return points, _intervals(points, runs) | {"requests.completed": _interval("", _mean(completed), completed)}
+
+
+def _is_steady(pool: GpuPool | ApiPool) -> bool:
+    """Whether a pool costs the same at all times, whatever comes."""
+    if isinstance(pool, ApiPool):
+        return False
+    steady_price = isinstance(pool.offer, Reserved) and pool.offer.tariff is None
+    return steady_price and not pool.schedule and pool.electricity is None
 
 
 def _intervals(
@@ -107,8 +111,8 @@ def _interval(name: str, point: float | None, values: Sequence[float]) -> list[f
 
 
 def _gpus(scenario: Scenario) -> NDArray[np.int64]:
-    """GPUs of what is a replica to the engine, by pool [P]."""
-    return np.array([pool.tensor_parallel for pool in scenario.fleet], np.int64)
+    """GPUs of what is a replica to the engine, by pool [P]; none of an API."""
+    return np.array([getattr(pool, "tensor_parallel", 0) for pool in scenario.fleet], np.int64)
 
 
 def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
@@ -125,12 +129,14 @@ def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
 def _requests(replications: Sequence[Replication]) -> dict[str, Any]:
     runs = [_ends(run) for run in replications]
     count = {name: _count([run[name] for run in runs]) for name in runs[0]}
-    ends = {name: count[name] for name in ("completed", "rejected", "timed_out", "unfinished")}
+    ends = {name: count[name] for name in ("completed", "rejected", "timed_out", "failed", "unfinished")}
     return {
         # Not a mean of its own, so that rounding cannot part it from its parts.
         "offered": sum(ends.values()),
         **ends,
-        "rejected_by": {"too_long": count["too_long"], "no_replica": count["no_replica"]},
+        "rejected_by": {name: count[name] for name in REJECTIONS},
+        "attempts": count["attempts"],
+        "retries": count["retried"],
         "skipped_rows": replications[0].skipped_rows,
         "prompt_tokens": count["prompt_tokens"],
         "output_tokens": count["output_tokens"],
@@ -145,35 +151,29 @@ def _ends(run: Replication) -> dict[str, int]:
         EngineError: where one was lost.
     """
     found = dict(zip(COUNTS, run.tally.streams.sum(axis=0).tolist(), strict=True))
-    rejected = found["too_long"] + found["no_replica"]
-    if found["offered"] != found["completed"] + rejected + run.unfinished:
+    rejected = sum(found[name] for name in REJECTIONS)
+    if found["offered"] != found["completed"] + rejected + found["timed_out"] + found["failed"] + run.unfinished:
         raise EngineError(f"{found['offered']} requests came, and not as many ended or are in flight: {found}")
-    preemptions = sum(int(row["preemptions"]) for row in run.buckets)
-    return found | {
-        "rejected": rejected,
-        "timed_out": 0,
-        "unfinished": run.unfinished,
-        "preemptions": preemptions,
-    }
+    preemptions = int(run.buckets["preemptions"].sum())
+    return found | {"rejected": rejected, "unfinished": run.unfinished, "preemptions": preemptions}
 
 
-def _by_line(replications: Sequence[Replication]) -> dict[str, float]:
+def _energy(scenario: Scenario, replications: Sequence[Replication]) -> dict[str, Any]:
+    """What the pools of GPUs drew; carbon is None where no pool says how its electricity is made."""
+    drawn = np.mean([run.energy for run in replications], axis=0)
+    counts = [isinstance(pool, GpuPool) and pool.carbon is not None for pool in scenario.fleet]
+    output_tokens = float(np.mean([int(run.ended_output_tokens.sum()) for run in replications]))
+    kwh = float(drawn[:, 0].sum())
     return {
-        "busy": float(np.mean([run.charges.busy_usd.sum() for run in replications])),
-        "idle": float(np.mean([run.charges.idle_usd.sum() for run in replications])),
+        "kwh": kwh,
+        "carbon_kg": float(drawn[counts, 1].sum()) if any(counts) else None,
+        "wh_per_1k_output_tokens": _ratio(kwh * 1e6, output_tokens),
+        "by_pool": {
+            pool.name: {"kwh": float(drawn[p, 0]), "carbon_kg": float(drawn[p, 1]) if counts[p] else None}
+            for p, pool in enumerate(scenario.fleet)
+            if isinstance(pool, GpuPool)
+        },
     }
-
-
-def _by_pool(scenario: Scenario, replications: Sequence[Replication]) -> dict[str, float]:
-    usd = np.mean([run.charges.busy_usd.sum(axis=(1, 2, 3)) + run.charges.idle_usd for run in replications], axis=0)
-    return {pool.name: float(value) for pool, value in zip(scenario.fleet, usd, strict=True)}
-
-
-def _busy_by(replications: Sequence[Replication], axis: int, names: Sequence[str]) -> dict[str, float]:
-    """Busy dollars by one of the charges' axes (0 pool, 1 stream, 2 strategy, 3 class)."""
-    others = tuple(other for other in range(4) if other != axis)
-    usd = np.mean([run.charges.busy_usd.sum(axis=others) for run in replications], axis=0)
-    return {name: float(value) for name, value in zip(names, usd, strict=True)}
 
 
 def _strategies(fleet: Fleet, replications: Sequence[Replication]) -> dict[str, Any]:
@@ -195,8 +195,10 @@ def _streams(scenario: Scenario, replications: Sequence[Replication]) -> dict[st
     for index, stream in enumerate(scenario.workload):
         runs = [figures(run.tally.of_stream(index), _gpus(scenario)) for run in replications]
         flat = {name: _mean([run[name] for run in runs]) for name in runs[0] if name.startswith(("latency", "slo"))}
-        offered = _count([int(run.tally.streams[index, 0]) for run in replications])
-        found[stream.name] = {"offered": offered, **_nested(flat)}
+        ends = [dict(zip(COUNTS, run.tally.streams[index].tolist(), strict=True)) for run in replications]
+        counts = {name: _count([end[name] for end in ends]) for name in ("offered", "completed", "timed_out", "failed")}
+        rejected = _count([sum(end[name] for name in REJECTIONS) for end in ends])
+        found[stream.name] = {**counts, "rejected": rejected, **_nested(flat)}
     return found
 
 

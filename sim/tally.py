@@ -15,7 +15,17 @@ from sim.engine import state as st
 from sim.engine.plane import DataPlane
 from sim.stats import histogram_quantiles
 
-__all__ = ["COUNTS", "LATENCIES", "QUANTILES", "Tally", "batch_figures", "figures", "take_tally"]
+__all__ = [
+    "COUNTS",
+    "LATENCIES",
+    "QUANTILES",
+    "REJECTIONS",
+    "Tally",
+    "batch_figures",
+    "figures",
+    "plane_usd",
+    "take_tally",
+]
 
 LATENCIES = {"ttft_s": st.TTFT, "tpot_s": st.TPOT, "e2e_s": st.E2E}
 QUANTILES = {"p50": 0.50, "p90": 0.90, "p95": 0.95, "p99": 0.99}
@@ -34,11 +44,11 @@ class Tally:
     latency_count: NDArray[np.int64]
     """[S, 3]."""
     streams: NDArray[np.int64]
-    """The counts named in COUNTS, [S, 8]."""
+    """The counts named in COUNTS, [S, 16]."""
     pool_s: NDArray[np.float64]
-    """Replica seconds busy and idle but paid, [P, 2]."""
-    pool_usd: NDArray[np.float64]
-    """Dollars busy and idle, [P, 2]."""
+    """Replica seconds busy, and paid for but unused, [P, 2]."""
+    usd: NDArray[np.float64]
+    """Dollars of all lines of the bill, [1]."""
 
     def __sub__(self, other: Tally) -> Tally:
         return Tally(**{f.name: getattr(self, f.name) - getattr(other, f.name) for f in fields(self)})
@@ -60,6 +70,12 @@ COUNTS = (
     "completed",
     "too_long",
     "no_replica",
+    "queue_full",
+    "rate_limited",
+    "timed_out",
+    "failed",
+    "attempts",
+    "retried",
     "prompt_tokens",
     "output_tokens",
     "measured_offered",
@@ -67,25 +83,31 @@ COUNTS = (
 )
 
 
-def take_tally(plane: DataPlane, now_s: float, warm_up_s: float) -> Tally:
-    """The tally at `now_s`, which the plane has reached; brings its books up to then."""
+REJECTIONS = ("too_long", "no_replica", "queue_full", "rate_limited")
+"""Counts of requests that were refused, by reason."""
+
+
+def take_tally(plane: DataPlane, now_s: float, warm_up_s: float, other_usd: float) -> Tally:
+    """The tally at `now_s`, which the plane has reached; brings its books up to then.
+
+    `other_usd` is the cost up to then of what the plane does not count.
+    """
     plane.settle(now_s)
     s = plane.state
-    pools = s.pools.size
     return Tally(
         seconds=np.array([now_s, max(now_s - warm_up_s, 0.0)]),
         histogram=s.histogram.copy(),
         latency_sum_s=s.latency_sum_s.copy(),
         latency_count=s.latency_count.copy(),
         streams=np.stack([s.streams[name] for name in COUNTS], axis=1),
-        pool_s=_by_pool(s, ("busy_s", "idle_s"), pools),
-        pool_usd=_by_pool(s, ("busy_usd", "idle_usd"), pools),
+        pool_s=np.stack([s.work_s.sum(axis=1), s.unused_s.sum(axis=(1, 2))], axis=1),
+        usd=np.array([plane_usd(s) + other_usd]),
     )
 
 
-def _by_pool(s: st.State, names: tuple[str, str], pools: int) -> NDArray[np.float64]:
-    columns = [np.bincount(s.replicas["pool"], s.replicas[name], minlength=pools) for name in names]
-    return np.stack(columns, axis=1).astype(np.float64)
+def plane_usd(s: st.State) -> float:
+    """What replicas' time and APIs' tokens have cost up to the last settlement."""
+    return float(s.work_usd.sum() + s.unused_usd.sum() + (s.billed_tokens * s.rates_usd).sum())
 
 
 def figures(tally: Tally, gpus: NDArray[np.int64]) -> dict[str, float]:
@@ -95,7 +117,7 @@ def figures(tally: Tally, gpus: NDArray[np.int64]) -> dict[str, float]:
     `gpus` is the number of GPUs of a replica, by pool [P].
     """
     count = _counts(tally)
-    usd = float(tally.pool_usd.sum())
+    usd = float(tally.usd[0])
     seconds, measured_s = tally.seconds.tolist()
     busy_s, paid_s = float(gpus @ tally.pool_s[:, 0]), float(gpus @ tally.pool_s.sum(axis=1))
     return {
@@ -119,7 +141,8 @@ def batch_figures(tally: Tally, gpus: NDArray[np.int64], run_s: float) -> dict[s
     Attainment counts the requests that ended in the part: those that arrived in it may end in the next.
     """
     count = _counts(tally)
-    ended = int(tally.latency_count[:, st.E2E].sum()) + count["too_long"] + count["no_replica"]
+    answered = int(tally.latency_count[:, st.E2E].sum())
+    ended = answered + sum(count[name] for name in (*REJECTIONS, "timed_out", "failed"))
     part = figures(tally, gpus) | {"slo.attainment": _ratio(count["measured_met"], ended)}
     whole = _ratio(run_s, float(tally.seconds[0]))
     return part | {name: part[name] * whole for name in _SUMS}

@@ -41,7 +41,7 @@ def complaint(**changes: Any) -> str:
 def test_each_rank_is_a_replica_to_the_engine_with_its_own_gpus() -> None:
     (found,) = build_fleet(scenario(fleet=[moe(replicas=3)])).pools
 
-    assert (found.replicas, found.usd_per_replica_hour) == (12, 2 * 2.0)
+    assert (found.replicas, found.ranks) == (12, 4)
 
 
 def test_ranks_serve_as_so_many_replicas_would(tmp_path: Path) -> None:

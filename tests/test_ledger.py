@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sim.errors import EngineError
-from sim.ledger import COLUMNS, Charges, check_books
+from sim.invoice import check_books
+from sim.ledger import COLUMNS, Charges
 from sim.load import load_scenario
 from sim.results import Results
 from sim.simulation import simulate
@@ -61,11 +61,11 @@ def test_the_summary_tells_the_same_bill_by_line_and_pool(results: Results) -> N
     def mean_by(column: str) -> dict[str, float]:
         return (ledger.groupby(column)["usd"].sum() / 2).to_dict()
 
-    assert cost["by_line"] == pytest.approx(mean_by("line"))
+    assert cost["by_line"] | {"electricity": 0.0} == pytest.approx(mean_by("line"))
     assert cost["by_pool"] == pytest.approx(mean_by("pool"))
     assert cost["by_stream"] == pytest.approx(mean_by("stream"))
     assert cost["by_strategy"] == pytest.approx(mean_by("strategy"))
-    assert cost["by_window"] == pytest.approx(mean_by("window"))
+    assert cost["by_window"] == pytest.approx({k: usd for k, usd in mean_by("window").items() if usd})
     assert sum(cost["by_line"].values()) == pytest.approx(cost["total_usd"], rel=1e-9)
     assert sum(cost["by_pool"].values()) == pytest.approx(cost["total_usd"], rel=1e-9)
 
@@ -87,8 +87,9 @@ def test_idle_dollars_are_one_line_of_each_pool(results: Results) -> None:
 
 
 def test_buckets_add_up_to_the_ledger(results: Results) -> None:
-    buckets = results.buckets.groupby(["replication", "pool"])[["busy_usd", "idle_usd"]].sum()
-    ledger = results.ledger.groupby(["replication", "pool", "line"])["usd"].sum().unstack()
+    buckets = results.buckets.groupby(["replication", "pool"])[["busy_usd", "idle_usd", "kwh"]].sum()
+    by_line = results.ledger.groupby(["replication", "pool", "line"])
+    ledger = by_line["usd"].sum().unstack()[["busy", "idle"]].assign(kwh=by_line["kwh"].sum().unstack()["electricity"])
 
     assert buckets.to_numpy() == pytest.approx(ledger.to_numpy(), rel=1e-9)
 
@@ -114,15 +115,23 @@ def test_what_is_free_costs_nothing() -> None:
 def test_a_fleet_without_requests_is_all_idle() -> None:
     none = simulate(scenario(workload=[chat(arrivals={"kind": "poisson", "rps": 1e-9})]))
 
-    assert none.ledger[["line", "usd"]].to_numpy().tolist() == [["idle", pytest.approx(2 * 2.0 / 12)]]
+    assert none.ledger.groupby("line")["usd"].sum().to_dict() == {
+        "idle": pytest.approx(2 * 2.0 / 12),
+        "electricity": 0.0,
+    }
 
 
 def test_a_bill_that_is_not_the_invoice_is_our_fault() -> None:
-    fair = Charges(np.full((1, 1, 1, 3), 1.0), np.array([2.0]), np.array([5.0]))
-    check_books(fair)
+    unused_usd, none = np.array([[[0.0, 0.0, 2.0, 0.0, 0.0]]]), np.zeros((1, 1, 3))
+    used_usd = np.full((1, 1, 1, 3, 1, 1), 1.0) * [1.0, 0.0, 0.0]
+    work = np.ones((1, 1))
+    fair = Charges(used_usd, work, work, unused_usd, unused_usd, none.astype(np.int64), none, [])
+    check_books(fair, np.array([5.0]), np.array([[3.0]]))
 
     with pytest.raises(EngineError, match="not the invoice"):
-        check_books(replace(fair, invoice_usd=np.array([5.0 * (1 + 1e-8)])))
+        check_books(fair, np.array([5.0 * (1 + 1e-8)]), np.array([[3.0]]))
+    with pytest.raises(EngineError, match="what requests were charged"):
+        check_books(fair, np.array([5.0]), np.array([[3.0 * (1 + 1e-8)]]))
 
 
 @pytest.mark.long

@@ -23,8 +23,8 @@ cached_tokens, output_tokens, ttft_s, tpot_s, e2e_s, correct, p_correct, prepare
 
 TEXT, WHOLE, NUMBER, TRUTH = "string", "int64", "double", "bool"
 REQUESTS = [WHOLE, WHOLE, TEXT, WHOLE, NUMBER, TEXT, TEXT, WHOLE, TEXT, WHOLE, WHOLE, WHOLE, *[NUMBER] * 3]
-REQUESTS += [TRUTH, NUMBER, TRUTH, NUMBER, TEXT, WHOLE]
-LEDGER = [WHOLE, *[TEXT] * 6, NUMBER]
+REQUESTS += [TRUTH, NUMBER, TRUTH, NUMBER, TEXT, WHOLE, WHOLE]
+LEDGER = [WHOLE, *[TEXT] * 6, *[NUMBER] * 4]
 
 
 def types_of(file: Path) -> list[str]:
@@ -54,9 +54,11 @@ def folder(results: Results, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_folder_holds_the_files_of_the_contract(folder: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == [
         "buckets.parquet",
+        "latency.parquet",
         "ledger.parquet",
         "requests.parquet",
         "scenario.yaml",
+        "streams.parquet",
         "summary.json",
     ]
 
@@ -65,6 +67,7 @@ def test_requests_have_the_columns_of_the_contract_and_more_after_them(folder: P
     assert pq.read_schema(folder / "requests.parquet").names == [
         *CONTRACT.replace("\n", " ").split(", "),
         "preemptions",
+        "attempts",
     ]
 
 
@@ -76,10 +79,10 @@ def test_tables_are_typed(folder: Path) -> None:
 
 def test_a_run_of_one_refused_request_has_tables_of_the_same_types(tmp_path: Path, folder: Path) -> None:
     rejected_at_once(tmp_path).save(tmp_path / "run")
-    files = ["requests.parquet", "buckets.parquet", "ledger.parquet"]
+    files = [f"{name}.parquet" for name in ("requests", "buckets", "ledger", "streams", "latency")]
 
     assert [types_of(tmp_path / "run" / name) for name in files] == [types_of(folder / name) for name in files]
-    assert [len(pd.read_parquet(tmp_path / "run" / name)) for name in files] == [1, 1, 1]
+    assert [len(pd.read_parquet(tmp_path / "run" / name)) for name in files] == [1, 1, 0, 1, 0]
 
 
 def test_a_refused_request_has_no_replica_no_times_and_no_cost(tmp_path: Path) -> None:

@@ -1,36 +1,85 @@
-"""What is written down while a run goes on: buckets of time by pool, and tallies for batch means."""
+"""What is written down while a run goes on: buckets of time by pool and by stream, and tallies for batch means."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from itertools import count, pairwise
 from typing import Any
 
+import numpy as np
 import simpy
 
 from sim.control.clock import Clock
+from sim.control.energy import Energy
+from sim.control.prices import Prices
+from sim.engine import state as st
 from sim.engine.plane import DataPlane
-from sim.tally import Tally, take_tally
+from sim.ledger import LIFE_LINES
+from sim.scenario import ApiPool, GpuPool
+from sim.tally import REJECTIONS, Tally, take_tally
 
-__all__ = ["Batches", "Buckets"]
+__all__ = ["BUCKET", "STREAM_BUCKET", "Batches", "Buckets"]
 
-_COUNTERS = ("arrived", "completed", "prompt_tokens", "output_tokens", "preemptions", "recomputed_tokens")
-_SUMS = ("busy_s", "idle_s", "busy_usd", "idle_usd")
+_TOKENS = ("prompt_tokens", "output_tokens", "cached_tokens", "recomputed_tokens")
+_COUNTS = ("arrived", "completed", *_TOKENS, "preemptions")
+_UNUSED = tuple(f"{line}_s" for line in LIFE_LINES)
+_SUMS = ("busy_s", *_UNUSED, "busy_usd", "idle_usd", "unused_usd", "api_usd", "kwh", "carbon_kg")
+_GAUGES = ("running", "waiting", "accepting_replicas", "starting_replicas", "window")
+_PRICES = ("kv_used_share", "usd_per_gpu_hour", "input_usd_per_1m", "output_usd_per_1m")
+
+BUCKET = np.dtype(
+    [
+        ("pool", "i8"),
+        ("begin_s", "f8"),
+        ("end_s", "f8"),
+        *((name, "i8") for name in _COUNTS),
+        *((name, "f8") for name in _SUMS),
+        *((name, "i8") for name in _GAUGES),
+        *((name, "f8") for name in _PRICES),
+    ]
+)
+"""What is kept of a pool in a bucket of time: counts and sums of the bucket, gauges and prices at its end.
+
+`window` is the number of the tariff's window among those of the pool; a price that a pool does not have is NaN. Idle
+dollars are among the unused ones.
+"""
+
+_ENDS = ("offered", "completed", "timed_out", "failed", "measured_offered", "measured_met")
+
+STREAM_BUCKET = np.dtype(
+    [
+        ("stream", "i8"),
+        ("begin_s", "f8"),
+        ("end_s", "f8"),
+        *((name, "i8") for name in _ENDS),
+        ("rejected", "i8"),
+    ]
+)
+"""What is kept of a stream in a bucket of time."""
 
 
 class Buckets:
-    """One row per pool and bucket: what came, what was done, what it cost; queues and memory at its end.
+    """One row per pool and bucket, and one per stream and bucket."""
 
-    `data_parallel` says how many of the plane's replicas are ranks of one, by pool.
-    """
-
-    def __init__(self, plane: DataPlane, width_s: float, data_parallel: Sequence[int]) -> None:
-        self._plane = plane
-        self._data_parallel = data_parallel
+    def __init__(
+        self, plane: DataPlane, width_s: float, pools: Sequence[GpuPool | ApiPool], prices: Prices, energy: Energy
+    ) -> None:
+        self._plane, self._prices, self._energy = plane, prices, energy
+        self._pools = pools
         self._width_s = width_s
         self._begin_s = 0.0
-        self._before = self._counters()
-        self.rows: list[dict[str, Any]] = []
+        self._before = self._look(), self._look_at_streams()
+        self._pieces: tuple[list[st.Records], list[st.Records]] = ([], [])
+
+    @property
+    def rows(self) -> st.Records:
+        """Buckets by pool, of type BUCKET."""
+        return np.concatenate(self._pieces[0])
+
+    @property
+    def stream_rows(self) -> st.Records:
+        """Buckets by stream, of type STREAM_BUCKET."""
+        return np.concatenate(self._pieces[1])
 
     def run(self, clock: Clock) -> Generator[simpy.Event]:
         """The process that closes a bucket at each edge."""
@@ -40,41 +89,74 @@ class Buckets:
 
     def close(self, now_s: float) -> None:
         """End the running bucket at `now_s` and begin the next; one without length only where it is the only one."""
-        if now_s <= self._begin_s and self.rows:
+        if now_s <= self._begin_s and self._pieces[0]:
             return
         self._plane.settle(now_s)
-        counters = self._counters()
-        gauges = self._gauges()
-        for pool, (before, after) in enumerate(zip(self._before, counters, strict=True)):
-            gained = {name: after[name] - before[name] for name in after}
-            times = {"pool": pool, "begin_s": self._begin_s, "end_s": now_s}
-            self.rows.append({**times, **gained, **gauges[pool]})
-        self._begin_s, self._before = now_s, counters
+        self._energy.advance(now_s)
+        after = self._look(), self._look_at_streams()
+        for before, now, sums, pieces in zip(
+            self._before, after, ((*_COUNTS, *_SUMS), (*_ENDS, "rejected")), self._pieces, strict=True
+        ):
+            piece = now.copy()
+            for name in sums:
+                piece[name] -= before[name]
+            piece["begin_s"], piece["end_s"] = self._begin_s, now_s
+            pieces.append(piece)
+        self._begin_s, self._before = now_s, after
 
-    def _counters(self) -> list[dict[str, float]]:
+    def _look(self) -> st.Records:
+        """The pools as they are, with everything since the start."""
         s = self._plane.state
-        rows: list[dict[str, float]] = []
-        for pool in range(s.pools.size):
-            mine = s.replicas[s.replicas["pool"] == pool]
-            counts = {name: int(s.pools[name][pool]) for name in _COUNTERS}
-            rows.append(counts | {name: float(mine[name].sum()) for name in _SUMS})
+        rows = np.zeros(len(self._pools), BUCKET)
+        rows["pool"] = np.arange(rows.size)
+        for name in _COUNTS:
+            rows[name] = s.pools[name]
+        rows["busy_s"] = s.work_s.sum(axis=1)
+        rows["busy_usd"] = s.work_usd.sum(axis=1)
+        unused_s = s.unused_s.sum(axis=1)
+        for life, name in enumerate(_UNUSED):
+            rows[name] = unused_s[:, life]
+        rows["idle_usd"] = s.unused_usd[:, :, st.OPEN].sum(axis=1)
+        rows["unused_usd"] = s.unused_usd.sum(axis=(1, 2))
+        rows["api_usd"] = (s.billed_tokens * s.rates_usd).sum(axis=(1, 2))
+        for p, pool in enumerate(self._pools):
+            rows["kwh"][p], rows["carbon_kg"][p] = self._energy.read(p)
+            _fill_gauges(rows[p], s, slice(*self._plane.first_replica[p : p + 2]), pool)
+            self._fill_prices(rows[p], p, pool)
         return rows
 
-    def _gauges(self) -> list[dict[str, float]]:
-        s = self._plane.state
-        rows: list[dict[str, float]] = []
-        for pool in range(s.pools.size):
-            mine = s.replicas["pool"] == pool
-            capacity = int(s.pools["capacity_blocks"][pool]) * int(mine.sum())
-            rows.append(
-                {
-                    "running": int(s.replicas["seqs"][mine].sum()),
-                    "waiting": int(s.replicas["waiting"][mine].sum()),
-                    "kv_used_share": float(s.replicas["blocks_used"][mine].sum() / capacity),
-                    "accepting_replicas": int(s.accepting[mine].sum()) // self._data_parallel[pool],
-                }
-            )
+    def _fill_prices(self, row: Any, p: int, pool: GpuPool | ApiPool) -> None:
+        period = self._prices.now(p)
+        row["window"] = self._prices.clocks[p].index(period.window)
+        if isinstance(pool, GpuPool):
+            row["usd_per_gpu_hour"] = period.rates[0]
+            row["input_usd_per_1m"] = row["output_usd_per_1m"] = np.nan
+        else:
+            row["usd_per_gpu_hour"] = np.nan
+            row["input_usd_per_1m"], row["output_usd_per_1m"] = period.rates[0] * 1e6, period.rates[2] * 1e6
+
+    def _look_at_streams(self) -> st.Records:
+        streams = self._plane.state.streams
+        rows = np.zeros(streams.size, STREAM_BUCKET)
+        rows["stream"] = np.arange(rows.size)
+        for name in _ENDS:
+            rows[name] = streams[name]
+        rows["rejected"] = sum(streams[name] for name in REJECTIONS)
         return rows
+
+
+def _fill_gauges(row: Any, s: st.State, replicas: slice, pool: GpuPool | ApiPool) -> None:
+    mine = s.replicas[replicas]
+    ranks = pool.data_parallel if isinstance(pool, GpuPool) else 1
+    row["accepting_replicas"] = np.count_nonzero(s.accepting[replicas] == st.OPEN_TO_ALL) // ranks
+    row["starting_replicas"] = np.count_nonzero(mine["life"] == st.STARTING) // ranks
+    row["waiting"] = mine["waiting"].sum()
+    if isinstance(pool, GpuPool):
+        row["running"] = mine["seqs"].sum()
+        blocks = int(s.pools["capacity_blocks"][row["pool"]]) * mine.size
+        row["kv_used_share"] = mine["blocks_used"].sum() / blocks
+    else:
+        row["running"] = s.outstanding[replicas].sum()
 
 
 class Batches:
@@ -82,14 +164,24 @@ class Batches:
 
     Where they become too many every second one is dropped and the spacing doubles, so the length need not be known.
     Without `keep` the books are settled at the same times, so that a run is the same to the last bit, and nothing is
-    kept: batches are wanted of single runs only.
+    kept: batches are wanted of single runs only. `other_usd` gives the cost up to a time of what the plane does not
+    count.
     """
 
     MOST = 40
 
-    def __init__(self, plane: DataPlane, warm_up_s: float, *, keep: bool = True, spacing_s: float = 1.0) -> None:
+    def __init__(
+        self,
+        plane: DataPlane,
+        warm_up_s: float,
+        other_usd: Callable[[float], float],
+        *,
+        keep: bool = True,
+        spacing_s: float = 1.0,
+    ) -> None:
         self._plane = plane
         self._warm_up_s = warm_up_s
+        self._other_usd = other_usd
         self._spacing_s = spacing_s
         self._keep = keep
         self._tallies = [self._take(0.0)]
@@ -103,21 +195,22 @@ class Batches:
                 self._tallies = self._tallies[::2]
                 self._spacing_s *= 2.0
 
-    def close(self, end_s: float) -> list[Tally]:
+    def close(self, end: Tally) -> list[Tally]:
         """The tallies of the batches: equally long, but that the last one also takes what is left of the run.
 
-        Batches that lie in the warm-up are left out.
+        `end` is the tally of the whole run. Batches that lie in the warm-up are left out.
         """
         kept = [tally for tally in self._tallies if tally is not None]
-        edges = [tally for tally in kept if self._warm_up_s <= tally.seconds[0] < end_s]
+        edges = [tally for tally in kept if self._warm_up_s <= tally.seconds[0] < end.seconds[0]]
         if not edges:
             return []
-        end = take_tally(self._plane, end_s, self._warm_up_s)
         edges = [*edges[:-1], end] if len(edges) > 1 else [*edges, end]
         return [after - before for before, after in pairwise(edges)]
 
     def _take(self, now_s: float) -> Tally | None:
+        # The meters are read either way: sums depend on when they are.
+        other_usd = self._other_usd(now_s)
         if self._keep:
-            return take_tally(self._plane, now_s, self._warm_up_s)
+            return take_tally(self._plane, now_s, self._warm_up_s, other_usd)
         self._plane.settle(now_s)
         return None

@@ -51,7 +51,7 @@ class Scaling(Part):
     """What all ways to scale have in common."""
 
     min: Annotated[Whole, Field(le=MOST_REPLICAS)] = 1
-    """Fewest replicas; with 0 an empty pool holds its requests until a replica is up (a schedule refuses them)."""
+    """Fewest replicas; with 0 an empty pool wakes for requests that no other pool takes (but not by a schedule)."""
     max: Annotated[Count, Field(le=MOST_REPLICAS)]
     """Most replicas; reserved ones are all paid for, used or not."""
     tick: LengthOfTime = 30.0

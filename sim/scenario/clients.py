@@ -13,7 +13,7 @@ from sim.scenario.quantities import Count, Duration, LengthOfTime, Rate
 
 __all__ = ["ClientArrivals", "InlineClient"]
 
-MOST_CV = 10_000.0
+MOST_CV = 2_000.0
 """Highest coefficient of variation of a client's gaps."""
 
 

@@ -11,7 +11,7 @@ from sim.scenario import ConstantLengths, Lengths, LognormalLengths, QuantileLen
 from sim.streams import RandomStreams
 from sim.workload.blocks import BLOCK_ROWS, Floats, Integers
 
-__all__ = ["LONGEST_TOKENS", "LengthSampler", "mean_tokens"]
+__all__ = ["LONGEST_TOKENS", "LengthSampler", "mean_tokens", "whole_tokens"]
 
 LONGEST_TOKENS = 2**31 - 1
 """Longest prompt or output; draws beyond it are cut to it."""
@@ -82,7 +82,7 @@ def _lognormal(median: float, sigma: float, longest: int | None, random: np.rand
         tokens *= sigma
         tokens += log_median
         np.exp(tokens, out=tokens)
-        return _whole(tokens, cap)
+        return whole_tokens(tokens, cap)
 
     return draw
 
@@ -90,10 +90,11 @@ def _lognormal(median: float, sigma: float, longest: int | None, random: np.rand
 def _quantiles(values: list[float], random: np.random.Generator) -> _Draw:
     heights = np.asarray(values, np.float64)
     probabilities = np.linspace(0.0, 1.0, heights.size)
-    return lambda rows: _whole(np.interp(random.random(rows), probabilities, heights), float(LONGEST_TOKENS))
+    return lambda rows: whole_tokens(np.interp(random.random(rows), probabilities, heights), float(LONGEST_TOKENS))
 
 
-def _whole(tokens: Floats, cap: float) -> Integers:
+def whole_tokens(tokens: Floats, cap: float = LONGEST_TOKENS) -> Integers:
+    """Lengths as whole tokens from 1 to `cap`; `tokens` is overwritten."""
     np.clip(tokens, 1.0, cap, out=tokens)
     np.rint(tokens, out=tokens)
     return tokens.astype(np.int64)

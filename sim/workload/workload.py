@@ -7,10 +7,11 @@ from functools import partial
 
 import numpy as np
 
-from sim.scenario import Closed, Scenario, Stream, TraceArrivals
+from sim.scenario import ClientArrivals, Closed, Scenario, Stream, TraceArrivals
 from sim.streams import RandomStreams
 from sim.workload.arrivals import arrival_times
-from sim.workload.blocks import BLOCK_ROWS, NOTHING, PRIORITIES, RequestBlock
+from sim.workload.blocks import BLOCK_ROWS, NOTHING, PRIORITIES, Floats, Integers, RequestBlock
+from sim.workload.clients import Clients
 from sim.workload.closed import ClosedStream
 from sim.workload.lengths import LengthSampler
 from sim.workload.merge import merge_blocks
@@ -52,11 +53,11 @@ class Workload:
 
 
 def build_workload(scenario: Scenario, streams: RandomStreams) -> Workload:
-    """The workload of a scenario; traces are read through once, so that faults show before the run.
+    """The workload of a scenario; traces and tables are read through once, so that faults show before the run.
 
     Raises:
         InputError: for a public trace that has not been fetched.
-        TraceError: for a trace file that cannot be replayed.
+        TraceError: for a trace that cannot be replayed, or tables of clients that cannot be used.
     """
     replays = {
         index: Replay.of(stream.arrivals)
@@ -64,9 +65,7 @@ def build_workload(scenario: Scenario, streams: RandomStreams) -> Workload:
         if isinstance(stream.arrivals, TraceArrivals)
     }
     sources = tuple(
-        partial(_replayed, index, stream, replays[index], scenario.horizon)
-        if index in replays
-        else partial(_generated, index, stream, scenario, streams)
+        _source(index, stream, replays.get(index), scenario, streams)
         for index, stream in enumerate(scenario.workload)
         if not isinstance(stream.arrivals, Closed)
     )
@@ -86,10 +85,18 @@ def _closed(scenario: Scenario, streams: RandomStreams) -> tuple[ClosedStream, .
     )
 
 
+def _source(index: int, stream: Stream, replay: Replay | None, scenario: Scenario, streams: RandomStreams) -> _Source:
+    if replay is not None:
+        return partial(_replayed, index, stream, replay, scenario.horizon)
+    if isinstance(stream.arrivals, ClientArrivals):
+        return partial(_asked, index, stream, Clients.of(stream, stream.arrivals), scenario, streams)
+    return partial(_generated, index, stream, scenario, streams)
+
+
 def _generated(index: int, stream: Stream, scenario: Scenario, streams: RandomStreams) -> Iterator[RequestBlock]:
     assert stream.lengths is not None
     assert scenario.horizon is not None
-    assert not isinstance(stream.arrivals, TraceArrivals | Closed)
+    assert not isinstance(stream.arrivals, ClientArrivals | TraceArrivals | Closed)
     times = arrival_times(
         stream.arrivals,
         streams.generator(f"{stream.name}/arrivals"),
@@ -100,11 +107,32 @@ def _generated(index: int, stream: Stream, scenario: Scenario, streams: RandomSt
         rows=_rows_at_a_time(scenario),
     )
     lengths = LengthSampler(stream.lengths, streams, stream.name)
-    priority = PRIORITIES.index(stream.priority)
     for arrival_s in times:
-        rows = arrival_s.size
-        constants = (np.full(rows, value, np.int64) for value in (index, priority, NOTHING, NOTHING))
-        yield RequestBlock(arrival_s, *lengths.draw(rows), *constants)
+        yield _block(index, stream, arrival_s, *lengths.draw(arrival_s.size))
+
+
+def _asked(
+    index: int, stream: Stream, clients: Clients, scenario: Scenario, streams: RandomStreams
+) -> Iterator[RequestBlock]:
+    assert scenario.horizon is not None
+    requests = clients.requests(
+        streams,
+        scenario.horizon,
+        start=scenario.start,
+        time_zone=scenario.time_zone,
+        rows=_rows_at_a_time(scenario),
+    )
+    for block in requests:
+        yield _block(index, stream, *block)
+
+
+def _block(
+    index: int, stream: Stream, arrival_s: Floats, prompt_tokens: Integers, output_tokens: Integers
+) -> RequestBlock:
+    """Requests of a stream that are alike but for their times and lengths."""
+    priority = PRIORITIES.index(stream.priority)
+    constants = (np.full(arrival_s.size, value, np.int64) for value in (index, priority, NOTHING, NOTHING))
+    return RequestBlock(arrival_s, prompt_tokens, output_tokens, *constants)
 
 
 def _replayed(index: int, stream: Stream, replay: Replay, horizon_s: float | None) -> Iterator[RequestBlock]:

@@ -1,0 +1,248 @@
+"""Electricity: what the pools draw, what it costs by the clock, and the carbon of its making.
+
+A replica draws one power while it works and another while it is switched on and does not; times the power usage
+effectiveness of its site. Pools with the same electricity tariff are behind one meter, whose highest quarter-hour
+means are charged by the month.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import simpy
+from numpy.typing import NDArray
+
+from sim.control.clock import Clock
+from sim.control.moments import until
+from sim.engine import state as st
+from sim.engine.plane import DataPlane
+from sim.hardware.power import Draw
+from sim.ledger import Entry
+from sim.prices import (
+    Month,
+    PriceClock,
+    billing_months,
+    carbon_intensity,
+    demand_charges,
+    electricity_prices,
+    usd_per_day,
+)
+from sim.scenario import ApiPool, Electricity, GpuPool, Scenario
+
+__all__ = ["Energy"]
+
+_J_PER_KWH = 3.6e6
+_METER_S = 900.0
+"""Demand is metered in quarters of an hour."""
+_ON = [st.STARTING, st.OPEN, st.DRAINING]
+
+
+@dataclass
+class _Pool:
+    """A pool of GPUs and what it has drawn so far."""
+
+    index: int
+    draw: Draw
+    price: PriceClock | None
+    carbon: PriceClock | None
+    work_s: float = 0.0
+    on_s: float = 0.0
+    kwh: float = 0.0
+    carbon_kg: float = 0.0
+    lines: dict[str, list[float]] = field(default_factory=dict)
+    """Dollars, kWh and kg of carbon by window of the electricity tariff."""
+
+
+@dataclass
+class _Site:
+    """Pools behind one meter."""
+
+    electricity: Electricity
+    pools: list[_Pool]
+    charges: PriceClock
+    months: Iterator[Month]
+    month: Month
+    metered_s: float = 0.0
+    metered_kwh: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    highest_kw: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    """Of this month, by charge."""
+    shares: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    """Of the pools in that highest power, [charges, pools]."""
+    rates: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    """US dollars a kW and month, by charge."""
+    usd: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    """Of the months that are over, [charges, pools]."""
+
+
+class Energy:
+    """Meters of all GPU pools of a run. `draws` holds each pool's power; None for an API."""
+
+    def __init__(self, plane: DataPlane, scenario: Scenario, draws: Sequence[Draw | None]) -> None:
+        self._plane = plane
+        self._now_s = 0.0
+        start, zone = scenario.start, ZoneInfo(scenario.time_zone)
+        self._pools = {
+            index: _meter(index, pool, draw, scenario, zone)
+            for index, (pool, draw) in enumerate(zip(scenario.fleet, draws, strict=True))
+            if isinstance(pool, GpuPool) and draw is not None
+        }
+        self._sites = [
+            _site(electricity, [self._pools[index] for index in members], start, zone, scenario.horizon)
+            for electricity, members in _sites(scenario.fleet)
+        ]
+
+    def start(self, clock: Clock) -> None:
+        """Read the meters at every edge of a price, and each quarter of an hour where demand is charged."""
+        for pool in self._pools.values():
+            for price in (pool.price, pool.carbon):
+                if price is not None:
+                    clock.process(self._follow(clock, price))
+        for site in self._sites:
+            if site.charges.labels:
+                clock.process(self._meter(clock, site))
+
+    def read(self, pool: int) -> tuple[float, float]:
+        """kWh and kg of carbon a pool has drawn up to the last reading; nothing for an API."""
+        found = self._pools.get(pool)
+        return (found.kwh, found.carbon_kg) if found else (0.0, 0.0)
+
+    def advance(self, now_s: float) -> None:
+        """Read all meters at `now_s`, which the plane has reached."""
+        if now_s <= self._now_s:
+            return
+        self._plane.settle(now_s)
+        for pool in self._pools.values():
+            self._read(pool)
+        self._now_s = now_s
+
+    def usd(self, now_s: float) -> float:
+        """All that electricity has cost up to `now_s`; the present month's demand as if its highest power stood."""
+        return sum(entry.usd for entry in self.entries(now_s))
+
+    def entries(self, now_s: float) -> list[Entry]:
+        """The lines of the bill up to `now_s`; the demand of a month that is not over counts by its part."""
+        self.advance(now_s)
+        lines = [
+            Entry("electricity", pool.index, window, usd=usd, kwh=kwh, carbon_kg=kg)
+            for pool in self._pools.values()
+            for window, (usd, kwh, kg) in pool.lines.items()
+        ]
+        for site in self._sites:
+            lines += _fixed_lines(site, now_s)
+        return lines
+
+    def _follow(self, clock: Clock, price: PriceClock) -> Generator[simpy.Event]:
+        for period in price.periods():
+            if period.begin_s > 0.0:
+                yield from until(clock, period.begin_s)
+                self.advance(clock.now)
+
+    def _meter(self, clock: Clock, site: _Site) -> Generator[simpy.Event]:
+        while True:
+            yield from until(clock, site.metered_s + _METER_S)
+            self.advance(clock.now)
+            _meter_demand(site, clock.now)
+
+    def _read(self, pool: _Pool) -> None:
+        s = self._plane.state
+        work_s, on_s = float(s.work_s[pool.index].sum()), float(s.unused_s[pool.index][:, _ON].sum())
+        joules = (work_s - pool.work_s) * pool.draw.busy_w + (on_s - pool.on_s) * pool.draw.idle_w
+        pool.work_s, pool.on_s = work_s, on_s
+        kwh = joules / _J_PER_KWH
+        price = None if pool.price is None else pool.price.at(self._now_s)
+        grams = 0.0 if pool.carbon is None else kwh * pool.carbon.at(self._now_s).rates[0]
+        pool.kwh += kwh
+        pool.carbon_kg += grams / 1e3
+        line = pool.lines.setdefault(_INCLUDED if price is None else price.window, [0.0, 0.0, 0.0])
+        line[0] += 0.0 if price is None else kwh * price.rates[0]
+        line[1] += kwh
+        line[2] += grams / 1e3
+
+
+_INCLUDED = "in the GPU price"
+"""The window of electricity that is not paid apart."""
+
+
+def _meter(index: int, pool: GpuPool, draw: Draw, scenario: Scenario, zone: ZoneInfo) -> _Pool:
+    start, horizon_s = scenario.start, scenario.horizon
+    bought, made = pool.electricity, pool.carbon
+    return _Pool(
+        index,
+        draw,
+        price=None if bought is None else electricity_prices(bought, start, zone, horizon_s=horizon_s),
+        carbon=None if made is None else carbon_intensity(made, start, zone, horizon_s=horizon_s),
+    )
+
+
+def _sites(fleet: Sequence[GpuPool | ApiPool]) -> list[tuple[Electricity, list[int]]]:
+    """Each electricity tariff of the fleet with the pools that are on it."""
+    sites: list[tuple[Electricity, list[int]]] = []
+    for index, pool in enumerate(fleet):
+        if isinstance(pool, GpuPool) and pool.electricity is not None:
+            members = next((members for tariff, members in sites if tariff == pool.electricity), None)
+            if members is None:
+                sites.append((pool.electricity, [index]))
+            else:
+                members.append(index)
+    return sites
+
+
+def _site(
+    electricity: Electricity, pools: list[_Pool], start: datetime, zone: ZoneInfo, horizon_s: float | None
+) -> _Site:
+    charges = demand_charges(electricity, start, zone, horizon_s=horizon_s)
+    months = billing_months(electricity, start, zone)
+    site = _Site(electricity, pools, charges, months, next(months))
+    site.metered_kwh = np.zeros(len(pools))
+    site.highest_kw = np.zeros(len(charges.labels))
+    site.shares = np.zeros((len(charges.labels), len(pools)))
+    site.rates = np.zeros(len(charges.labels))
+    site.usd = np.zeros((len(charges.labels), len(pools)))
+    return site
+
+
+def _meter_demand(site: _Site, now_s: float) -> None:
+    """End a quarter of an hour: its mean power may be the month's highest of the charges that count in it."""
+    begin_s, site.metered_s = site.metered_s, now_s
+    kwh = np.array([pool.kwh for pool in site.pools])
+    gained, site.metered_kwh = kwh - site.metered_kwh, kwh
+    if begin_s >= site.month.end_s:
+        site.usd += _month_usd(site, site.month.end_s)
+        site.month = next(site.months)
+        site.highest_kw[:] = 0.0
+    kw = float(gained.sum()) / ((now_s - begin_s) / 3600.0)
+    rates = np.array(site.charges.at(begin_s).rates)
+    higher = (rates > 0.0) & (kw > site.highest_kw)
+    site.highest_kw[higher] = kw
+    site.rates[higher] = rates[higher]
+    site.shares[higher] = gained / max(float(gained.sum()), 1e-300)
+
+
+def _month_usd(site: _Site, now_s: float) -> NDArray[np.float64]:
+    """Demand charges of the present month up to `now_s`, [charges, pools]."""
+    month = site.month
+    part = month.share * min((now_s - month.begin_s) / (month.end_s - month.begin_s), 1.0)
+    usd: NDArray[np.float64] = (site.highest_kw * site.rates * part)[:, np.newaxis] * site.shares
+    return usd
+
+
+def _fixed_lines(site: _Site, now_s: float) -> list[Entry]:
+    demand = site.usd + _month_usd(site, now_s)
+    lines = [
+        Entry("demand_charge", pool.index, label, usd=float(demand[c, p]))
+        for c, label in enumerate(site.charges.labels)
+        for p, pool in enumerate(site.pools)
+    ]
+    daily = usd_per_day(site.electricity) * now_s / 86_400.0
+    if daily:
+        kwh = sum(pool.kwh for pool in site.pools)
+        shares = [pool.kwh / kwh if kwh else 1.0 / len(site.pools) for pool in site.pools]
+        lines += [
+            Entry("customer_charge", pool.index, "daily", usd=daily * share)
+            for pool, share in zip(site.pools, shares, strict=True)
+        ]
+    return lines

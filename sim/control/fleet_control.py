@@ -1,0 +1,164 @@
+"""All that decides about the servers of a fleet in one run, wired together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from zoneinfo import ZoneInfo
+
+from sim.control.autoscaler import Autoscaler, Rule
+from sim.control.clock import Clock
+from sim.control.failures import Breakdowns
+from sim.control.paid import OpenServers, PaidInterval
+from sim.control.rules import BusyRule, ClockRule, ForecastRule, QueueRule, RateForecast
+from sim.control.schedule import Timetable
+from sim.control.servers import Servers
+from sim.control.spot import SpotCapacity
+from sim.engine.plane import DataPlane
+from sim.errors import EngineError
+from sim.prices import availability_runs, billed_s
+from sim.scenario import (
+    Autoscale,
+    BusyAutoscale,
+    GpuPool,
+    QueueAutoscale,
+    Reserved,
+    Scenario,
+    ScheduleAutoscale,
+    Spot,
+)
+from sim.streams import RandomStreams
+
+__all__ = ["FleetControl"]
+
+
+class FleetControl:
+    """The control plane of a run: schedules, autoscalers, spot capacity and failures of every pool of GPUs.
+
+    Made before anything runs, `start` has the processes begin, and `close` ends the books. Randomness comes from
+    streams named by pool and server, so a pool that is added changes nothing elsewhere.
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        plane: DataPlane,
+        clock: Clock,
+        streams: RandomStreams,
+        forecast: RateForecast | None = None,
+    ) -> None:
+        """Raises InputError for an unknown zone of spot availability."""
+        self._scenario, self._clock, self._streams, self._forecast = scenario, clock, streams, forecast
+        self._zone = ZoneInfo(scenario.time_zone)
+        self._open_servers = OpenServers()
+        self._servers: dict[int, Servers] = {}
+        self._spot: list[SpotCapacity] = []
+        self._breakdowns: list[Breakdowns] = []
+        self._deciding: list[Timetable | Autoscaler] = []
+        for index, pool in enumerate(scenario.fleet):
+            if isinstance(pool, GpuPool):
+                self._add(index, pool, plane)
+
+    def start(self) -> None:
+        """Have the processes begin, at time zero and once."""
+        for process in (*self._deciding, *self._spot, *self._breakdowns):
+            self._clock.process(process.run(self._clock))
+
+    def close(self, end_s: float) -> None:
+        """End what is paid for with the run."""
+        for servers in self._servers.values():
+            servers.close(end_s)
+
+    @property
+    def paid(self) -> list[PaidInterval]:
+        """What has been paid for, by pool, complete after `close`."""
+        return [interval for servers in self._servers.values() for interval in servers.paid]
+
+    def paid_of(self, pool: int) -> Sequence[PaidInterval]:
+        """What has been paid for of a pool, in order of its end; grows as the run goes on. None of an API."""
+        return self._servers[pool].paid if pool in self._servers else ()
+
+    @property
+    def starts(self) -> int:
+        """Launches after time zero."""
+        return sum(servers.starts for servers in self._servers.values())
+
+    @property
+    def reclaims(self) -> int:
+        """Spot servers that were on when their notice came."""
+        return sum(spot.reclaims for spot in self._spot)
+
+    @property
+    def failures(self) -> int:
+        """Servers that broke down."""
+        return sum(breakdowns.failures for breakdowns in self._breakdowns)
+
+    @property
+    def peak_replicas(self) -> int:
+        """Most servers that took requests at once."""
+        return self._open_servers.most
+
+    def _add(self, index: int, pool: GpuPool, plane: DataPlane) -> None:
+        wakes = pool.autoscale is not None and pool.autoscale.min == 0 and pool.autoscale.kind != "schedule"
+        servers = Servers(
+            index,
+            pool,
+            plane,
+            self._clock,
+            holds=wakes,
+            rounding_s=_rounding(pool),
+            open_servers=self._open_servers,
+        )
+        self._servers[index] = servers
+        timetable = Timetable(servers, pool, self._scenario.start, self._zone)
+        if pool.schedule:
+            self._deciding.append(timetable)
+        if pool.autoscale is not None:
+            rule = self._rule(pool, pool.autoscale, servers)
+            self._deciding.append(Autoscaler(servers, pool.autoscale, rule, wakes=wakes))
+        spot = list(self._spot_of(pool, servers))
+        self._spot.extend(spot)
+        self._breakdowns.extend(self._breakdowns_of(pool, servers))
+        servers.begin(timetable.replicas_at(0.0), [number for one in spot if not one.there for number in one.numbers])
+
+    def _rule(self, pool: GpuPool, scaling: Autoscale, servers: Servers) -> Rule:
+        if isinstance(scaling, BusyAutoscale):
+            return BusyRule(servers, scaling)
+        if isinstance(scaling, QueueAutoscale):
+            return QueueRule(servers, scaling)
+        if isinstance(scaling, ScheduleAutoscale):
+            return ClockRule(scaling, self._scenario.start, self._zone)
+        if self._forecast is None:
+            raise EngineError(f"pool '{pool.name}' scales by a forecast, and there is none")
+        return ForecastRule(scaling, self._forecast, self._streams_of(pool))
+
+    def _streams_of(self, pool: GpuPool) -> list[int]:
+        """Streams that the pool may serve."""
+        strategies = self._scenario.strategies
+        if strategies and not any(strategy.pool in (None, pool.name) for strategy in strategies):
+            return []
+        workload = enumerate(self._scenario.workload)
+        return [index for index, stream in workload if stream.model in (None, pool.model)]
+
+    def _spot_of(self, pool: GpuPool, servers: Servers) -> Iterator[SpotCapacity]:
+        if not isinstance(pool.offer, Spot) or pool.offer.availability is None:
+            return
+        numbers = list(range(pool.most_replicas))
+        groups = [numbers] if pool.offer.availability.together else [[number] for number in numbers]
+        for group in groups:
+            random = self._streams.generator(f"{pool.name}/spot/{group[0]}")
+            yield SpotCapacity(servers, group, availability_runs(pool.offer.availability, random), pool.offer.notice)
+
+    def _breakdowns_of(self, pool: GpuPool, servers: Servers) -> Iterator[Breakdowns]:
+        if pool.failures is None:
+            return
+        for number in range(pool.most_replicas):
+            random = self._streams.generator(f"{pool.name}/failures/{number}")
+            yield Breakdowns(servers, number, pool.failures, random)
+
+
+def _rounding(pool: GpuPool) -> Callable[[float], float]:
+    """Seconds billed beyond a paid length, by the offer's units and minimum."""
+    offer = pool.offer
+    if isinstance(offer, Reserved):
+        return lambda length_s: 0.0
+    return lambda length_s: billed_s(offer.billing, length_s) - length_s

@@ -1,0 +1,119 @@
+"""A data plane that serves nothing by itself: tests put jobs on its replicas, and read what control did to them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from sim.engine import state as st
+
+__all__ = ["FakePlane"]
+
+
+@dataclass
+class Job:
+    """Something that keeps a replica busy until a moment."""
+
+    replica: int
+    end_s: float
+
+
+class FakePlane:
+    """Replicas of pools, in servers of so many ranks; `log` tells each call that changed something, with its time."""
+
+    def __init__(self, replicas: Sequence[int], ranks: int = 1) -> None:
+        total = sum(replicas)
+        self.first_replica = np.concatenate(([0], np.cumsum(replicas))).tolist()
+        records = np.zeros(total, [("busy_s", "f8")])
+        self.state: Any = SimpleNamespace(
+            outstanding=np.zeros(total, np.int64), replicas=records, accepting=np.ones(total, np.int64)
+        )
+        self.lives = [st.OPEN] * total
+        self.log: list[tuple[Any, ...]] = []
+        self.lost: list[Job] = []
+        self._ranks, self._jobs = ranks, list[Job]()
+        self._ended_s, self._now_s = [0.0] * total, 0.0
+
+    def work(self, replica: int, end_s: float) -> None:
+        """Put a job on a replica."""
+        self._jobs.append(Job(replica, end_s))
+        self.state.outstanding[replica] += 1
+
+    def advance(self, until_s: float) -> None:
+        """Finish what ends before then."""
+        for job in sorted(self._jobs, key=lambda job: job.end_s):
+            if job.end_s < until_s and self.lives[job.replica] in (st.OPEN, st.DRAINING):
+                self.settle(job.end_s)
+                self._remove(job)
+                if self.lives[job.replica] == st.DRAINING:
+                    self._off_if_done(job.replica, job.end_s)
+
+    def settle(self, now_s: float) -> None:
+        for replica, life in enumerate(self.lives):
+            if life in (st.OPEN, st.DRAINING) and self.state.outstanding[replica]:
+                self.state.replicas["busy_s"][replica] += now_s - self._now_s
+        self._now_s = now_s
+
+    def life(self, replica: int) -> int:
+        return self.lives[replica]
+
+    def ended_s(self, replica: int) -> float:
+        return self._ended_s[replica]
+
+    def start(self, replica: int, now_s: float, *, hold: bool = False) -> None:
+        assert self.lives[replica] in (st.OFF, st.DOWN)
+        self._change(replica, st.STARTING, now_s)
+        self.state.accepting[replica] = st.HOLDS if hold else st.CLOSED_TO_ALL
+
+    def open(self, replica: int, now_s: float) -> None:
+        self._change(replica, st.OPEN, now_s)
+        self.state.accepting[replica] = st.OPEN_TO_ALL
+
+    def drain(self, replica: int, now_s: float) -> None:
+        self.state.accepting[replica] = st.CLOSED_TO_ALL
+        if self.lives[replica] in (st.OFF, st.STARTING):
+            self._take_off(replica)
+            self._change(replica, st.OFF, now_s)
+        else:
+            self._change(replica, st.DRAINING, now_s)
+            self._off_if_done(replica, now_s)
+
+    def lose(self, replica: int, now_s: float, *, down: bool) -> None:
+        self._take_off(replica)
+        self.state.accepting[replica] = st.CLOSED_TO_ALL
+        self._change(replica, st.DOWN if down else st.OFF, now_s)
+
+    def hold(self, replica: int, on: bool, now_s: float) -> None:
+        assert self.lives[replica] != st.OPEN
+        self.state.accepting[replica] = st.HOLDS if on else st.CLOSED_TO_ALL
+        if not on:
+            self._take_off(replica)
+
+    def _change(self, replica: int, life: int, now_s: float) -> None:
+        self.settle(now_s)
+        if life == st.OFF and self.lives[replica] != st.OFF:
+            self._ended_s[replica] = now_s
+        if life != self.lives[replica]:
+            names = ("off", "starting", "open", "draining", "down")
+            self.log.append((now_s, replica, names[life]))
+        self.lives[replica] = life
+
+    def _off_if_done(self, replica: int, now_s: float) -> None:
+        first = replica // self._ranks * self._ranks
+        ranks = range(first, first + self._ranks)
+        if all(self.lives[rank] == st.DRAINING and not self.state.outstanding[rank] for rank in ranks):
+            for rank in ranks:
+                self._change(rank, st.OFF, now_s)
+
+    def _take_off(self, replica: int) -> None:
+        for job in [job for job in self._jobs if job.replica == replica]:
+            self._remove(job)
+            self.lost.append(job)
+
+    def _remove(self, job: Job) -> None:
+        self._jobs.remove(job)
+        self.state.outstanding[job.replica] -= 1
