@@ -31,6 +31,7 @@ class Job:
     luck: float = 0.0
     api_luck: tuple[float, float] = (0.0, 0.0)
     stream: int = 0
+    strategy: int = 0
     loop: int | None = None
     """Closed-loop clients that sent it and wait for it."""
 
@@ -184,13 +185,13 @@ class Replica:
         if self.life == OPEN and self.step_end_s == inf and self.outstanding:
             self.step_end_s, self.wakes = now_s, True
 
-    def abandon(self, attempt: Attempt, now_s: float) -> None:
-        """Its client is gone: it leaves the queue at once, or what is under way at the end of the step."""
-        attempt.line = "timed_out"
+    def abandon(self, attempt: Attempt, now_s: float) -> bool:
+        """Its client is gone: true if it leaves the queue at once; what is under way stays to the end of the step."""
         if attempt in self.waiting[attempt.priority]:
             self.waiting[attempt.priority].remove(attempt)
         else:
             attempt.ghost = True
+        return not attempt.ghost
 
     def clear(self) -> list[Attempt]:
         """Lose everything, the step under way included; returns what was there, by number."""
@@ -226,17 +227,18 @@ class Replica:
         self.usd[line] = self.usd.get(line, 0.0) + usd
 
     def end_step(self, now_s: float) -> list[Attempt]:
-        """Every row of the step has one more token, every prompt its chunk; returns the attempts that are done."""
+        """Every row of the step has one more token, every prompt its chunk; returns those that are done, and ghosts."""
         self.charge(now_s)
         for attempt in self.rows_in_step:
             attempt.produced += 1
             attempt.kv_tokens += 1
         for attempt in [attempt for attempt in self.prefilling if attempt.chunk]:
             self.end_chunk(attempt, now_s)
-        done = [attempt for attempt in self.rows if attempt.produced == attempt.job.output_tokens]
-        self.rows = [attempt for attempt in self.rows if attempt not in done and not attempt.ghost]
-        self.prefilling = [attempt for attempt in self.prefilling if not attempt.ghost]
-        return [attempt for attempt in done if not attempt.ghost]
+        leave = [attempt for attempt in self.rows if attempt.ghost or attempt.produced == attempt.job.output_tokens]
+        leave += [attempt for attempt in self.prefilling if attempt.ghost]
+        self.rows = [attempt for attempt in self.rows if attempt not in leave]
+        self.prefilling = [attempt for attempt in self.prefilling if attempt not in leave]
+        return leave
 
     def end_chunk(self, attempt: Attempt, now_s: float) -> None:
         """A prompt read to its end gives a token and joins the rows."""

@@ -138,12 +138,12 @@ class Api:
             call.attempt.line = "api"
             self.finish(call.attempt, call.first_s, call.end_s)
 
-    def abandon(self, attempt: Attempt, now_s: float) -> None:
+    def abandon(self, attempt: Attempt, now_s: float) -> bool:
         """Its client is gone and it stops: what it has read and said is billed; if it still waits, nothing."""
-        attempt.line = "timed_out"
-        for call in [call for call in self.calls if call.attempt is attempt]:
-            self.bill_so_far(call, now_s)
-            self.calls.remove(call)
+        call = next(call for call in self.calls if call.attempt is attempt)
+        self.bill_so_far(call, now_s)
+        self.calls.remove(call)
+        return True
 
     def bill_so_far(self, call: Call, now_s: float) -> None:
         """Bill a call that has no answer yet; a batch without an answer costs nothing."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import count
 from math import inf
 from typing import TypeAlias
 
@@ -98,14 +97,14 @@ class PowerOfTwo(RoundRobin):
 class Fleet:
     """Places in the order of their pools, and all that is to come.
 
-    `targets[stream]` lists the pools that may serve a stream's requests. `jobs` are sorted by arrival; `script` holds
+    `targets[stream][strategy]` lists the pools that may serve a request. `jobs` are sorted by arrival; `script` holds
     control events by time. `run` fills in the jobs, numbered as they come.
     """
 
     pools: Sequence[Pool]
     jobs: Sequence[Job] = ()
     streams: Sequence[Stream] = (Stream(),)
-    targets: Sequence[Sequence[int]] = ()
+    targets: Sequence[Sequence[Sequence[int]]] = ()
     loops: Sequence[Loop] = ()
     script: Sequence[Event] = ()
     balancer: Callable[[], RoundRobin] = LeastOutstanding
@@ -119,20 +118,20 @@ class Fleet:
     def __post_init__(self) -> None:
         self.pool_of = [p for p, pool in enumerate(self.pools) for _ in range(pool.replicas)]
         self.places = [self.build(self.pools[p].server) for p in self.pool_of]
-        self.targets = self.targets or [list(range(len(self.pools)))] * len(self.streams)
-        self.memory: dict[tuple[int, int], RoundRobin] = {}
+        self.targets = self.targets or [[list(range(len(self.pools)))]] * len(self.streams)
+        self.memory: dict[tuple[int, int, int], RoundRobin] = {}
         self.arrivals, self.events = list(self.jobs), list(self.script)
 
     def build(self, server: Server | Endpoint) -> Place:
         if isinstance(server, Server):
             return Replica(server)
-        return Api(server, self.answered, self.gave_up, exact_ties=self.exact_ties)
+        return Api(server, self.answered, self.timed_out, exact_ties=self.exact_ties)
 
-    def run(self, until_s: float = inf) -> list[Job]:
-        """Everything before `until_s`; gives back the requests that came, in order, and closes the books.
+    def run(self, until_s: float = inf, end_s: float | None = None) -> list[Job]:
+        """Everything before `until_s`; gives back the requests that came, in order, and closes the books at `end_s`.
 
         Raises:
-            NearTie: unless `exact_ties`, where two events are equal but for rounding, so that their order means nothing.
+            NearTie: unless `exact_ties`, where two events are equal but for rounding, so that their order is chance.
         """
         happen = [self.control, self.arrive, self.end_step, self.ring, self.send_next, self.begin]
         while True:
@@ -144,7 +143,7 @@ class Fleet:
                 self.refuse_near_ties()
             self.now_s = now_s
             happen[times_s.index(now_s)]()
-        self.close(max(self.now_s, *(job.finish_s or 0.0 for job in self.came), 0.0) if until_s == inf else until_s)
+        self.close(min(until_s, self.now_s) if end_s is None else end_s)
         return self.came
 
     def close(self, end_s: float) -> None:
@@ -188,8 +187,8 @@ class Fleet:
 
     def timers(self) -> Iterator[Timer]:
         for job in self.came:
-            if job.awaited is not None:
-                yield job.awaited.deadline_s, job.number or 0, 1, lambda job=job: self.time_out(job)
+            if job.awaited is not None and not job.awaited.ghost:
+                yield job.awaited.deadline_s, job.number or 0, 1, lambda job=job: self.give_up(job.awaited)
             yield job.resend_s, job.number or 0, 2, lambda job=job: self.send(job)
         for place in self.places:
             if isinstance(place, Api):
@@ -231,7 +230,10 @@ class Fleet:
             replica for replica in self.replicas if self.boundary_s == replica.step_end_s and not replica.wakes
         )
         for attempt in replica.end_step(self.now_s):
-            self.answered(attempt, *replica.seen(attempt, self.now_s))
+            if attempt.ghost:
+                self.timed_out(attempt, attempt.deadline_s)
+            else:
+                self.answered(attempt, *replica.seen(attempt, self.now_s))
         replica.begin_step(self.now_s)
         self.switch_off(replica)
 
@@ -255,7 +257,7 @@ class Fleet:
             self.places[job.replica].receive(attempt, now_s)
 
     def choose(self, job: Job) -> int | None:
-        """Its place: tier by tier below where a pool spills over, else below where it is full, else where it can wait."""
+        """Its place: tier by tier where no pool spills over yet, else where there is room, else where it can wait."""
         rules: list[Callable[[Place], bool]] = [
             lambda place: place.accepting == 1 and place.outstanding < place.server.spill_at,
             lambda place: place.accepting == 1 and not is_full(place),
@@ -270,13 +272,14 @@ class Fleet:
                     if place.holds(job) and rule(place) and place.has_room(job, self.now_s)
                 ]
                 if open_:
-                    balancer = self.memory.setdefault((job.stream, tier), self.balancer())
+                    balancer = self.memory.setdefault((job.stream, job.strategy, tier), self.balancer())
                     return members[balancer([place.outstanding for place in places], open_, job.luck)]
         return None
 
     def tiers(self, job: Job) -> list[tuple[int, list[int]]]:
         """The places that may serve a request by tier, the lowest first."""
-        members = [r for p in self.targets[job.stream] for r in range(len(self.places)) if self.pool_of[r] == p]
+        pools = self.targets[job.stream][job.strategy]
+        members = [r for p in pools for r in range(len(self.places)) if self.pool_of[r] == p]
         tiers = sorted({self.places[r].server.tier for r in members})
         return [(tier, [r for r in members if self.places[r].server.tier == tier]) for tier in tiers]
 
@@ -295,36 +298,41 @@ class Fleet:
         """An attempt is done; if its client would see that too late, he will have gone at his deadline."""
         if not self.exact_ties and abs(finish_s - attempt.deadline_s) < 1e-10:
             raise NearTie
-        if finish_s <= attempt.deadline_s:
+        if finish_s > attempt.deadline_s:
+            self.timed_out(attempt, attempt.deadline_s)
+        else:
             attempt.job.first_token_s = first_token_s
             self.over(attempt.job, "completed", finish_s)
 
-    def time_out(self, job: Job) -> None:
-        """Nothing came in time: what is still under way for this client is for nobody."""
-        attempt, place = job.awaited, self.places[job.replica or 0]
-        assert attempt is not None
-        place.abandon(attempt, self.now_s)
-        self.over(job, "timed_out", self.now_s)
+    def give_up(self, attempt: Attempt) -> None:
+        """Its client goes; what is under way at a replica goes on for nobody to the end of its step."""
+        place = self.places[attempt.job.replica or 0]
+        if place.abandon(attempt, self.now_s):
+            self.timed_out(attempt, self.now_s)
         if isinstance(place, Replica):
             self.switch_off(place)
 
-    def gave_up(self, attempt: Attempt, now_s: float) -> None:
-        """An API's batch did not come within its window, and is not billed."""
-        self.over(attempt.job, "timed_out", now_s)
+    def timed_out(self, attempt: Attempt, seen_s: float) -> None:
+        """The place is done with an attempt whose client has gone at `seen_s`, or will have."""
+        attempt.line = "timed_out"
+        self.over(attempt.job, "timed_out", seen_s)
 
-    def over(self, job: Job, status: str, now_s: float) -> None:
-        """An attempt has come to its end: the client tries again, or lives with it."""
+    def over(self, job: Job, status: str, seen_s: float) -> None:
+        """An attempt has come to an end that its client sees at `seen_s`: he tries again, or lives with it.
+
+        He does nothing more before the place is done with it, which is now.
+        """
         stream, job.awaited = self.streams[job.stream], None
         outcome = "rejected" if status in REJECTED else status
         if outcome in stream.retry_on and job.retries < stream.retries and status != "too_long":
             job.retries += 1
-            job.resend_s = now_s + backoff_s(stream, job.number or 0, job.retries)
+            job.resend_s = max(seen_s + backoff_s(stream, job.number or 0, job.retries), self.now_s)
             return
-        job.status, job.finish_s = status, now_s
+        job.status, job.finish_s = status, seen_s
         if job.loop is not None:
             loop = self.loops[job.loop]
             pause_s = REFUSED_PAUSE_S if outcome == "rejected" else 0.0
-            loop.sends_s.append(now_s + pause_s + loop.think_time_s)
+            loop.sends_s.append(max(seen_s + pause_s + loop.think_time_s, self.now_s))
 
     # What the control plane does.
 
@@ -387,14 +395,14 @@ class Fleet:
 
     def send_away(self, replica: Replica) -> None:
         """Everything is taken off at once; then requests are sent again one after the other, or have failed."""
-        lost = replica.clear()
-        for attempt in lost:
-            attempt.line = "timed_out" if attempt.ghost else "lost_work"
-        for job in [attempt.job for attempt in lost if not attempt.ghost]:
-            if self.streams[job.stream].resend_lost:
-                self.send(job, job.attempts[-1].deadline_s)
+        for attempt in replica.clear():
+            attempt.line = "lost_work"
+            if attempt.ghost:
+                self.timed_out(attempt, attempt.deadline_s)
+            elif self.streams[attempt.job.stream].resend_lost:
+                self.send(attempt.job, attempt.deadline_s)
             else:
-                self.over(job, "failed", self.now_s)
+                self.over(attempt.job, "failed", self.now_s)
 
     def switch_off(self, replica: Replica) -> None:
         """A server whose ranks have all drained is no longer paid."""

@@ -75,13 +75,13 @@ class World:
     until_s: float = inf
     exact_ties: bool = True
     streams: list[StreamSpec] = field(default_factory=lambda: [StreamSpec()])
-    targets: list[list[int]] = field(default_factory=list)
-    """Pools that may serve a stream; all where nothing is said."""
+    targets: list[list[list[int]]] = field(default_factory=list)
+    """Pools that may serve a stream's request by a strategy; all of them, by one, where nothing is said."""
     script: list[oracle_fleet.Event] = field(default_factory=list)
 
     @property
-    def pools_of(self) -> list[list[int]]:
-        return self.targets or [list(range(len(self.pools)))] * len(self.streams)
+    def all_targets(self) -> list[list[list[int]]]:
+        return self.targets or [[list(range(len(self.pools)))]] * len(self.streams)
 
     @property
     def end_s(self) -> float:
@@ -101,12 +101,16 @@ def make_plane(world: World, keep: Any = None) -> DataPlane:
     names = ("prompt_tokens", "output_tokens", "priority", "stream")
     columns = {name: np.array([getattr(job, name) for job in world.jobs], np.int64) for name in names}
     luck, api_luck = iter([job.luck for job in world.jobs]), iter([job.api_luck for job in world.jobs])
+    strategies = iter([job.strategy for job in world.jobs])
     return DataPlane(
         world.pools,
         world.streams,
-        [[pools] for pools in world.pools_of],
+        world.all_targets,
         blocks=blocks(**floats, **columns, size=7),
         clients=world.clients,
+        choose=lambda streams: (
+            np.zeros(DRAWS, np.int64) if streams.size == DRAWS else np.array([next(strategies) for _ in streams])
+        ),
         luck=lambda n: np.full(n, CLIENT_LUCK) if n == DRAWS else np.array([next(luck) for _ in range(n)]),
         api_luck=lambda n: (
             np.tile(CLIENT_API_LUCK, (n, 1)) if n == DRAWS else np.array([next(api_luck) for _ in range(n)])
@@ -180,14 +184,14 @@ def ranks_of(plane: DataPlane, world: World, replica: int) -> range:
 
 def serve_slow(world: World) -> list[Job]:
     """The oracle's run: the jobs that came, in order of arrival. Worlds of near ties are not counted."""
-    return fleet_after(world).came
+    return fleet_after(world, world.until_s if world.until_s < inf else None).came
 
 
-def fleet_after(world: World) -> oracle_fleet.Fleet:
-    """The oracle after its run."""
+def fleet_after(world: World, end_s: float | None = None) -> oracle_fleet.Fleet:
+    """The oracle after its run, its books closed at `end_s`."""
     fleet = make_fleet(world)
     try:
-        fleet.run(world.until_s)
+        fleet.run(world.until_s, end_s)
     except oracle.NearTie:
         reject()
     return fleet
@@ -203,7 +207,7 @@ def make_fleet(world: World) -> oracle_fleet.Fleet:
         [as_pool(spec) for spec in world.pools],
         [copy(job) for job in world.jobs],
         [as_stream(spec) for spec in world.streams],
-        world.pools_of,
+        world.all_targets,
         loops,
         world.script,
         BALANCERS[world.balancer],
@@ -258,12 +262,12 @@ def fault_worlds(draw: st.DrawFn, *, drained: bool = False) -> World:
     ]
     pools += [draw(_apis(ticks)) for _ in range(draw(st.integers(0 if pools else 1, 2)))]
     streams = [draw(_streams(ticks)) for _ in range(draw(st.integers(1, 2)))]
-    everywhere = st.permutations(range(len(pools)))
-    targets = [sorted(draw(everywhere)[: draw(st.integers(1, len(pools)))]) for _ in streams]
+    everywhere, strategies = st.permutations(range(len(pools))), draw(st.integers(1, 2))
+    targets = [[draw(everywhere)[: draw(st.integers(1, len(pools)))] for _ in range(strategies)] for _ in streams]
     until_s = inf if drained else draw(st.one_of(st.just(inf), st.floats(0.01, 4.0)))
     return World(
         pools,
-        draw(_arrivals(ticks, most=25, streams=len(streams))),
+        draw(_arrivals(ticks, most=25, streams=len(streams), strategies=strategies)),
         draw(st.lists(_clients(ticks, streams=len(streams)), max_size=1)),
         draw(st.sampled_from(sorted(BALANCERS))),
         until_s,
@@ -278,21 +282,28 @@ def fault_worlds(draw: st.DrawFn, *, drained: bool = False) -> World:
 def _scripts(draw: st.DrawFn, ticks: bool, pools: list[PoolSpec | ApiSpec], drained: bool) -> list[oracle_fleet.Event]:
     """Control events in order of time, some at one time."""
     gpu = [r for p, r in _replicas(pools) if isinstance(pools[p], PoolSpec)]
-    verbs = st.sampled_from(["drain", "open", "lose", "start", "hold"] if gpu else ["rates"])
+    verbs = st.sampled_from(["drain", "open", "lose", "start", "hold", "cycle"] if gpu else ["rates"])
+    pauses = st.just(0) | (st.integers(1, 9000) if ticks else st.floats(1, 9000))
     others = st.sampled_from(["price", "rates", "close_api"])
+    cycle = [("drain", 0.0), ("hold", 1.0), ("start", 1.0), ("open", 0.0)]
     now_s, script = 0.0, []
-    for _ in range(draw(st.integers(0, 14))):
-        now_s += draw(st.just(0) | (st.integers(1, 9000) if ticks else st.floats(1, 9000))) * TICK_S
+    for _ in range(draw(st.integers(0, 12))):
+        now_s += draw(pauses) * TICK_S
         verb = draw(verbs if draw(st.integers(0, 3)) else others)
-        if verb in ("drain", "open", "lose", "start", "hold"):
-            script.append((now_s, verb, draw(st.sampled_from(gpu)), float(draw(st.integers(0, 1)))))
-        else:
+        if verb == "cycle":
+            r, times_s = draw(st.sampled_from(gpu)), [now_s, now_s]
+            times_s += [now_s + draw(pauses) * TICK_S for _ in range(2)]
+            script += [(at_s, verb, r, value) for at_s, (verb, value) in zip(sorted(times_s), cycle, strict=True)]
+        elif verb in ("price", "rates", "close_api"):
             wanted = PoolSpec if verb == "price" else ApiSpec
             some = [p for p, pool in enumerate(pools) if isinstance(pool, wanted)]
             value = draw(st.floats(0.1, 10.0)) if verb == "price" else float(draw(st.integers(0, 1)))
             script += [(now_s, verb, draw(st.sampled_from(some)), value)] if some else []
+        else:
+            script.append((now_s, verb, draw(st.sampled_from(gpu)), float(draw(st.integers(0, 1)))))
+    script.sort(key=lambda event: event[0])
     if drained:
-        script += [(now_s + 1.0, "open", r, 0.0) for r in gpu]
+        script += [(max(event[0] for event in [(0.0,), *script]) + 1.0, "open", r, 0.0) for r in gpu]
     return script
 
 
@@ -407,22 +418,27 @@ def _laws(draw: st.DrawFn, rows: int, ticks: bool) -> StepTime:
 
 
 @st.composite
-def _arrivals(draw: st.DrawFn, ticks: bool, most: int = 40, streams: int = 1) -> list[Job]:
-    gaps = st.integers(0, 3000) if ticks else st.floats(0, 3000)
+def _arrivals(draw: st.DrawFn, ticks: bool, most: int = 40, streams: int = 1, strategies: int = 1) -> list[Job]:
+    most_gap = 3000 if most == 40 else draw(st.sampled_from([100, 1000, 3000]))
+    gaps = st.integers(0, most_gap) if ticks else st.floats(0, most_gap)
     classes = draw(st.sampled_from([st.just(0), st.integers(0, 2)]))
     arrival_s, jobs = 0.0, []
     for _ in range(draw(st.integers(1, most))):
         arrival_s += draw(gaps) * TICK_S
         prompt_tokens, output_tokens = draw(_lengths())
-        luck, stream = draw(st.floats(0, 0.999)), draw(st.integers(0, streams - 1)) if streams > 1 else 0
+        luck, stream, strategy = draw(st.floats(0, 0.999)), *(draw(_index(n)) for n in (streams, strategies))
         api_luck = (2.0 * luck - 1.0, 0.5 - luck)
-        jobs.append(Job(arrival_s, prompt_tokens, output_tokens, draw(classes), luck, api_luck, stream))
+        jobs.append(Job(arrival_s, prompt_tokens, output_tokens, draw(classes), luck, api_luck, stream, strategy))
     return jobs
+
+
+def _index(many: int) -> st.SearchStrategy[int]:
+    return st.integers(0, many - 1) if many > 1 else st.just(0)
 
 
 @st.composite
 def _clients(draw: st.DrawFn, ticks: bool, streams: int = 1) -> Clients:
-    priority, stream = draw(st.integers(0, 2)), draw(st.integers(0, streams - 1)) if streams > 1 else 0
+    priority, stream = draw(st.integers(0, 2)), draw(_index(streams))
     think_time_s = draw(st.sampled_from([st.just(0), st.integers(1, 2000) if ticks else st.floats(1, 2000)]))
     lengths = draw(st.lists(_lengths(), min_size=1, max_size=12))
     jobs = [Job(0.0, *length, priority, CLIENT_LUCK, CLIENT_API_LUCK, stream) for length in lengths]

@@ -88,7 +88,7 @@ def test_the_engine_runs_uncompiled_for_debugging() -> None:
 def assert_same_run(world: World) -> None:
     """Same requests, and the same bill line by line."""
     plane, rows = serve_fast(world)
-    fleet = fleet_after(world)
+    fleet = fleet_after(world, float(plane.state.replicas["accrued_s"].max()))
     assert_same(rows, fleet.came)
     assert_same_lives(plane, fleet)
     assert_same_time(plane, fleet)

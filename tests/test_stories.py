@@ -22,7 +22,7 @@ from tests.worlds import flat_law, pool_of
 Told = list[tuple[str, int, int | None, float | None, float]]
 """Of each request: its end, how often it was sent, its last place, when it ended, what it cost."""
 
-NAMES = "completed too_long no_replica unfinished queue_full rate_limited timed_out failed".split()
+NAMES = ["completed", "too_long", "no_replica", "unfinished", "queue_full", "rate_limited", "timed_out", "failed"]
 PATIENT = StreamSpec(retry_rejected=False, retry_timed_out=False, retry_failed=False)
 HASTY = replace(PATIENT, timeout_s=2.0)
 
@@ -233,16 +233,28 @@ def test_the_price_of_time_changes_with_the_clock(tell: Tell) -> None:
 
 
 def test_a_closed_loop_client_goes_on_after_every_end(tell: Tell) -> None:
+    """He gives up on the second at 3.5, but his replica lets go of it at 4.5, and he does not think so long."""
     hasty, jobs = replace(HASTY, resend_lost=False), [Job(0.0, 4, tokens) for tokens in (1, 8, 4, 2, 1)]
-    script = [(4.25, "lose", 0, 0.0), (7.0, "open", 0, 0.0)]
+    script = [(4.75, "lose", 0, 0.0), (8.0, "open", 0, 0.0)]
     world = World([seat()], [], [Clients(1, 0.5, jobs)], streams=[hasty], script=script)
     assert tell(world) == told(
         ("completed", 1, 0, 1.0, 1.0),
-        ("timed_out", 1, 0, 3.5, 2.75),
-        ("failed", 1, 0, 4.25, 0.0),
-        ("no_replica", 1, None, 4.75, 0.0),
-        ("no_replica", 1, None, 6.25, 0.0),
+        ("timed_out", 1, 0, 3.5, 3.0),
+        ("failed", 1, 0, 4.75, 0.25),
+        ("no_replica", 1, None, 5.25, 0.0),
+        ("no_replica", 1, None, 6.75, 0.0),
     )
+
+
+def test_a_ghost_is_tried_again_when_its_replica_has_let_go_of_it(tell: Tell) -> None:
+    again = replace(HASTY, retries=1, backoff_s=0.25, retry_timed_out=True)
+    world = World([seat()], [Job(0.5, 4, 8)], streams=[again])
+    assert tell(world) == told(("timed_out", 2, 0, 5.5, 6.0))
+
+
+def test_a_ghost_at_the_end_is_unfinished(tell: Tell) -> None:
+    world = World([seat()], [Job(0.0, 4, 8)], streams=[HASTY], until_s=2.5)
+    assert tell(world) == told(("unfinished", 1, 0, None, 2.5))
 
 
 def test_what_is_under_way_at_the_end_is_unfinished(tell: Tell) -> None:
