@@ -1,8 +1,9 @@
 """The serving engine, said again the slow way: one step at a time, in plain Python lists.
 
-Read this first to learn what a replica does, then `oracle_api.py` (an API endpoint) and `oracle_fleet.py` (who is sent
-where, and what clients and the control plane do). `sim/engine` must give the same times for every request, and
-`tests/test_exactness.py` holds it to that. Nothing is skipped here and nothing is shared with the engine.
+Read this first to learn what a replica does, then `oracle_fleet.py` (who is sent where, what clients and the control
+plane do) and what it builds on: `oracle_api.py`, `oracle_balancers.py`, `oracle_clients.py`. `sim/engine` must give
+the same times for every request, and `tests/test_exactness.py` holds it to that. Nothing is skipped here and nothing is
+shared with the engine.
 """
 
 from __future__ import annotations
@@ -128,8 +129,8 @@ class Replica:
     charged_s: float = 0.0
     ended_s: float = 0.0
     """When it last went off."""
-    hours: dict[str, float] = field(default_factory=dict)
-    """Seconds that were paid: busy, or by what it did instead."""
+    seconds: dict[str, float] = field(default_factory=dict)
+    """That were paid: busy, or by what it did instead."""
     usd: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -223,7 +224,7 @@ class Replica:
                 attempt.cost += usd * (1.0 - self.rows_share) * attempt.chunk / prompt_tokens
 
     def book(self, line: str, seconds: float, usd: float) -> None:
-        self.hours[line] = self.hours.get(line, 0.0) + seconds
+        self.seconds[line] = self.seconds.get(line, 0.0) + seconds
         self.usd[line] = self.usd.get(line, 0.0) + usd
 
     def end_step(self, now_s: float) -> list[Attempt]:

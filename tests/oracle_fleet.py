@@ -14,6 +14,8 @@ from typing import TypeAlias
 
 from tests.oracle import DOWN, DRAINING, OFF, OPEN, STARTING, Attempt, Job, NearTie, Replica, Server, is_near_tie
 from tests.oracle_api import Api, Endpoint, Timer
+from tests.oracle_balancers import LeastOutstanding, RoundRobin
+from tests.oracle_clients import Loop, Stream, backoff_s
 
 Place: TypeAlias = Replica | Api
 Event: TypeAlias = tuple[float, str, int, float]
@@ -31,66 +33,6 @@ class Pool:
     server: Server | Endpoint
     replicas: int = 1
     ranks_per_server: int = 1
-
-
-@dataclass(frozen=True)
-class Stream:
-    """How patient the clients of a stream are. `retry_on`: any of rejected, timed_out, failed."""
-
-    timeout_s: float = inf
-    retries: int = 0
-    backoff_s: float = 1.0
-    backoff_factor: float = 2.0
-    backoff_max_s: float = inf
-    jitter: float = 0.0
-    retry_on: tuple[str, ...] = ()
-    resend_lost: bool = True
-
-
-@dataclass
-class Loop:
-    """Closed-loop clients: when each sends next, and what they have to send."""
-
-    think_time_s: float
-    sends_s: list[float]
-    unsent: list[Job]
-
-
-class RoundRobin:
-    """The next open place in turn."""
-
-    def __init__(self) -> None:
-        self.turn = 0
-
-    def __call__(self, load: list[int], open_: list[int], luck: float) -> int:
-        """Which of the places `open_`, never none, takes the request; `load` is by place, open or not."""
-        return self.take(next(at for at in self.in_turn(len(load)) if at in open_))
-
-    def in_turn(self, places: int) -> list[int]:
-        return [(self.turn + i) % places for i in range(places)]
-
-    def take(self, at: int) -> int:
-        self.turn = at + 1
-        return at
-
-
-class LeastOutstanding(RoundRobin):
-    """The open place with fewest requests; of equals the next in turn."""
-
-    def __call__(self, load: list[int], open_: list[int], luck: float) -> int:
-        return self.take(min((at for at in self.in_turn(len(load)) if at in open_), key=lambda at: load[at]))
-
-
-class PowerOfTwo(RoundRobin):
-    """The less loaded of two different open places, drawn by the request's luck."""
-
-    def __call__(self, load: list[int], open_: list[int], luck: float) -> int:
-        first = int(luck * len(open_))
-        rest = open_[:first] + open_[first + 1 :]
-        if not rest:
-            return open_[0]
-        second = int((luck * len(open_) - first) * len(rest))
-        return min(open_[first], rest[second], key=lambda at: load[at])
 
 
 @dataclass
@@ -143,7 +85,7 @@ class Fleet:
                 self.refuse_near_ties()
             self.now_s = now_s
             happen[times_s.index(now_s)]()
-        self.close(min(until_s, self.now_s) if end_s is None else end_s)
+        self.close(end_s if end_s is not None else until_s if until_s < inf else self.now_s)
         return self.came
 
     def close(self, end_s: float) -> None:
@@ -427,18 +369,3 @@ def tell(place: Place, verb: str, value: float, now_s: float) -> None:
 
 def is_full(place: Place) -> bool:
     return place.outstanding >= place.server.max_outstanding
-
-
-def backoff_s(stream: Stream, number: int, retry: int) -> float:
-    """Seconds before the retry of that number, 1 being the first: longer each time, less up to `jitter` of it."""
-    longest_s = min(stream.backoff_s * stream.backoff_factor ** (retry - 1), stream.backoff_max_s)
-    return longest_s * (1.0 - stream.jitter * unit(number, retry))
-
-
-def unit(number: int, retry: int) -> float:
-    """A number in [0, 1) that depends on nothing but a request and its retry (splitmix64)."""
-    mask = (1 << 64) - 1
-    z = (number * 0x9E3779B97F4A7C15 + retry * 0xBF58476D1CE4E5B9) & mask
-    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & mask
-    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & mask
-    return float((z ^ (z >> 31)) >> 11) * 2.0**-53

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sim.engine import state
 from sim.engine.plane import DRAWS, ApiSpec, DataPlane, PoolSpec, StreamSpec
 from sim.steptime.table import StepTime
-from tests import oracle, oracle_api, oracle_fleet
+from tests import oracle, oracle_api, oracle_balancers, oracle_clients, oracle_fleet
 from tests.oracle import Job
 from tests.worlds import blocks, rows_of
 
@@ -30,10 +30,10 @@ __all__ = [
     "worlds",
 ]
 
-BALANCERS: dict[int, Callable[[], oracle_fleet.RoundRobin]] = {
-    state.ROUND_ROBIN: oracle_fleet.RoundRobin,
-    state.LEAST_OUTSTANDING: oracle_fleet.LeastOutstanding,
-    state.POWER_OF_TWO: oracle_fleet.PowerOfTwo,
+BALANCERS: dict[int, Callable[[], oracle_balancers.RoundRobin]] = {
+    state.ROUND_ROBIN: oracle_balancers.RoundRobin,
+    state.LEAST_OUTSTANDING: oracle_balancers.LeastOutstanding,
+    state.POWER_OF_TWO: oracle_balancers.PowerOfTwo,
 }
 BILL_BY = ("arrival", "start", "completion")
 TICK_S = 2.0**-14
@@ -184,7 +184,7 @@ def ranks_of(plane: DataPlane, world: World, replica: int) -> range:
 
 def serve_slow(world: World) -> list[Job]:
     """The oracle's run: the jobs that came, in order of arrival. Worlds of near ties are not counted."""
-    return fleet_after(world, world.until_s if world.until_s < inf else None).came
+    return fleet_after(world).came
 
 
 def fleet_after(world: World, end_s: float | None = None) -> oracle_fleet.Fleet:
@@ -200,7 +200,7 @@ def fleet_after(world: World, end_s: float | None = None) -> oracle_fleet.Fleet:
 def make_fleet(world: World) -> oracle_fleet.Fleet:
     """The oracle for a world, with jobs of its own."""
     loops = [
-        oracle_fleet.Loop(clients.think_time_s, [0.0] * clients.concurrency, [copy(job) for job in clients.jobs])
+        oracle_clients.Loop(clients.think_time_s, [0.0] * clients.concurrency, [copy(job) for job in clients.jobs])
         for clients in world.clients
     ]
     return oracle_fleet.Fleet(
@@ -233,10 +233,10 @@ def as_pool(spec: PoolSpec | ApiSpec) -> oracle_fleet.Pool:
     return oracle_fleet.Pool(server, spec.replicas, spec.ranks)
 
 
-def as_stream(spec: StreamSpec) -> oracle_fleet.Stream:
+def as_stream(spec: StreamSpec) -> oracle_clients.Stream:
     shared = ("timeout_s", "retries", "backoff_s", "backoff_factor", "backoff_max_s", "jitter", "resend_lost")
     retry_on = tuple(name for name in ("rejected", "timed_out", "failed") if getattr(spec, f"retry_{name}"))
-    return oracle_fleet.Stream(**{name: getattr(spec, name) for name in shared}, retry_on=retry_on)
+    return oracle_clients.Stream(**{name: getattr(spec, name) for name in shared}, retry_on=retry_on)
 
 
 @st.composite

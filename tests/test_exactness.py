@@ -111,8 +111,8 @@ def assert_same_time(plane: DataPlane, fleet: Fleet) -> None:
     work = np.zeros((2, 2, pools))
     seconds[0], usd[0], work[0] = s.unused_s.sum(axis=1), s.unused_usd.sum(axis=1), [s.work_s.sum(1), s.work_usd.sum(1)]
     for pool, replica in zip(fleet.pool_of, fleet.places, strict=True):
-        for line in replica.hours if isinstance(replica, Replica) else ():
-            spent = (replica.hours[line], replica.usd[line])
+        for line in replica.seconds if isinstance(replica, Replica) else ():
+            spent = (replica.seconds[line], replica.usd[line])
             if line == "busy":
                 work[1, :, pool] += spent
             else:
