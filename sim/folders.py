@@ -15,8 +15,8 @@ __all__ = ["check_place", "check_results_folder", "replace_folder", "write_file"
 MARK = "summary.json"
 """The file by which a results folder is known."""
 
-TABLES = ("buckets.parquet", "streams.parquet", "ledger.parquet", "latency.parquet", "requests.parquet")
-OWN_FILES = frozenset({MARK, "scenario.yaml", *TABLES, "report.html"})
+_TABLES = ("requests", "buckets", "streams", "latency", "ledger")
+OWN_FILES = frozenset({MARK, "scenario.yaml", "report.html", *(f"{table}.parquet" for table in _TABLES)})
 """What a results folder may hold; nothing else is ever replaced."""
 
 

@@ -75,12 +75,12 @@ RESERVED = {"kind": "reserved", "cloud": "aws", "region": "us-east-1"}
             "fleet.0.offer.cloud: awz has no shipped price of H100-SXM, did you mean 'aws'?",
         ),
         (
-            with_pool(offer={**SPOT, "region": "us-est-2"}),
-            "fleet.0.offer.region: us-est-2 has no shipped price of H100-SXM at aws, did you mean 'us-east-2'?",
+            with_pool(offer={**SPOT, "region": "us-east-9"}),
+            "fleet.0.offer.region: us-east-9 has no shipped price of H100-SXM at aws, did you mean 'us-east-2'?",
         ),
         (
-            with_pool(gpu="MI210", offer=SPOT),
-            "fleet.0.offer: MI210 has no shipped price; give `usd_per_gpu_hour`; prices",
+            with_pool(gpu="MI325X", offer=SPOT),
+            "fleet.0.offer: MI325X has no shipped price; give `usd_per_gpu_hour`; prices",
         ),
         (
             with_pool(offer={**SPOT, "region": "ap-northeast-2"}),
@@ -242,6 +242,7 @@ def test_what_is_wrong_in_a_file_of_prices_is_told_at_load(
 
 STARTS = {
     "pge-e-19-2018-summer": "2018-07-02",
+    "deepseek-flash-2026-10": "2026-10-26",
     "deepseek-chat-2025-02": "2025-03-03",
     "deepseek-reasoner-2025-02": "2025-03-03",
 }
@@ -251,7 +252,7 @@ STARTS = {
 def test_every_shipped_tariff_loads_by_name_and_survives_a_round_trip(family: str, scenario_file: Write) -> None:
     for name in (path.stem for path in data_path("tariffs", family).glob("*.yaml")):
         text = with_api(name) if family == "tokens" else with_pool(**{family: name})
-        scenario = load_scenario(scenario_file(text), [f"start={STARTS.get(name, '2026-10-26')}"])
+        scenario = load_scenario(scenario_file(text), [f"start={STARTS.get(name, '2026-09-14')}"])
 
         assert load_scenario(scenario_file(dump_scenario(scenario))) == scenario
 

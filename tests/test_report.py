@@ -103,7 +103,7 @@ class TestAnswer:
         text = " ".join(f"{part} [{interval}]" if interval else part for part, interval in headline(source))
 
         assert re.fullmatch(
-            r"\$[\d,]+\.\d\d \[\$[\d,.]+ to \$[\d,.]+\]  for [\d,]+ answers in 168 h; "
+            r"\$[\d,]+\.\d\d \[\$[\d,.]+ to \$[\d,.]+\]  for [\d,]+ answers in 168\u00a0h; "
             r"[\d.]+% of requests met their objectives \[[\d.]+% to [\d.]+%\] \.",
             text,
         )
@@ -141,6 +141,15 @@ class TestCost:
         for name in ("cost-lines", "cost-pools"):
             bars = chart_of(source, name).figure.data
             assert sum(sum(bar["x"]) for bar in bars) == pytest.approx(total, rel=1e-4)
+
+    def test_what_no_pool_owes_is_in_the_bars_of_pools(self, tmp_path: Path) -> None:
+        folder = make_folder(tmp_path, DAY)
+        ledger = pd.read_parquet(folder / "ledger.parquet")
+        ledger.loc[ledger["line"] == "electricity", "pool"] = None
+        ledger.astype({"line": "category", "window": "category"}).to_parquet(folder / "ledger.parquet", index=False)
+        found = load_source(folder)
+
+        assert "no pool of its own" in column(chart_of(found, "cost-pools").table, "pool")
 
     def test_lines_come_by_dollars_and_in_plain_words(self, source: Source) -> None:
         by_line = source.summary["cost"]["by_line"]
@@ -380,6 +389,24 @@ class TestFolder:
         assert (folder / "report.html").stat().st_size > 1e6
 
 
+class TestNothing:
+    def test_a_run_in_which_nothing_happened_has_a_page(self, tmp_path: Path) -> None:
+        page = report_page(load_source(make_folder(tmp_path, NOTHING)))
+
+        assert "Nothing was charged." in page
+        assert "There were no objectives to meet" in page
+
+    def test_tables_without_rows_make_a_page(self, tmp_path: Path) -> None:
+        folder = make_folder(tmp_path, NOTHING)
+        for table in folder.glob("*.parquet"):
+            pd.read_parquet(table).head(0).to_parquet(table, index=False)
+        found = load_source(folder)
+        found.summary["requests"] |= dict.fromkeys(found.summary["requests"], 0) | {"rejected_by": {}}
+
+        assert timeline_chart(found) is None
+        assert "No request arrived." in report_page(found)
+
+
 class TestPage:
     def test_figures_are_those_that_plotly_takes(self, source: Source) -> None:
         for chart in charts(source):
@@ -518,6 +545,15 @@ class TestBrowser:
             page.settle()
             assert _looks(page) == before
             assert page.complaints() == []
+
+    def test_the_browser_hears_of_faults_and_of_what_is_asked_for(self, browser: Browser, tmp_path: Path) -> None:
+        file = tmp_path / "faulty.html"
+        faults = "console.error('a'); setTimeout(() => { throw Error('b') }); fetch('http://example.invalid/c');"
+        file.write_text(f"<html data-drawn=yes><script>{faults}</script></html>", encoding="utf-8")
+        with browser.page(file) as page:
+            page.settle()
+            assert len(page.complaints()) >= 3
+            assert page.requests() == ["http://example.invalid/c"]
 
     def test_the_page_of_a_validation_draws_as_well(self, browser: Browser, tmp_path: Path) -> None:
         file = tmp_path / "validation.html"

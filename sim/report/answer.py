@@ -32,7 +32,7 @@ def headline(source: Source) -> list[tuple[str, str]]:
     """
     summary = source.summary
     answers = words.count(summary["requests"]["completed"])
-    length = words.hours((summary["horizon_s"] or 0.0) / 3600.0)
+    length = words.hours((summary["horizon_s"] or 0.0) / 3600.0).replace(" ", "\u00a0")
     met = summary["slo"]["attainment"]
     cost = (words.usd(summary["cost"]["total_usd"]), _interval(source, "cost.total_usd", words.usd))
     what = f" for {answers} answers in {length}; "

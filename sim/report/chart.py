@@ -18,6 +18,7 @@ __all__ = [
     "TIME_STOPS",
     "Chart",
     "Figure",
+    "Key",
     "Table",
     "base_layout",
     "category_axis",
@@ -61,6 +62,15 @@ class Figure:
 
 
 @dataclass(frozen=True)
+class Key:
+    """An entry of a legend that the page draws itself: a name, a colour of the palette, a hatching by its place."""
+
+    name: str
+    colour: str
+    hatch: int = 0
+
+
+@dataclass(frozen=True)
 class Chart:
     """A figure with its words: `says` tells what it shows to those who cannot see it."""
 
@@ -70,6 +80,7 @@ class Chart:
     figure: Figure
     table: Table
     caption: str = ""
+    keys: tuple[Key, ...] = ()
 
 
 def base_layout(height: int, narrow: bool, **more: Any) -> Layout:

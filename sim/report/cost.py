@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sim import wording as words
-from sim.report.chart import Chart, Figure, Layout, Table, base_layout, category_axis, label_of, rounded
+from sim.report.chart import Chart, Figure, Key, Layout, Table, base_layout, category_axis, label_of, rounded
 from sim.report.names import LINES, line_name, window_name
 from sim.report.source import Source
 from sim.report.windows import window_colours
@@ -16,6 +16,7 @@ __all__ = ["cost_charts", "token_table"]
 _WORKING = ("busy", "api", "electricity", "upfront", "demand_charge", "customer_charge")
 """Lines drawn plain; the others, which bought no answer, are hatched."""
 
+# The page hatches its legend alike, by place.
 _HATCHES = ("", "/", "x", "-", "\\", ".", "|", "+")
 _COLOURS = {
     "busy": "@c0",
@@ -42,15 +43,15 @@ def _by_line(source: Source) -> Chart:
     colours = window_colours(source)
     windows = [window for window in colours if any(window in parts for parts in usd.values())]
     total = sum(sum(parts.values()) for parts in usd.values())
-    marks = {window: {"color": colour} for window, colour in colours.items()}
-    names = {window: window_name(window) for window in windows}
+    keys = {window: Key(window_name(window), colours[window]) for window in windows}
     return Chart(
         id="cost-lines",
         title="What the money went on, and when",
         says=f"Bars: dollars by line of the bill, split by tariff window. The largest is {line_name(lines[0])}.",
-        figure=_bars([line_name(line) for line in lines], _stacks(usd, lines, windows, names, marks)),
+        figure=_bars([line_name(line) for line in lines], _stacks(usd, lines, keys)),
         table=_line_table(usd, lines, windows, total),
         caption="A tariff window is the time in which a price holds." if len(windows) > 1 else "",
+        keys=tuple(keys.values()) if len(windows) > 1 else (),
     )
 
 
@@ -79,17 +80,17 @@ def _by_pool(source: Source) -> list[Chart]:
         return []
     pools = sorted(usd, key=lambda pool: -sum(usd[pool].values()))
     lines = sorted({line for parts in usd.values() for line in parts}, key=_place_of)
-    names = {line: line_name(line) for line in lines}
-    marks = {line: _line_mark(line, lines) for line in lines}
-    columns = ("pool", *names.values(), "cost")
+    keys = {line: _line_key(line, lines) for line in lines}
+    columns = ("pool", *(key.name for key in keys.values()), "cost")
     rows = [(pool, *(words.usd(usd[pool].get(line)) for line in lines), _total(usd[pool])) for pool in pools]
     chart = Chart(
         id="cost-pools",
         title="By pool",
         says=f"Bars: dollars by pool, split by line of the bill. The largest is {pools[0]}.",
-        figure=_bars([label_of(pool, 20) for pool in pools], _stacks(usd, pools, lines, names, marks)),
+        figure=_bars([label_of(pool, 20) for pool in pools], _stacks(usd, pools, keys)),
         table=Table(columns, rows),
         caption="Hatched: paid, and no answer came of it.",
+        keys=tuple(keys.values()),
     )
     return [chart]
 
@@ -102,8 +103,8 @@ def _by_stream(source: Source) -> list[Chart]:
     if not any(used.values()):
         return []
     bars = [
-        _bar("its own use", [used[stream] for stream in streams], _line_mark("busy", ["busy"])),
-        _bar("with its share of the rest", [allocated.get(name, 0.0) for name in streams], _WHOLE),
+        _bar(_USE, [used[stream] for stream in streams]),
+        _bar(_WHOLE, [allocated.get(name, 0.0) for name in streams]),
     ]
     rows = [
         (name, words.usd(used[name]), words.usd(allocated.get(name)), _per_1k(source, name, allocated))
@@ -116,6 +117,7 @@ def _by_stream(source: Source) -> list[Chart]:
         figure=_bars([label_of(name, 20) for name in streams], bars, mode="group"),
         table=Table(("stream", "its own use", "with its share of the rest", "per 1,000 answers"), rows),
         caption="The rest is what nobody used: it is shared out in proportion to use.",
+        keys=(_USE, _WHOLE),
     )
     return [chart]
 
@@ -129,7 +131,7 @@ def token_table(source: Source) -> Table | None:
     return Table(("tokens", "per million"), rows, note) if rows else None
 
 
-_WHOLE = {"color": "@c5"}
+_USE, _WHOLE = Key("its own use", "@c0"), Key("with its share of the rest", "@c5")
 
 
 def _per_1k(source: Source, stream: str, allocated: Mapping[str, float]) -> str:
@@ -140,7 +142,7 @@ def _per_1k(source: Source, stream: str, allocated: Mapping[str, float]) -> str:
 
 def _split(source: Source, by: str, within: str) -> dict[str, dict[str, float]]:
     """Dollars of a replication, by two columns of the ledger; without those that cost nothing."""
-    ledger = source.ledger.assign(window=source.ledger["window"].fillna("flat"))
+    ledger = source.ledger.fillna({"window": "flat", "pool": "no pool of its own"})
     sums = ledger.groupby([by, within], dropna=True, as_index=False)["usd"].sum()
     usd: dict[str, dict[str, float]] = {}
     for name, part, value in zip(sums[by], sums[within], sums["usd"], strict=True):
@@ -157,68 +159,47 @@ def _total(parts: Mapping[str, float]) -> str:
     return words.usd(sum(parts.values()))
 
 
-def _line_mark(line: str, lines: Sequence[str]) -> dict[str, Any]:
+def _line_key(line: str, lines: Sequence[str]) -> Key:
     unused = [name for name in lines if name not in _WORKING]
-    place = 1 + unused.index(line) % (len(_HATCHES) - 1) if line in unused else 0
-    return {"color": _COLOURS.get(line, f"@c{_place_of(line) % 7}"), "pattern": _hatch(place)}
-
-
-def _hatch(place: int) -> dict[str, Any]:
-    return {"shape": _HATCHES[place], "fgcolor": "@ground", "solidity": 0.25, "size": 7, "fillmode": "overlay"}
+    hatch = 1 + unused.index(line) % (len(_HATCHES) - 1) if line in unused else 0
+    return Key(line_name(line), _COLOURS.get(line, f"@c{_place_of(line) % 7}"), hatch)
 
 
 def _stacks(
-    usd: Mapping[str, Mapping[str, float]],
-    bars: Sequence[str],
-    parts: Sequence[str],
-    names: Mapping[str, str],
-    marks: Mapping[str, dict[str, Any]],
+    usd: Mapping[str, Mapping[str, float]], bars: Sequence[str], keys: Mapping[str, Key]
 ) -> list[dict[str, Any]]:
-    return [_bar(label_of(names[part]), [usd[bar].get(part, 0.0) for bar in bars], marks[part]) for part in parts]
+    return [_bar(key, [usd[bar].get(part, 0.0) for bar in bars]) for part, key in keys.items()]
 
 
-def _bar(name: str, usd: Sequence[float], mark: dict[str, Any]) -> dict[str, Any]:
+def _bar(key: Key, usd: Sequence[float]) -> dict[str, Any]:
+    hatch = {"shape": _HATCHES[key.hatch], "fgcolor": "@ground", "solidity": 0.25, "size": 7, "fillmode": "overlay"}
     return {
         "type": "bar",
         "orientation": "h",
-        "name": name,
+        "name": label_of(key.name),
         "y": list(range(len(usd))),
         "x": rounded(usd),
-        "marker": mark | {"line": {"color": "@ground", "width": 1}},
+        "marker": {"color": key.colour, "pattern": hatch, "line": {"color": "@ground", "width": 1}},
         "hovertemplate": "$%{x:,.2f}",
     }
 
 
 def _bars(labels: Sequence[str], data: list[dict[str, Any]], mode: str = "stack") -> Figure:
     """Horizontal bars, the first on top."""
-    wide, narrow = (_bar_layout(labels, data, mode, narrow) for narrow in (False, True))
+    wide, narrow = (_bar_layout(labels, mode, narrow) for narrow in (False, True))
     return Figure(data, wide, narrow)
 
 
-_LEGEND = {
-    "orientation": "h",
-    "xref": "container",
-    "x": 0,
-    "xanchor": "left",
-    "y": 1,
-    "yanchor": "bottom",
-    "traceorder": "normal",
-}
-"""Above the bars, as wide as the chart with its labels."""
-
-
-def _bar_layout(labels: Sequence[str], data: Sequence[Any], mode: str, narrow: bool) -> Layout:
+def _bar_layout(labels: Sequence[str], mode: str, narrow: bool) -> Layout:
     thick = 44 if mode == "group" else 32
-    legend = 0 if len(data) < 2 else 26 * -(-len(data) // (2 if narrow else 6)) + 8
-    height = 48 + thick * len(labels) + legend
+    height = 44 + thick * len(labels)
     return base_layout(
         height,
         narrow,
         barmode=mode,
         bargap=0.3,
-        showlegend=len(data) > 1,
-        legend=_LEGEND,
-        margin={"l": 8, "r": 16, "t": 8 + legend, "b": 40},
+        showlegend=False,
+        margin={"l": 8, "r": 16, "t": 4, "b": 40},
         xaxis={
             "tickprefix": "$",
             "tickformat": ",~s",

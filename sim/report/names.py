@@ -25,7 +25,7 @@ LINES: dict[str, tuple[str, str]] = {
 ENDINGS = {
     "rejected": ("turned away", "no pool could take them"),
     "timed_out": ("timed out", "their clients gave up waiting"),
-    "failed": ("failed", "lost with their replica and not sent again"),
+    "failed": ("failed", "lost with their replica"),
     "unfinished": ("unfinished", "still in flight at the end"),
 }
 """How a request ends without an answer."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from sim import wording as words
@@ -45,7 +46,7 @@ def endings_chart(source: Source) -> Chart | None:
     ends, offered = unanswered(source), float(source.summary["requests"]["offered"])
     if not ends:
         return None
-    labels = [name.replace(": ", ":<br>", 1) for name in ends]
+    labels, most = [_wrapped(name) for name in ends], max(ends.values())
     texts = [f"{words.count(count)} ({words.share(count / offered)})" for count in ends.values()]
     data = [
         {
@@ -54,7 +55,7 @@ def endings_chart(source: Source) -> Chart | None:
             "x": rounded(ends.values()),
             "y": list(range(len(ends))),
             "text": texts,
-            "textposition": "auto",
+            "textposition": "outside",
             "cliponaxis": False,
             "marker": {"color": "@c1"},
             "hoverinfo": "skip",
@@ -67,20 +68,34 @@ def endings_chart(source: Source) -> Chart | None:
         id="endings",
         title="Requests without an answer",
         says="Bars: requests by how they ended without an answer. Most often: " + next(iter(ends)) + ".",
-        figure=Figure(data, _bars_layout(labels, False), _bars_layout(labels, True)),
+        figure=Figure(data, _bars_layout(labels, most, False), _bars_layout(labels, most, True)),
         table=Table(("ended", "requests", "share"), rows),
         caption=f"{words.count(completed)} of {words.count(offered)} requests were answered.",
     )
 
 
-def _bars_layout(labels: list[str], narrow: bool) -> Layout:
+def _wrapped(name: str) -> str:
+    """How a request ended and why, in short rows."""
+    ended, _, why = name.partition(": ")
+    return "<br>".join([f"<b>{label_of(ended)}</b>", *map(label_of, wrap(why, 20))])
+
+
+def _bars_layout(labels: list[str], most: float, narrow: bool) -> Layout:
+    """With room for the figures behind the bars."""
     return base_layout(
-        50 + 44 * len(labels),
+        50 + 60 * len(labels),
         narrow,
         bargap=0.3,
         showlegend=False,
         margin={"l": 8, "r": 24, "t": 4, "b": 36},
-        xaxis={"gridcolor": "@grid", "zeroline": False, "fixedrange": True, "tickformat": ",~s", "nticks": 5},
+        xaxis={
+            "range": [0.0, most * (1.8 if narrow else 1.15)],
+            "gridcolor": "@grid",
+            "zeroline": False,
+            "fixedrange": True,
+            "tickformat": ",~s",
+            "nticks": 4 if narrow else 6,
+        },
         yaxis=category_axis(labels),
     )
 
@@ -126,13 +141,14 @@ def _line(name: str, values: list[float | None], place: int) -> dict[str, Any]:
 
 
 def _time_layout(source: Source, lines: int, narrow: bool) -> Layout:
+    rows = 0 if lines < 2 else -(-lines // (1 if narrow and lines > 2 else 4))
     return base_layout(
-        320,
+        290 + 20 * rows,
         narrow,
         hovermode="x unified",
         showlegend=lines > 1,
         legend={"orientation": "h", "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom"},
-        margin={"l": 56, "r": 10, "t": 34 if lines > 1 else 8, "b": 56},
+        margin={"l": 56, "r": 10, "t": 12 + 20 * rows, "b": 56},
         xaxis={
             "type": "date",
             "gridcolor": "@grid",

@@ -182,10 +182,10 @@ def _table(folder: Path, results: SavedResults, name: str) -> pd.DataFrame:
 
 
 def _typed(file: Path, frame: pd.DataFrame) -> pd.DataFrame:
-    """Numbers as floats, also in a column that holds none at all and so has lost its type."""
+    """Numbers as floats, also in a column that holds none at all and so has lost its type; texts as they are."""
     numbers = [column for column in frame if column not in _TEXTS]
     try:
-        return frame.astype(dict.fromkeys(numbers, "float64"))
+        return frame.astype(dict.fromkeys(frame.columns, "object") | dict.fromkeys(numbers, "float64"))
     except (TypeError, ValueError) as error:
         raise InputError(file, f"holds something else than numbers: {error}", _AGAIN) from None
 

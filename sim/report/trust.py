@@ -42,10 +42,8 @@ def run_facts(source: Source) -> list[tuple[str, str]]:
         ("Seed of all randomness", str(summary["seed"])),
         ("Independent replications", words.count(source.replications)),
         ("Warm-up, left out of latencies and objectives", words.hours((summary.get("warm_up_s") or 0.0) / 3600.0)),
-        (
-            "Simulated in",
-            f"{words.seconds(speed.get('wall_s'))}, {words.count(speed.get('requests_per_s'))} requests a second",
-        ),
+        ("Simulated in", words.seconds(speed.get("wall_s"))),
+        ("Requests simulated a second", words.count(speed.get("requests_per_s"))),
         ("Most replicas at a time", words.count(fleet.get("peak_replicas"))),
         ("Replicas launched", words.count(fleet.get("starts"))),
         ("Replicas taken back by the provider", words.count(fleet.get("reclaims"))),
