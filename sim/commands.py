@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from sim.measurements import Assumed
     from sim.simulation import Progress
 
-__all__ = ["calibrate", "convert", "fetch", "init", "inspect", "report", "schema", "simulate", "validate"]
+__all__ = ["calibrate", "convert", "fetch", "init", "inspect", "prices", "report", "schema", "simulate", "validate"]
 
 
 def simulate(
@@ -142,6 +142,17 @@ def report(folder: Path) -> dict[str, Any]:
     from sim.report import write_report
 
     return {"file": str(write_report(folder))}
+
+
+def prices(words: Sequence[str] = ()) -> dict[str, Any]:
+    """The shipped tariffs, tiers, zones and GPU prices by family, with source and date; those that hold all `words`.
+
+    Raises:
+        InputError: where none does.
+    """
+    from sim.prices.listing import price_list
+
+    return price_list(words)
 
 
 def schema() -> dict[str, Any]:

@@ -85,7 +85,7 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
 
     assert [
         name
-        for name in ("simulate", "calibrate", "validate", "schema", "init", "trace", "inspect", "convert", "fetch")
+        for name in ("simulate", "calibrate", "validate", "prices", "schema", "init", "trace", "inspect", "convert", "fetch")
         if name not in text
     ] == []
 
