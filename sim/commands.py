@@ -159,7 +159,24 @@ def schema() -> dict[str, Any]:
     """The JSON Schema of a scenario, with the meaning of every field."""
     from sim.scenario import Scenario
 
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Scenario.model_json_schema()}
+    own = _with_standard_bounds(Scenario.model_json_schema())
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **own}
+
+
+_BOUNDS = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum"}
+"""Bounds that pydantic puts under its own names, where a validator of ours stands before them."""
+
+
+def _with_standard_bounds(schema: Any) -> Any:
+    if isinstance(schema, list):
+        return [_with_standard_bounds(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    # A key of the scenario may have such a name as well; what stands under it is no number.
+    return {
+        key if isinstance(value, dict) else _BOUNDS.get(key, key): _with_standard_bounds(value)
+        for key, value in schema.items()
+    }
 
 
 def init(file: Path, *, force: bool = False) -> dict[str, Any]:
