@@ -45,7 +45,7 @@ BUCKET = np.dtype(
 dollars are among the unused ones.
 """
 
-_ENDS = ("offered", "completed", "timed_out", "failed", "measured_offered", "measured_met")
+_ENDS = ("offered", "completed", "timed_out", "failed", "measured_offered", "measured_ended", "measured_met")
 
 STREAM_BUCKET = np.dtype(
     [
