@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 
 from sim.control.energy import Energy
 from sim.control.fleet_control import FleetControl
 from sim.control.prices import Prices
 from sim.engine.plane import DataPlane
-from sim.invoice import check_books, price_of_time_usd, rounding_usd
+from sim.invoice import check_books, last_period, price_of_time_usd, rounding_usd
 from sim.ledger import Charges, Entry
 from sim.prices import upfront_usd
 from sim.scenario import GpuPool, Scenario
@@ -61,11 +62,27 @@ class Bill:
         yield from (entry for entry in self._energy.entries(now_s) if entry.usd or entry.kwh)
         for p, pool in enumerate(self._scenario.fleet):
             if isinstance(pool, GpuPool):
-                window = self._prices.now(p).window
-                servers = pool.most_replicas * pool.gpus_per_replica
-                shares = {"upfront": upfront_usd(pool.offer, servers, now_s), "minimum_billing": self._rounding_usd(p)}
-                yield from (Entry(line, p, window, usd) for line, usd in shares.items() if usd)
+                lines = {"upfront": self._upfront(p, pool, now_s), "minimum_billing": self._rounding(p)}
+                for line, shares in lines.items():
+                    yield from (Entry(line, p, window, usd) for window, usd in _by_window(shares).items() if usd)
 
-    def _rounding_usd(self, p: int) -> float:
+    def _upfront(self, p: int, pool: GpuPool, now_s: float) -> Iterator[tuple[str, float]]:
+        """Windows and what falls to them of what was paid upfront: to each moment the same."""
+        log, gpus = self._prices.log[p], pool.most_replicas * self._gpus[p]
+        ends_s = [*(period.begin_s for period in log[1:]), now_s]
+        for period, end_s in zip(log, ends_s, strict=True):
+            yield period.window, upfront_usd(pool.offer, gpus, end_s - period.begin_s)
+
+    def _rounding(self, p: int) -> Iterator[tuple[str, float]]:
+        """Windows in which servers went off, and what was rounded up then."""
         log, gpus = self._prices.log[p], self._gpus[p]
-        return sum(rounding_usd(interval, log, gpus) for interval in self._servers.paid if interval.pool == p)
+        for interval in self._servers.paid_of(p):
+            if interval.rounding_s:
+                yield last_period(interval, log).window, rounding_usd(interval, log, gpus)
+
+
+def _by_window(shares: Iterable[tuple[str, float]]) -> dict[str, float]:
+    usd: defaultdict[str, float] = defaultdict(float)
+    for window, share in shares:
+        usd[window] += share
+    return usd
