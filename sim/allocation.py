@@ -28,7 +28,8 @@ def pool_usd(charges: Charges) -> NDArray[np.float64]:
 def allocated_usd(charges: Charges) -> NDArray[np.float64]:
     """All dollars by stream, strategy and class, [S, A, C]; they sum to the bill unless nothing was used at all."""
     used = charges.used_usd.sum(axis=(4, 5))
-    return _spread(used, pool_usd(charges)).sum(axis=0)
+    usd: NDArray[np.float64] = _spread(used, pool_usd(charges)).sum(axis=0)
+    return usd
 
 
 def token_kinds_usd(charges: Charges, is_api: Sequence[bool]) -> NDArray[np.float64]:
@@ -43,7 +44,8 @@ def token_kinds_usd(charges: Charges, is_api: Sequence[bool]) -> NDArray[np.floa
     gpu = ~np.asarray(is_api, dtype=bool)
     kinds[gpu, st.INPUT] = prompt_usd[gpu]
     kinds[gpu, st.OUTPUT] = np.maximum(work_usd - prompt_usd, 0.0)[gpu]
-    return _spread(kinds, pool_usd(charges)).sum(axis=0)
+    usd: NDArray[np.float64] = _spread(kinds, pool_usd(charges)).sum(axis=0)
+    return usd
 
 
 def _spread(direct: NDArray[np.float64], total: NDArray[np.float64]) -> NDArray[np.float64]:

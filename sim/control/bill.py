@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
 
 from sim.control.energy import Energy
 from sim.control.fleet_control import FleetControl
@@ -30,10 +34,14 @@ class Bill:
         self._plane, self._scenario = plane, scenario
         self._prices, self._energy, self._servers = prices, energy, servers
         self._gpus = [pool.gpus_per_replica if isinstance(pool, GpuPool) else 0 for pool in scenario.fleet]
+        self._rounded = [_Rounded() for _ in scenario.fleet]
 
-    def other_usd(self, now_s: float) -> float:
-        """What has been spent up to `now_s` beside replicas' time and tokens."""
-        return sum(entry.usd for entry in self._entries(now_s))
+    def other_usd(self, now_s: float) -> NDArray[np.float64]:
+        """What each pool has cost up to `now_s` beside replicas' time and tokens, [P]."""
+        usd = np.zeros(len(self._gpus))
+        for entry in self._entries(now_s):
+            usd[entry.pool] += entry.usd
+        return usd
 
     def close(self, end_s: float) -> Charges:
         """The charges of a run that has ended, the books of plane and servers closed.
@@ -67,5 +75,17 @@ class Bill:
                 yield from (Entry(line, p, window, usd) for line, usd in shares.items() if usd)
 
     def _rounding_usd(self, p: int) -> float:
-        log, gpus = self._prices.log[p], self._gpus[p]
-        return sum(rounding_usd(interval, log, gpus) for interval in self._servers.paid if interval.pool == p)
+        """What has been billed beyond the time of servers that have ended."""
+        paid, rounded = self._servers.paid_of(p), self._rounded[p]
+        for interval in paid[rounded.intervals :]:
+            rounded.usd += rounding_usd(interval, self._prices.log[p], self._gpus[p])
+        rounded.intervals = len(paid)
+        return rounded.usd
+
+
+@dataclass
+class _Rounded:
+    """A sum over the first paid intervals of a pool."""
+
+    intervals: int = 0
+    usd: float = 0.0

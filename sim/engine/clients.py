@@ -59,7 +59,6 @@ def fail_attempt(s: State, slot: int, status: int, at_s: float, now_s: float) ->
     cancel_timer(s, slot)
     if _retries(stream, status) and call.retries < stream.retries:
         call.retries += 1
-        stream.retried += 1
         call.place = BACKING_OFF
         set_timer(s, slot, max(at_s + _backoff_s(stream, s.requests[slot].id, call.retries), now_s))
         return
