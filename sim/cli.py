@@ -227,7 +227,7 @@ def prices(
     if as_json:
         _print_json(found)
     else:
-        _show(format_prices(found))
+        _show(format_prices(found, brief=not words))
 
 
 @app.command()

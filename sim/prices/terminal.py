@@ -12,7 +12,6 @@ from rich.text import Text
 __all__ = ["format_prices"]
 
 Row = dict[str, Any]
-_MOST_ROWS = 60
 
 
 class _Layout(NamedTuple):
@@ -22,14 +21,14 @@ class _Layout(NamedTuple):
     columns: dict[str, str]
 
 
-def format_prices(families: dict[str, list[Row]]) -> Group:
-    """A table for each family, as `price_list` gives them, then the sources by number. A long one shows its clouds."""
+def format_prices(families: dict[str, list[Row]], *, brief: bool = False) -> Group:
+    """A table for each family, as `price_list` gives them, then the sources by number; `brief`: of GPUs the clouds."""
     sources = list(dict.fromkeys(_source(row) for rows in families.values() for row in rows))
     parts: list[Text | Table | str] = []
     for family, rows in families.items():
         layout = _LAYOUTS[family]
-        short = len(rows) > _MOST_ROWS and "cloud" in rows[0]
-        parts += ["", Text(layout.title, style="italic"), _clouds(rows) if short else _rows(layout, rows, sources)]
+        table = _clouds(rows) if brief and family == "gpus" else _rows(layout, rows, sources)
+        parts += ["", Text(layout.title, style="italic"), table]
     told = "\n".join(f"[{number}] {source}" for number, source in enumerate(sources, 1))
     return Group(*parts[1:], "", Text(told, style="dim"))
 
@@ -43,7 +42,7 @@ def _rows(layout: _Layout, rows: Iterable[Row], sources: list[str]) -> Table:
 
 
 def _clouds(rows: list[Row]) -> Table:
-    """The clouds of a family of many rows."""
+    """What is there of each cloud, without prices."""
     table = _empty(["cloud", "regions", "GPUs"])
     for cloud in dict.fromkeys(row["cloud"] for row in rows):
         mine = [row for row in rows if row["cloud"] == cloud]
