@@ -36,27 +36,30 @@ def _optional(**keys: st.SearchStrategy[Any]) -> st.SearchStrategy[Fields]:
 
 @st.composite
 def _hours(draw: st.DrawFn, grid: int) -> str:
-    """A window of the clock, its ends on a grid of minutes."""
-    begin = draw(st.integers(0, 1440 // grid - 1))
-    length = draw(st.integers(1, 1440 // grid - 1))
+    """A window of the clock by night, its ends on a grid of minutes; now and then a long one."""
+    begin = draw(st.integers(20 * 60 // grid, 30 * 60 // grid)) % (1440 // grid)
+    length = draw(st.integers(1, 240 // grid) | st.integers(1, 1440 // grid - 1))
     end = (begin + length) % (1440 // grid)
     return "-".join(f"{each * grid // 60:02}:{each * grid % 60:02}" for each in (begin, end))
 
 
 def _when(grid: int) -> st.SearchStrategy[Fields]:
-    return _optional(
-        hours=st.lists(_hours(grid), min_size=1, max_size=2),
-        days=st.lists(_one_of(DAYS), min_size=1, unique=True),
-        months=st.lists(st.integers(1, 12), min_size=1, unique=True),
-        dates=st.lists(_one_of([*HOLIDAYS, "2026-02-28"]), min_size=1, unique=True),
-        holidays=_one_of(["skip", "only", "ignore"]),
-        valid_from=_one_of(["2026-03-01T00:30", "2026-03-29T01:45", "2026-10-25T00:15"]),
-    )
+    hours = st.fixed_dictionaries({"hours": st.lists(_hours(grid), min_size=1, max_size=2)})
+    calendar = {
+        "days": st.lists(_one_of(DAYS), min_size=2, unique=True),
+        "months": st.lists(_one_of([1, 2, 3, 9, 10, 11, 12]), min_size=3, unique=True),
+        "dates": st.lists(_one_of([*HOLIDAYS, "2026-02-28"]), min_size=2, unique=True),
+        "holidays": _one_of(["skip", "only"]),
+        "valid_from": _one_of(["2026-03-01T00:30", "2026-03-29T01:45", "2026-10-25T00:15"]),
+        "valid_to": _one_of(["2026-03-01T00:30", "2026-10-25T02:15", "2026-11-01T01:30"]),
+    }
+    days = st.one_of([st.fixed_dictionaries({key: value}) for key, value in calendar.items()])
+    return hours | days | st.builds(lambda one, other: one | other, hours, days)
 
 
 @st.composite
 def _windowed(draw: st.DrawFn, values: st.SearchStrategy[Fields], grid: int) -> Fields:
-    windows = draw(st.lists(st.tuples(_when(grid), values), max_size=3))
+    windows = draw(st.lists(st.tuples(_when(grid), values), min_size=draw(_one_of([0, 1, 1, 2])), max_size=3))
     own = draw(_optional(time_zone=_one_of(ZONES)))
     made = [when | value | {"name": f"w{n}"} for n, (when, value) in enumerate(windows)]
     return {"kind": "windows", "windows": made, "holidays": HOLIDAYS, **own}
@@ -105,13 +108,13 @@ _runs = st.fixed_dictionaries(
 
 @st.composite
 def _offer(draw: st.DrawFn, *, steady: bool) -> Fields:
-    kind = draw(_one_of(["reserved", "on-demand"] if steady else ["reserved", "on-demand", "spot"]))
+    kind = draw(_one_of(["reserved", "on-demand"] if steady else ["reserved", "on-demand", "spot", "spot"]))
     offer = {"kind": kind} | draw(_price(steady=steady))
     if kind == "reserved":
         return offer | draw(st.just({}) | st.fixed_dictionaries({"term": st.just("1y"), "upfront_usd_per_gpu": _usd}))
     offer["billing"] = draw(_billing)
     if kind == "spot":
-        offer |= draw(_optional(availability=_runs, notice=_one_of(["0s", "30s", "5m"])))
+        offer |= {"availability": draw(_runs), "notice": draw(_one_of(["0s", "30s", "5m"]))}
     return offer
 
 
@@ -200,11 +203,14 @@ def _api_pool(draw: st.DrawFn, name: str, model: str) -> Fields:
     return {"name": name, "kind": "api", "model": model, "tariff": tariff} | draw(optional)
 
 
-_client = _optional(
-    timeout=_one_of(["3s", "20s"]),
-    retries=st.integers(0, 2),
-    backoff=_one_of(["0s", "5s"]),
-    on_loss=_one_of(["resend", "fail"]),
+_client = _one_of(
+    [
+        {},
+        {"on_loss": "fail"},
+        {"timeout": "3s", "retries": 2, "backoff": "0s"},
+        {"timeout": "20s", "on_loss": "fail"},
+        {"timeout": "20s", "retries": 1, "backoff": "5s"},
+    ]
 )
 _arrivals = _one_of(
     [
@@ -235,10 +241,9 @@ def _scenario(draw: st.DrawFn, *, steady: bool) -> Fields:
     model = draw(_one_of(["Llama-3.1-8B", "Qwen3-30B-A3B"]))
     streams = [draw(_stream(f"s{n}")) for n in range(draw(st.integers(1, 2)))]
     foreseen = all(stream["arrivals"]["kind"] != "closed" for stream in streams)
-    pools = range(draw(st.integers(0, 2)))
-    fleet = [draw(_gpu_pool(f"p{n}", model, steady=steady, foreseen=foreseen)) for n in pools]
-    if not fleet or draw(st.booleans()):
-        fleet.append(draw(_api_pool("calls", model)))
+    gpus, apis = draw(_one_of([(1, 0), (1, 1), (2, 0), (0, 1), (2, 1), (3, 0)]))
+    fleet = [draw(_gpu_pool(f"p{n}", model, steady=steady, foreseen=foreseen)) for n in range(gpus)]
+    fleet += [draw(_api_pool("calls", model)) for _ in range(apis)]
     ways: Fields = {}
     if draw(st.booleans()):
         ways["strategies"] = [{"name": "a"}, {"name": "b", "pool": fleet[0]["name"]}]
