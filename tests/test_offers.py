@@ -33,7 +33,7 @@ def price(gpu: str = "H100-SXM", **fields: Any) -> float:
 def test_a_price_may_be_a_number() -> None:
     prices = gpu_prices(offer(kind="on-demand", usd_per_gpu_hour=2.1), "any", MONDAY, UTC, None)
 
-    assert list(prices.periods()) == [(0.0, float("inf"), "base", (2.1,))]
+    assert list(prices.periods()) == [(0.0, float("inf"), "flat", (2.1,))]
     assert prices.labels == ("usd_per_gpu_hour",)
 
 
@@ -149,11 +149,11 @@ def test_an_offer_comes_back_from_its_own_text(scenario_file: Callable[..., Path
         ),
         ("{kind: spot, cloud: aws}", "fleet.0.offer.region: is missing; add it: cloud goes with region"),
         (
-            "{kind: spot, usd_per_gpu_hour: 1, tariff: a}",
+            "{kind: spot, usd_per_gpu_hour: 1, tariff: spot-aws-us-east-1-H100-SXM}",
             "tariff: cannot be given with usd_per_gpu_hour; give the price one",
         ),
         (
-            "{kind: reserved, cloud: aws, region: a}",
+            "{kind: reserved, cloud: aws, region: us-east-1}",
             "offer.discount: is missing; add the share off the on-demand price",
         ),
         ("{kind: reserved, usd_per_gpu_hour: 1, discount: 0.4}", "offer.discount: is of a cloud's price; add `cloud`"),
