@@ -93,20 +93,20 @@ def test_a_fleet_may_hold_both_kinds_and_is_of_gpus_where_nothing_is_said() -> N
 
 
 def test_a_fleet_survives_being_written_and_read(scenario_file: Callable[[str], Path]) -> None:
-    spot = {"kind": "spot", "usd_per_gpu_hour": 1.0, "availability": {"zone": "aws-us-west-2a-v100-2023-02"}}
+    spot = {"kind": "spot", "usd_per_gpu_hour": 1.0, "availability": {"zone": "aws-us-west-2a-v100x1-2023-02"}}
     pools = [
         pool(failures={"mtbf": "100h", "repair": "1h"}, admission={"spill_at": 8}),
         scaled(min=0) | {"name": "spot", "offer": spot},
         API | {"batch": {}, "rate_limit": {"requests_per_minute": 60}},
     ]
-    before = scenario(fleet=pools, workload=[chat()])
+    before = scenario(fleet=pools, workload=[chat()], start="2026-09-07")
 
     assert load_scenario(scenario_file(dump_scenario(before))) == before
 
 
 def test_keys_of_a_pool_are_suggested_among_those_of_its_kind(scenario_file: Callable[[str], Path]) -> None:
-    api = "  - {name: o, kind: api, model: Llama-3.1-8B, tarif: t}\n"
-    text = SMALL_SCENARIO + "    autoscale: {max: 4, target_bsy: 0.5}\n" + api
+    api = "  - {name: o, kind: api, model: Llama-3.1-8B, tarif: deepseek-2026-08}\n"
+    text = "start: 2026-09-07\n" + SMALL_SCENARIO + "    autoscale: {max: 4, target_bsy: 0.5}\n" + api
     with pytest.raises(ScenarioError) as caught:
         load_scenario(scenario_file(text))
 
@@ -122,7 +122,7 @@ def test_an_unknown_kind_of_pool_is_told_with_those_there_are(scenario_file: Cal
 
 
 def test_an_api_may_serve_a_model_that_the_catalogue_does_not_hold(scenario_file: Callable[[str], Path]) -> None:
-    text = SMALL_SCENARIO.replace("  - name: chat", "  - name: chat\n    model: own-9t")
+    text = "start: 2026-09-07\n" + SMALL_SCENARIO.replace("  - name: chat", "  - name: chat\n    model: own-9t")
     file = scenario_file(text + "  - {name: o, kind: api, model: own-9t, tariff: deepseek-2026-08}\n")
 
     assert load_scenario(file).fleet[1].model == "own-9t"

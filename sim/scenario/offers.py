@@ -121,7 +121,7 @@ class Availability(Part):
     """When spot capacity is there: runs in which it is and runs in which it is not, in turn."""
 
     zone: str | None = Field(default=None, min_length=1)
-    """Name of a shipped fit, such as aws-us-west-2a-v100-2023-02; instead of `up` and `down`."""
+    """Name of a shipped fit, such as aws-us-west-2a-v100x1-2023-02; instead of `up` and `down`."""
     up: RunLengths | None = None
     """Runs in which there is capacity."""
     down: RunLengths | None = None
