@@ -215,6 +215,22 @@ def report(
 
 
 @app.command()
+def prices(
+    words: Annotated[list[str] | None, typer.Argument(help="Only what holds these words: h100 aws.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the tariffs, tiers, zones and GPU prices that a scenario may name, with their sources."""
+    from sim import commands
+    from sim.prices.terminal import format_prices
+
+    found = commands.prices(words or ())
+    if as_json:
+        _print_json(found)
+    else:
+        _show(format_prices(found, brief=not words))
+
+
+@app.command()
 def schema(as_json: AsJson = True) -> None:
     """Print the JSON Schema of a scenario, with the meaning of every key."""
     from sim import commands
