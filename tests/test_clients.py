@@ -21,7 +21,8 @@ from sim.scenario import ClientArrivals, ConstantLengths, Stream
 from sim.streams import RandomStreams
 from sim.workload.client_lengths import client_lengths
 from sim.workload.client_table import read_rates
-from sim.workload.clients import ClientRequests, Clients
+from sim.workload.clients import Clients
+from sim.workload.crowd import ClientRequests
 from sim.workload.gaps import carry, draw_gaps, gap_laws
 from sim.workload.quantile_laws import quantile_laws
 from sim.workload.workload import build_workload
@@ -82,6 +83,7 @@ def test_gaps_have_their_mean_and_law(weibull: bool) -> None:
     assert kstest(gaps, law.cdf).pvalue > 0.001
 
 
+@settings(deadline=None)
 @given(st.floats(0.01, 100), st.floats(0.01, 100), st.booleans(), st.booleans(), st.floats(0.001, 0.999))
 def test_a_carried_gap_keeps_its_rank_and_comes_back(
     cv: float, other_cv: float, weibull: bool, other: bool, rank: float
@@ -92,6 +94,17 @@ def test_a_carried_gap_keeps_its_rank_and_comes_back(
 
     assert carry(gap, one, one) == gap
     assert carry(carry(gap, one, two), two, one) == pytest.approx(gap, rel=1e-5)
+
+
+@pytest.mark.parametrize("cv", [1e-9, 1e-3, 2000.0])
+@pytest.mark.parametrize("weibull", [False, True])
+@pytest.mark.parametrize("gap", [0.0, 1e-12, 40.0, 800.0])
+def test_the_most_even_and_the_wildest_laws_carry_any_gap(cv: float, weibull: bool, gap: float) -> None:
+    start, law = (gap_laws(np.array([value]), np.array([kind])) for value, kind in ((1.0, False), (cv, weibull)))
+    there = carry(np.array([gap]), start, law)
+
+    assert np.isfinite(there).all()
+    assert np.isfinite(carry(there, law, start)).all()
 
 
 # Rates and variation
@@ -245,7 +258,7 @@ def test_memory_does_not_grow_with_the_horizon() -> None:
 # Lengths
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(st.floats(1, 5000), st.floats(1, 20), st.floats(1, 30), st.floats(0.02, 0.98), st.floats(1, 8))
 def test_lengths_keep_their_quantiles_and_mean(p50: float, to90: float, to99: float, low: float, top: float) -> None:
     """Of any mean that such quantiles can have, with at least one token and a longest of up to 8 times p99."""
@@ -454,6 +467,21 @@ def test_a_scenario_names_its_tables_from_its_own_folder(tmp_path: Path) -> None
         (tmp_path / table.name).write_bytes(table.read_bytes())
     blocks = list(build_workload(load_scenario(file), RandomStreams(1, 0)).blocks())
     assert sum(block.arrival_s.size for block in blocks) > 5000
+
+
+def test_another_replication_needs_no_second_reading_and_is_as_if_built_anew(tmp_path: Path) -> None:
+    file = tmp_path / "rates.csv"
+    file.write_bytes(RATES.read_bytes())
+    closed = {"name": "closed", "arrivals": {"kind": "closed", "concurrency": 2}, "lengths": SAME}
+    world = scenario(horizon="20m", workload=[stream(path=file), closed])
+    anew = build_workload(world, RandomStreams(1, 1))
+    first = build_workload(world, RandomStreams(1, 0))
+    file.unlink()
+    again = first.replicated(RandomStreams(1, 1))
+
+    assert [block.arrival_s.tolist() for block in again.blocks()] == [b.arrival_s.tolist() for b in anew.blocks()]
+    assert [block.arrival_s.tolist() for block in again.blocks()] != [b.arrival_s.tolist() for b in first.blocks()]
+    assert again.closed[0].draw(5)[0].tolist() == anew.closed[0].draw(5)[0].tolist()
 
 
 def test_clients_join_other_streams_in_order_of_time() -> None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from datetime import date, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from sim.errors import ScenarioError
+from sim.load import dump_scenario, load_scenario
 from sim.scenario import Daily, Gamma, Poisson, Stream
 from sim.streams import RandomStreams
 from sim.workload.arrivals import arrival_times, poisson_times, renewal_times
@@ -186,3 +190,64 @@ def test_arrivals_without_a_rate_have_no_shape(key: str) -> None:
     value = {"growth": {"per_month": 0.1}, "weekly": {"mon": 2}, "special_days": [{"date": "2026-11-27", "factor": 2}]}
     with pytest.raises(ValidationError, match=f"{key}: {key} cannot be given with closed arrivals"):
         stream({"kind": "closed", "concurrency": 3}, **{key: value[key]})
+
+
+# In a file
+
+
+FILE = """\
+name: grown
+horizon: 1h
+forecast: {error: 0.2, correlation: 2h, bias: -0.1, window: 10m}
+workload:
+  - name: chat
+    arrivals: {kind: poisson, rps: 2.0}
+    lengths: {kind: constant, prompt_tokens: 200, output_tokens: 50}
+    growth: {per_month: 0.10}
+    weekly: {sat: 0.5, sun: 0.25}
+    special_days:
+      - {date: 2026-11-27, factor: 1.8, hours: "08:00-20:00"}
+      - {date: 2026-12-25, factor: 0.2}
+    client: {timeout: 30s, retries: 2, backoff: 500ms, retry_on: [rejected, failed], on_loss: fail}
+  - name: crowd
+    arrivals: {kind: clients, clients: [{name: a, rps: 2, cv: 3, distribution: weibull}]}
+    lengths: {kind: constant, prompt_tokens: 200, output_tokens: 50}
+    weekly: [WEEK]
+fleet:
+  - name: h100
+    gpu: H100-SXM
+    model: Llama-3.1-8B
+    replicas: 2
+    offer: {kind: reserved, usd_per_gpu_hour: 2.10}
+""".replace("WEEK", ", ".join(["1.5"] * 168))
+
+
+def test_a_file_with_everything_is_read_and_written_back(scenario_file: Callable[[str], Path], tmp_path: Path) -> None:
+    first = load_scenario(scenario_file(FILE))
+    again = tmp_path / "again.yaml"
+    again.write_text(dump_scenario(first))
+
+    assert load_scenario(again) == first
+    assert first.workload[0].special_days[0].date == date(2026, 11, 27)
+    assert (first.workload[0].client.timeout, first.forecast.bias) == (30.0, -0.1)
+
+
+@pytest.mark.parametrize(
+    ("written", "instead", "told"),
+    [
+        ("per_month: 0.10", "per_month: -2", "scenario.yaml:8  workload.0.growth.per_month: -2 must be at least -0.99"),
+        ("{sat: 0.5", "{sta: 0.5", "scenario.yaml:9  workload.0.weekly.sta: is not accepted, did you mean 'sat'?"),
+        ("2026-12-25", "christmas", "12  workload.0.special_days.1.date: christmas is not a date; give a local date"),
+        ("[1.5, ", "[", "17  workload.1.weekly: is no week of hours: it has 167 factors; give 168, from Monday"),
+        ("retries: 2", "retrys: 2", "13  workload.0.client.retrys: unknown key, did you mean 'retries'?"),
+        ("[rejected, failed]", "[lost]", "13  workload.0.client.retry_on.0: lost is not accepted"),
+        ("cv: 3", "cv: 0", "15  workload.1.arrivals.clients.0.cv: 0 must be above 0; raise it"),
+    ],
+)
+def test_a_fault_is_told_with_its_line(
+    scenario_file: Callable[[str], Path], written: str, instead: str, told: str
+) -> None:
+    with pytest.raises(ScenarioError) as caught:
+        load_scenario(scenario_file(FILE.replace(written, instead, 1)))
+    assert told in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1

@@ -144,7 +144,7 @@ fleet:
 
 WHOLE = "is not a whole number; give a whole number, such as 4"
 FINITE = "is not a finite number; give a number, such as 1.5"
-KINDS = "poisson, gamma, daily, trace, closed"
+KINDS = "poisson, gamma, daily, clients, trace, closed"
 BALANCERS = "round-robin, least-outstanding, power-of-two"
 UNITS = "give seconds as a number, or a number with one of the units ms, s, m, h, d, such as 250ms or 24h"
 

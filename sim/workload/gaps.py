@@ -23,6 +23,7 @@ from sim.workload.blocks import Floats, Integers
 __all__ = ["GapLaws", "carry", "draw_gaps", "gap_laws"]
 
 _LARGEST_GAMMA_SHAPE = 1e12
+_LEAST_RANK = 1e-300
 _WEIBULL_SHAPES = np.geomspace(0.05, 1_000.0, 20_001)
 
 
@@ -69,7 +70,7 @@ def carry(gap: Floats, before: GapLaws, after: GapLaws) -> Floats:
     changed = (before.shape != after.shape) | (before.weibull != after.weibull)
     if not changed.any():
         return gap
-    rank = gammaincc(_bias_shape(before), _standardised(before, gap))
+    rank = np.maximum(gammaincc(_bias_shape(before), _standardised(before, gap)), _LEAST_RANK)
     standard = gammainccinv(_bias_shape(after), rank)
     return np.where(changed, _from_standard(after, standard), gap)
 

@@ -21,27 +21,26 @@ from sim.workload.shape import Shape
 __all__ = ["Workload", "build_workload"]
 
 _FEWEST_ROWS = 4_096
-_Source = Callable[[], Iterator[RequestBlock]]
+_Source = Callable[[RandomStreams], Iterator[RequestBlock]]
 
 
 class Workload:
     """Requests of all streams of a scenario, for one replication."""
 
     def __init__(
-        self,
-        sources: tuple[_Source, ...],
-        closed: tuple[ClosedStream, ...],
-        *,
-        finite: bool,
-        skipped: Mapping[str, int],
+        self, scenario: Scenario, sources: tuple[_Source, ...], streams: RandomStreams, skipped: Mapping[str, int]
     ) -> None:
-        self._sources = sources
-        self.closed = closed
+        self._scenario, self._sources, self._streams = scenario, sources, streams
+        self.closed = _closed(scenario, streams)
         """Streams whose arrivals follow from the answers."""
-        self.finite = finite
+        self.finite = all(stream.finite for stream in scenario.workload)
         """Whether the requests come to an end without a horizon."""
         self.skipped = dict(skipped)
         """Bad rows left out of each trace stream, by stream name."""
+
+    def replicated(self, streams: RandomStreams) -> Workload:
+        """The same for another replication; no file is read again to look for faults."""
+        return Workload(self._scenario, self._sources, streams, self.skipped)
 
     def blocks(self) -> Iterator[RequestBlock]:
         """Requests of all open streams in time order, below the horizon; every call gives the same ones.
@@ -49,7 +48,7 @@ class Workload:
         Requests of the same instant stand in the order of their streams. Blocks are never empty. Memory does
         not grow with the number of requests.
         """
-        return merge_blocks([source() for source in self._sources])
+        return merge_blocks([source(self._streams) for source in self._sources])
 
 
 def build_workload(scenario: Scenario, streams: RandomStreams) -> Workload:
@@ -65,16 +64,12 @@ def build_workload(scenario: Scenario, streams: RandomStreams) -> Workload:
         if isinstance(stream.arrivals, TraceArrivals)
     }
     sources = tuple(
-        _source(index, stream, replays.get(index), scenario, streams)
+        _source(index, stream, replays.get(index), scenario)
         for index, stream in enumerate(scenario.workload)
         if not isinstance(stream.arrivals, Closed)
     )
-    return Workload(
-        sources,
-        _closed(scenario, streams),
-        finite=all(stream.finite for stream in scenario.workload),
-        skipped={scenario.workload[index].name: replay.skipped for index, replay in replays.items()},
-    )
+    skipped = {scenario.workload[index].name: replay.skipped for index, replay in replays.items()}
+    return Workload(scenario, sources, streams, skipped)
 
 
 def _closed(scenario: Scenario, streams: RandomStreams) -> tuple[ClosedStream, ...]:
@@ -85,12 +80,12 @@ def _closed(scenario: Scenario, streams: RandomStreams) -> tuple[ClosedStream, .
     )
 
 
-def _source(index: int, stream: Stream, replay: Replay | None, scenario: Scenario, streams: RandomStreams) -> _Source:
+def _source(index: int, stream: Stream, replay: Replay | None, scenario: Scenario) -> _Source:
     if replay is not None:
-        return partial(_replayed, index, stream, replay, scenario.horizon)
+        return lambda streams: _replayed(index, stream, replay, scenario.horizon)
     if isinstance(stream.arrivals, ClientArrivals):
-        return partial(_asked, index, stream, Clients.of(stream, stream.arrivals), scenario, streams)
-    return partial(_generated, index, stream, scenario, streams)
+        return partial(_asked, index, stream, Clients.of(stream, stream.arrivals), scenario)
+    return partial(_generated, index, stream, scenario)
 
 
 def _generated(index: int, stream: Stream, scenario: Scenario, streams: RandomStreams) -> Iterator[RequestBlock]:
