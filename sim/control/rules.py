@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from datetime import datetime
 from math import ceil
@@ -48,14 +49,22 @@ class BusyRule:
 
 
 class QueueRule:
-    """Servers among which the requests at the pool, waiting and running, come to the target for each."""
+    """Servers among which the requests at the pool, waiting and running, come to the target for each.
+
+    Their number is the mean of those seen at the ticks within `average`: what no start-up can be in time for is
+    not chased.
+    """
 
     def __init__(self, servers: Servers, scaling: QueueAutoscale) -> None:
-        self._servers, self._target = servers, scaling.target_outstanding
+        self._servers, self._target, self._average_s = servers, scaling.target_outstanding, scaling.average
+        self._seen: deque[tuple[float, int]] = deque()
 
     def desired(self, now_s: float) -> int:
         """Servers wanted."""
-        return _servers_for(self._servers.outstanding, self._target)
+        self._seen.append((now_s, self._servers.outstanding))
+        while now_s - self._seen[0][0] > self._average_s - _LAST_DIGITS and len(self._seen) > 1:
+            self._seen.popleft()
+        return _servers_for(sum(requests for _, requests in self._seen) / len(self._seen), self._target)
 
 
 class ClockRule:

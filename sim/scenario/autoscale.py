@@ -85,6 +85,8 @@ class QueueAutoscale(Scaling):
     """By the requests at the pool, waiting and running."""
     target_outstanding: Rate
     """Requests for each replica, waiting and running: desired = ceil(outstanding / target)."""
+    average: Duration = 0.0
+    """Time over which their number, seen at each tick, is averaged; as it is at the tick where left out."""
 
 
 class ScheduleAutoscale(Scaling):
