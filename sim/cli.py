@@ -203,6 +203,18 @@ def _assumed(
 
 
 @app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(help="Results, as kept by simulate --out.", show_default=False)],
+    as_json: AsJson = False,
+) -> None:
+    """Write a page on the results in a folder: cost, load and prices over time, latencies, objectives."""
+    from sim import commands
+
+    written = commands.report(folder)
+    _print(written, f"The report is in {written['file']}", as_json)
+
+
+@app.command()
 def schema(as_json: AsJson = True) -> None:
     """Print the JSON Schema of a scenario, with the meaning of every key."""
     from sim import commands

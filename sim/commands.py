@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from sim.measurements import Assumed
     from sim.simulation import Progress
 
-__all__ = ["calibrate", "convert", "fetch", "init", "inspect", "schema", "simulate", "validate"]
+__all__ = ["calibrate", "convert", "fetch", "init", "inspect", "report", "schema", "simulate", "validate"]
 
 
 def simulate(
@@ -130,6 +130,18 @@ def _again(paths: Sequence[Path], calibration: Path | None, assume: Assumed | No
     named = {"weights": "precision", "tensor_parallel": "tensor-parallel"}
     options = [word for key, value in given.items() if value for word in (f"--{named.get(key, key)}", str(value))]
     return shlex.join(["nightshift", "validate", *(path.resolve().name for path in paths), *options])
+
+
+def report(folder: Path) -> dict[str, Any]:
+    """Write `report.html` into a results folder; gives back where.
+
+    Raises:
+        InputError: where the folder holds no results, or those of a version without what a report needs, or cannot
+            be written.
+    """
+    from sim.report import write_report
+
+    return {"file": str(write_report(folder))}
 
 
 def schema() -> dict[str, Any]:

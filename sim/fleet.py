@@ -126,7 +126,8 @@ def _api_spec(pool: ApiPool, scenario: Scenario) -> ApiSpec:
 
 def _limits(pool: GpuPool | ApiPool) -> dict[str, int]:
     most = pool.admission.max_outstanding or st.NO_LIMIT
-    return {"max_outstanding": most, "spill_at": pool.admission.spill_at or most}
+    spill_at = most if pool.admission.spill_at is None else pool.admission.spill_at
+    return {"max_outstanding": most, "spill_at": spill_at}
 
 
 def _draw(pool: GpuPool, catalogue: Catalogue) -> Draw:
@@ -183,7 +184,7 @@ def _pools_for(stream: Stream, strategy: DirectStrategy, pools: Sequence[GpuPool
     return [
         index
         for index, pool in enumerate(pools)
-        if strategy.pool in (None, pool.name) and stream.model in (None, pool.model)
+        if strategy.pool in (None, pool.name) and stream.may_use(pool.name, pool.model)
     ]
 
 
@@ -192,8 +193,8 @@ def _check_models(scenario: Scenario) -> None:
     for strategy in _in_use(scenario):
         for stream in scenario.workload:
             if not _pools_for(stream, strategy, scenario.fleet):
-                rule = f"cannot be answered by strategy '{strategy.name}', whose pool does not serve {stream.model}"
-                remedy = "leave out the stream's `model`, or the strategy's `pool`"
+                rule = f"cannot be answered by strategy '{strategy.name}', as none of its pools may serve the stream"
+                remedy = "change or leave out the stream's `model` and `pools`, or the strategy's `pool`"
                 raise InputError(f"stream '{stream.name}'", rule, remedy)
 
 

@@ -15,9 +15,8 @@ __all__ = ["check_place", "check_results_folder", "replace_folder", "write_file"
 MARK = "summary.json"
 """The file by which a results folder is known."""
 
-OWN_FILES = frozenset(
-    {MARK, "scenario.yaml", "requests.parquet", "buckets.parquet", "ledger.parquet", "report.html"},
-)
+_TABLES = ("requests", "buckets", "streams", "latency", "ledger")
+OWN_FILES = frozenset({MARK, "scenario.yaml", "report.html", *(f"{table}.parquet" for table in _TABLES)})
 """What a results folder may hold; nothing else is ever replaced."""
 
 

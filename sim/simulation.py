@@ -80,7 +80,7 @@ def simulate(
     spool = RowSpool() if keep_requests else None
 
     def run(index: int, stop: Event) -> Replication:
-        workload = first if index == 0 else build_workload(scenario, RandomStreams(scenario.seed, index))
+        workload = first if index == 0 else first.replicated(RandomStreams(scenario.seed, index))
         return _Run(scenario, fleet, workload, index, _watch(scenario, index, progress, stop), spool).replication()
 
     replications = _side_by_side(run, scenario.replications)

@@ -14,6 +14,8 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
+from sim import wording as words
+
 if TYPE_CHECKING:
     from sim.simulation import Progress as Step
 
@@ -31,20 +33,14 @@ def format_summary(summary: dict[str, Any]) -> Group:
         *(_titled("Streams", _stream_table(summary)) if several else ()),
         *_titled("Cost", _cost_table(summary)),
     ]
-    return Group(_answer(summary), "", *tables, "", _footer(summary))
-
-
-def _answer(summary: dict[str, Any]) -> Text:
-    usd, answers = _usd(summary["cost"]["total_usd"]), _count(summary["requests"]["completed"])
-    hours = (summary["horizon_s"] or 0.0) / 3600.0
-    return Text(f"{_plain(summary['scenario'])}: {usd} for {answers} answers in {_hours(hours)}", style="bold")
+    return Group(Text(words.answer(summary), style="bold"), "", *tables, "", _footer(summary))
 
 
 def _headline_table(summary: dict[str, Any]) -> Table:
     table = _table("", "", "95 % interval")
-    for name, label, form in _HEADLINES:
+    for name, label, form in words.HEADLINES:
         section, key = name.split(".")
-        table.add_row(label, form(summary[section][key]), _range(summary["intervals"].get(name), form))
+        table.add_row(label, form(summary[section][key]), words.range_of(summary["intervals"].get(name), form))
     return table
 
 
@@ -53,7 +49,7 @@ def _latency_table(summary: dict[str, Any]) -> Table:
     for key, label in (("ttft_s", "TTFT"), ("tpot_s", "TPOT"), ("e2e_s", "E2E")):
         values = summary["latency"][key]
         interval = summary["intervals"].get(f"latency.{key}.p99")
-        table.add_row(label, *(_seconds(values[name]) for name in values), _range(interval, _seconds))
+        table.add_row(label, *(words.seconds(values[name]) for name in values), words.range_of(interval, words.seconds))
     return table
 
 
@@ -62,8 +58,8 @@ def _stream_table(summary: dict[str, Any]) -> Table:
     for name, stream in summary["streams"].items():
         ttft_s, tpot_s, e2e_s = (stream["latency"][key] for key in ("ttft_s", "tpot_s", "e2e_s"))
         times = (ttft_s["p50"], ttft_s["p99"], tpot_s["p99"], e2e_s["p99"])
-        met = _share(stream["slo"]["attainment"])
-        table.add_row(Text(_plain(name)), _count(stream["offered"]), met, *map(_seconds, times))
+        met = words.share(stream["slo"]["attainment"])
+        table.add_row(Text(words.printable(name)), words.count(stream["offered"]), met, *map(words.seconds, times))
     return table
 
 
@@ -73,35 +69,35 @@ def _cost_table(summary: dict[str, Any]) -> Table:
     pools = cost["by_pool"] if len(cost["by_pool"]) > 1 else {}
     lines = cost["by_line"] | {f"pool {name}": usd for name, usd in pools.items()}
     for name, usd in lines.items():
-        table.add_row(Text(_plain(name)), _usd(usd), _share(usd / cost["total_usd"] if cost["total_usd"] else None))
+        part = usd / cost["total_usd"] if cost["total_usd"] else None
+        table.add_row(Text(words.printable(name)), words.usd(usd), words.share(part))
     return table
 
 
 def _footer(summary: dict[str, Any]) -> Text:
     requests, fleet, speed, runs = (summary[key] for key in ("requests", "fleet", "speed", "replications"))
-    ends = [f"{_count(requests[key])} {key.replace('_', ' ')}" for key in _ENDS if requests[key] or key == _ENDS[0]]
+    ended = [key for key in _ENDS if requests[key] or key == _ENDS[0]]
+    ends = [f"{words.count(requests[key])} {key.replace('_', ' ')}" for key in ended]
     refused = requests["rejected_by"]
     mean = f"; figures are means over {runs} replications" if runs > 1 else ""
     lines = [
-        f"{_count(requests['offered'])} requests offered: {', '.join(ends)}",
+        f"{words.count(requests['offered'])} requests offered: {', '.join(ends)}",
         "the fleet cannot keep up: latencies are those of answered requests only" if _is_swamped(requests) else "",
-        f"{_count(refused['too_long'])} too long for any KV cache or model" if refused["too_long"] else "",
-        f"{_count(refused['no_replica'])} came while no replica was open" if refused["no_replica"] else "",
-        f"{_count(requests['preemptions'])} preemptions for want of KV cache" if requests["preemptions"] else "",
-        f"{_count(requests['skipped_rows'])} bad rows of traces skipped" if requests["skipped_rows"] else "",
-        f"{_number(fleet['gpu_hours'])} GPU-hours, at most {_count(fleet['peak_replicas'])} replicas{mean}",
+        f"{words.count(refused['too_long'])} too long for any KV cache or model" if refused["too_long"] else "",
+        f"{words.count(refused['no_replica'])} came while no replica was open" if refused["no_replica"] else "",
+        f"{words.count(requests['preemptions'])} preemptions for want of KV cache" if requests["preemptions"] else "",
+        f"{words.count(requests['skipped_rows'])} bad rows of traces skipped" if requests["skipped_rows"] else "",
+        f"{words.number(fleet['gpu_hours'])} GPU-hours, at most {words.count(fleet['peak_replicas'])} replicas{mean}",
         *(_trust(name, trust) for name, trust in fleet["step_times"].items()),
-        f"simulated in {speed['wall_s']:.1f} s, {_count(speed['requests_per_s'])} requests a second",
+        f"simulated in {speed['wall_s']:.1f} s, {words.count(speed['requests_per_s'])} requests a second",
     ]
     return Text("\n".join(line for line in lines if line), style="dim")
 
 
 def _trust(pool: str, trust: dict[str, Any]) -> str:
     """How far to trust the step times of a pool, in a line."""
-    told = (("TPOT", trust["tpot_error"]), ("TTFT", trust["ttft_error"]))
-    errors = [f"{label} within {_share(error)}" for label, error in told if error is not None]
-    figures = f": {', '.join(errors)} on half of the runs left out" if errors else ""
-    return f"step times of {_plain(pool)} are {trust['standing']} ({trust['basis']}){figures}"
+    errors = words.trust_errors(trust)
+    return f"step times of {words.printable(pool)} are {trust['standing']} ({trust['basis']}){errors and f': {errors}'}"
 
 
 def _is_swamped(requests: dict[str, Any]) -> bool:
@@ -121,66 +117,6 @@ def _table(*columns: str) -> Table:
 
 def _titled(title: str, table: Table) -> tuple[str, Text, Table]:
     return "", Text(title, style="italic"), table
-
-
-def _plain(name: str) -> str:
-    """A name from the scenario without characters that steer a terminal."""
-    return "".join(letter if letter.isprintable() else "?" for letter in name)
-
-
-def _range(interval: list[float] | None, form: Callable[[float | None], str]) -> str:
-    """An interval, unless both ends read alike."""
-    ends = [form(bound) for bound in interval or ()]
-    return " to ".join(ends) if len(set(ends)) > 1 else ""
-
-
-def _usd(value: float | None) -> str:
-    if value is None:
-        return "-"
-    return f"${value:,.2f}" if value >= 1 or value == 0 else f"${value:.4f}"
-
-
-def _share(value: float | None) -> str:
-    """A share in per cent; what is not all or nothing never reads as if it were."""
-    if value is None:
-        return "-"
-    if 0.999 < value < 1.0:
-        return f"{min(value, 0.99999):.3%}"
-    return "under 0.1%" if 0.0 < value < 0.001 else f"{value:.1%}"
-
-
-def _seconds(value: float | None) -> str:
-    if value is None:
-        return "-"
-    if value < 1.0:
-        return f"{value * 1e3:.1f} ms"
-    return f"{value:.2f} s" if value < 100.0 else f"{value:,.0f} s"
-
-
-def _count(value: float | None) -> str:
-    """A count, which may be a mean over replications, to the nearest whole number."""
-    if value is None:
-        return "-"
-    return "under 1" if 0.0 < value < 0.5 else f"{value:,.0f}"
-
-
-def _number(value: float | None) -> str:
-    if value is None:
-        return "-"
-    return f"{value:,.0f}" if value >= 100 or float(value).is_integer() else f"{value:,.1f}"
-
-
-def _hours(hours: float) -> str:
-    return f"{_number(hours)} h" if hours >= 1 else f"{_number(hours * 60)} min"
-
-
-_HEADLINES: tuple[tuple[str, str, Callable[[float | None], str]], ...] = (
-    ("cost.total_usd", "cost", _usd),
-    ("cost.usd_per_1k_requests", "per 1,000 requests", _usd),
-    ("cost.usd_per_1m_output_tokens", "per 1M output tokens", _usd),
-    ("slo.attainment", "objectives met", _share),
-    ("fleet.busy_share", "GPUs busy", _share),
-)
 
 
 @contextmanager
@@ -217,6 +153,6 @@ class _Bar:
         simulated_s = sum(latest.simulated_s for latest in self._latest.values())
         requests = sum(latest.requests for latest in self._latest.values())
         total_s = step.horizon_s and step.horizon_s * step.replications
-        text = f"{_hours(simulated_s / 3600.0)} simulated, {requests / elapsed_s:,.0f} requests/s"
+        text = f"{words.hours(simulated_s / 3600.0)} simulated, {requests / elapsed_s:,.0f} requests/s"
         self._bar.update(self._task, total=total_s, completed=simulated_s, text=text, visible=True)
         self._bar.refresh()

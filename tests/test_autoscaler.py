@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from sim.control.paid import OpenServers
-from sim.control.rules import BusyRule, ClockRule, ForecastRule, QueueRule
+from sim.control.rules import BusyRule, ClockRule, ForecastRule, Outlook, QueueRule
 from sim.control.server import Life
 from sim.scenario import Billing
 from tests.fake_plane import FakePlane
@@ -264,19 +264,41 @@ def test_the_clock_on_the_wall_decides(hour: float, desired: int) -> None:
 
 
 class Ramp:
-    """Two streams; the second grows by one request a second each minute."""
+    """Two streams; the second grows by one request a second each minute. Asked in order, and for each time once."""
+
+    def __init__(self) -> None:
+        self.asked_s = 0.0
 
     def rps(self, begin_s: float, end_s: float) -> NDArray[np.float64]:
+        assert begin_s == self.asked_s
+        self.asked_s = end_s
         return np.array([100.0, (begin_s + end_s) / 2 / 60.0])
 
 
 @pytest.mark.parametrize(("beyond_rps", "desired"), [(0.0, 4), (3.0, 1), (50.0, 0)])
 def test_the_forecast_is_followed_as_far_ahead_as_a_start_up_takes(beyond_rps: float, desired: int) -> None:
     world = World(1, kind="predictive", rps_per_replica=1.0, beyond_rps=beyond_rps, lead="150s")
-    rule = ForecastRule(world.pool.autoscale, Ramp(), [1])  # type: ignore[arg-type]
+    rule = ForecastRule(world.pool.autoscale, Outlook(Ramp()), [1])  # type: ignore[arg-type]
 
-    # Over 0 to 180 s the last minute is the highest, with 2.5 a second; from a minute on it is 3.5.
-    assert rule.desired(60.0) == desired
+    # In the minute before 180 s ahead of 60 s there are 3.5 requests a second.
+    assert (rule.desired(0.0), rule.desired(60.0)) == (max(desired - 1, 0), desired)
+
+
+def test_rules_that_look_ahead_differently_share_an_outlook() -> None:
+    outlook = Outlook(Ramp())
+    highest = [outlook.highest_rps(now_s, ahead_s, [1]) for now_s in (0.0, 30.0, 300.0) for ahead_s in (60.0, 600.0)]
+
+    assert highest == [0.5, 9.5, 1.5, 10.5, 5.5, 14.5]
+
+
+def test_a_long_gap_between_looks_is_skipped() -> None:
+    class Flat:
+        def rps(self, begin_s: float, end_s: float) -> NDArray[np.float64]:
+            return np.array([begin_s])
+
+    outlook = Outlook(Flat())
+
+    assert (outlook.highest_rps(0.0, 60.0, [0]), outlook.highest_rps(6000.0, 60.0, [0])) == (0.0, 6000.0)
 
 
 def test_an_empty_pool_holds_requests_and_wakes_at_the_next_tick() -> None:

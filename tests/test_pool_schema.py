@@ -79,6 +79,13 @@ def test_a_forecast_is_looked_at_until_what_is_launched_at_the_next_tick_is_up()
     assert found.autoscale.ahead_s == 180.0 + 30.0 + 30.0
 
 
+def test_closed_arrivals_cannot_be_foreseen() -> None:
+    ahead = pool(autoscale={"kind": "predictive", "max": 6, "rps_per_replica": 2}, replicas=1)
+    closed = chat(name="loop", arrivals={"kind": "closed", "concurrency": 4})
+    with pytest.raises(ValidationError, match="predictive cannot foresee stream 'loop'"):
+        scenario(fleet=[ahead], workload=[chat(), closed])
+
+
 def test_a_fleet_may_hold_both_kinds_and_is_of_gpus_where_nothing_is_said() -> None:
     fleet = scenario(fleet=[pool(), API]).fleet
 

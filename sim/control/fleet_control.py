@@ -9,7 +9,7 @@ from sim.control.autoscaler import Autoscaler, Rule
 from sim.control.clock import Clock
 from sim.control.failures import Breakdowns
 from sim.control.paid import OpenServers, PaidInterval
-from sim.control.rules import BusyRule, ClockRule, ForecastRule, QueueRule, RateForecast
+from sim.control.rules import BusyRule, ClockRule, ForecastRule, Outlook, QueueRule, RateForecast
 from sim.control.schedule import Timetable
 from sim.control.servers import Servers
 from sim.control.spot import SpotCapacity
@@ -26,6 +26,7 @@ from sim.scenario import (
     ScheduleAutoscale,
     Spot,
 )
+from sim.scenario.consistency import streams_of
 from sim.streams import RandomStreams
 
 __all__ = ["FleetControl"]
@@ -47,7 +48,8 @@ class FleetControl:
         forecast: RateForecast | None = None,
     ) -> None:
         """Raises InputError for an unknown zone of spot availability."""
-        self._scenario, self._clock, self._streams, self._forecast = scenario, clock, streams, forecast
+        self._scenario, self._clock, self._streams = scenario, clock, streams
+        self._outlook = None if forecast is None else Outlook(forecast)
         self._zone = ZoneInfo(scenario.time_zone)
         self._open_servers = OpenServers()
         self._servers: dict[int, Servers] = {}
@@ -124,20 +126,33 @@ class FleetControl:
         if isinstance(scaling, BusyAutoscale):
             return BusyRule(servers, scaling)
         if isinstance(scaling, QueueAutoscale):
-            return QueueRule(servers, scaling)
+            return QueueRule(servers, scaling, self._overflow_to(pool))
         if isinstance(scaling, ScheduleAutoscale):
             return ClockRule(scaling, self._scenario.start, self._zone)
-        if self._forecast is None:
+        if self._outlook is None:
             raise EngineError(f"pool '{pool.name}' scales by a forecast, and there is none")
-        return ForecastRule(scaling, self._forecast, self._streams_of(pool))
+        return ForecastRule(scaling, self._outlook, streams_of(self._scenario, pool))
 
-    def _streams_of(self, pool: GpuPool) -> list[int]:
-        """Streams that the pool may serve."""
-        strategies = self._scenario.strategies
-        if strategies and not any(strategy.pool in (None, pool.name) for strategy in strategies):
-            return []
-        workload = enumerate(self._scenario.workload)
-        return [index for index, stream in workload if stream.model in (None, pool.model)]
+    def _overflow_to(self, pool: GpuPool) -> Callable[[], float]:
+        """Requests that pools of lower tiers have beyond the number at which they spill over to a pool.
+
+        Servers about to open count with those that are. An API that never spills over leaves nothing.
+        """
+        streams = set(streams_of(self._scenario, pool))
+        lower = [
+            (index, other)
+            for index, other in enumerate(self._scenario.fleet)
+            if other.tier < pool.tier and streams.intersection(streams_of(self._scenario, other))
+        ]
+        if any(other.admission.spill_at is None for _, other in lower):
+            return lambda: 0.0
+        gpus = [(index, other.admission.spill_at or 0) for index, other in lower if isinstance(other, GpuPool)]
+
+        def overflow() -> float:
+            beyond = [self._servers[index].outstanding - spill_at * self._servers[index].up for index, spill_at in gpus]
+            return float(max(sum(beyond), 0))
+
+        return overflow
 
     def _spot_of(self, pool: GpuPool, servers: Servers) -> Iterator[SpotCapacity]:
         if not isinstance(pool.offer, Spot) or pool.offer.availability is None:

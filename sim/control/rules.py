@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from itertools import islice
 from math import ceil
+from statistics import fmean
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
@@ -17,18 +19,18 @@ from sim.control.servers import Servers
 from sim.prices.calendar import instant_of, local
 from sim.scenario import BusyAutoscale, PredictiveAutoscale, QueueAutoscale, ScheduleAutoscale
 
-__all__ = ["BusyRule", "ClockRule", "ForecastRule", "QueueRule", "RateForecast"]
+__all__ = ["BusyRule", "ClockRule", "ForecastRule", "Outlook", "QueueRule", "RateForecast"]
 
 _LAST_DIGITS = 1e-9
-_PIECE_S = 60.0
-_MOST_PIECES = 60
+_LAST_DIGITS_S = 1e-6
+_MINUTE_S = 60.0
 
 
 class RateForecast(Protocol):
     """What is known beforehand of the load."""
 
     def rps(self, begin_s: float, end_s: float) -> NDArray[np.float64]:
-        """Mean requests per second of each stream in a time ahead, [streams]."""
+        """Mean requests per second of each stream in a time ahead, [streams]; `begin_s` does not go back."""
 
 
 class BusyRule:
@@ -51,20 +53,22 @@ class BusyRule:
 class QueueRule:
     """Servers among which the requests at the pool, waiting and running, come to the target for each.
 
-    Their number is the mean of those seen at the ticks within `average`: what no start-up can be in time for is
-    not chased.
+    Counted with them are the requests that lower tiers have beyond the number at which they spill over, as `overflow`
+    says: they would be here if there were servers. The number is the mean of those seen at the ticks within
+    `average`: bursts that are over before a server could be up are not chased.
     """
 
-    def __init__(self, servers: Servers, scaling: QueueAutoscale) -> None:
-        self._servers, self._target, self._average_s = servers, scaling.target_outstanding, scaling.average
-        self._seen: deque[tuple[float, int]] = deque()
+    def __init__(self, servers: Servers, scaling: QueueAutoscale, overflow: Callable[[], float] = lambda: 0.0) -> None:
+        self._servers, self._target, self._overflow = servers, scaling.target_outstanding, overflow
+        self._average_s = scaling.average
+        self._seen: deque[tuple[float, float]] = deque()
 
     def desired(self, now_s: float) -> int:
         """Servers wanted."""
-        self._seen.append((now_s, self._servers.outstanding))
-        while now_s - self._seen[0][0] > self._average_s - _LAST_DIGITS and len(self._seen) > 1:
+        self._seen.append((now_s, self._servers.outstanding + self._overflow()))
+        while len(self._seen) > 1 and now_s - self._seen[0][0] > self._average_s - _LAST_DIGITS_S:
             self._seen.popleft()
-        return _servers_for(sum(requests for _, requests in self._seen) / len(self._seen), self._target)
+        return _servers_for(fmean(requests for _, requests in self._seen), self._target)
 
 
 class ClockRule:
@@ -79,25 +83,46 @@ class ClockRule:
         return replicas_at(self._scaling.windows, self._scaling.min, local(self._start_instant + now_s, self._zone))
 
 
+class Outlook:
+    """What the forecast says of the time ahead, minute by minute: it is asked for each once, in order.
+
+    So several rules may look at it, each as far ahead as it needs.
+    """
+
+    def __init__(self, forecast: RateForecast) -> None:
+        self._forecast = forecast
+        self._minutes: deque[NDArray[np.float64]] = deque()
+        self._first = 0
+
+    def highest_rps(self, now_s: float, ahead_s: float, streams: Sequence[int]) -> float:
+        """Highest rate of these streams together in a minute from `now_s`, which must not go back, on."""
+        first, end = int(now_s // _MINUTE_S), ceil((now_s + ahead_s) / _MINUTE_S)
+        while self._first < first:
+            self._forget()
+        while self._first + len(self._minutes) < end:
+            begin_s = (self._first + len(self._minutes)) * _MINUTE_S
+            self._minutes.append(self._forecast.rps(begin_s, begin_s + _MINUTE_S))
+        coming = islice(self._minutes, max(end - first, 1))
+        return max(float(rps[list(streams)].sum()) for rps in coming)
+
+    def _forget(self) -> None:
+        if self._minutes:
+            self._minutes.popleft()
+        self._first += 1
+
+
 class ForecastRule:
     """Servers for the highest rate that is forecast until those launched at the next tick would be up.
 
-    The rate is that of `streams`, less what other pools take first; it is asked for piece by piece, a minute each
-    or longer.
+    The rate is that of `streams`, less what other pools take first.
     """
 
-    def __init__(self, scaling: PredictiveAutoscale, forecast: RateForecast, streams: Sequence[int]) -> None:
-        self._scaling, self._forecast, self._streams = scaling, forecast, list(streams)
+    def __init__(self, scaling: PredictiveAutoscale, outlook: Outlook, streams: Sequence[int]) -> None:
+        self._scaling, self._outlook, self._streams = scaling, outlook, streams
 
     def desired(self, now_s: float) -> int:
         """Servers wanted."""
-        ahead_s = self._scaling.ahead_s
-        pieces = min(max(ceil(ahead_s / _PIECE_S), 1), _MOST_PIECES)
-        edges = now_s + ahead_s * np.arange(pieces + 1) / pieces
-        highest = max(
-            float(self._forecast.rps(begin_s, end_s)[self._streams].sum())
-            for begin_s, end_s in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True)
-        )
+        highest = self._outlook.highest_rps(now_s, self._scaling.ahead_s, self._streams)
         return _servers_for(max(highest - self._scaling.beyond_rps, 0.0), self._scaling.rps_per_replica)
 
 

@@ -73,6 +73,11 @@ class Servers:
         return [server.life for server in self._servers]
 
     @property
+    def up(self) -> int:
+        """Servers that take requests, or are about to."""
+        return sum(server.is_up for server in self._servers)
+
+    @property
     def outstanding(self) -> int:
         """Requests at the pool, waiting and running."""
         return int(self._plane.state.outstanding[self._ranks].sum())

@@ -34,6 +34,7 @@ from sim.scenario.demand import (
     TraceArrivals,
     TraceFormat,
 )
+from sim.scenario.engine import Engine, Precision, StepTimeFile
 from sim.scenario.inline import InlineModel
 from sim.scenario.lengths import ConstantLengths, Lengths, LognormalLengths, QuantileLengths
 from sim.scenario.local_time import LocalTime, TimeZone
@@ -42,7 +43,7 @@ from sim.scenario.operation import Admission, Failures, Power
 from sim.scenario.part import Part, refuse_all
 from sim.scenario.quantities import Count, Duration, LengthOfTime, Whole
 from sim.scenario.shape import Growth, SpecialDay, Weekday, Weekly
-from sim.scenario.supply import Engine, GpuPool, Pool, Precision, StepTimeFile
+from sim.scenario.supply import GpuPool, Pool
 from sim.scenario.tariffs import (
     Carbon,
     CarbonSeries,

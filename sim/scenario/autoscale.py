@@ -59,7 +59,7 @@ class Scaling(Part):
     start_up: Duration = 180.0
     """Time from the launch of a replica, paid from then on, until it takes requests."""
     cool_down: Duration = 300.0
-    """Wait after any change of the number before it is lowered."""
+    """Wait after any change of the number before it is lowered, and then to no less than was asked for meanwhile."""
     max_step: Count | None = None
     """Most replicas added or taken away at one tick; any number where left out."""
 

@@ -6,19 +6,36 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from sim.errors import did_you_mean
+from sim.scenario.api import ApiPool
+from sim.scenario.autoscale import PredictiveAutoscale
+from sim.scenario.demand import Closed
 from sim.scenario.part import Refusal
 from sim.scenario.quantities import format_duration
+from sim.scenario.supply import GpuPool
 from sim.scenario.ways import AlwaysRouter, RandomRouter
 
 if TYPE_CHECKING:
     from sim.scenario import Scenario
 
-__all__ = ["contradictions"]
+__all__ = ["contradictions", "streams_of"]
 
 
 def contradictions(scenario: Scenario) -> list[Refusal]:
     """Everything in which the parts of a scenario contradict each other."""
-    return [*_clock_refusals(scenario), *_name_refusals(scenario), *_reference_refusals(scenario)]
+    return [
+        *_clock_refusals(scenario),
+        *_name_refusals(scenario),
+        *_reference_refusals(scenario),
+        *_forecast_refusals(scenario),
+    ]
+
+
+def streams_of(scenario: Scenario, pool: GpuPool | ApiPool) -> list[int]:
+    """Streams of the workload that a pool may serve."""
+    strategies = scenario.strategies
+    if strategies and not any(strategy.pool in (None, pool.name) for strategy in strategies):
+        return []
+    return [index for index, stream in enumerate(scenario.workload) if stream.may_use(pool.name, pool.model)]
 
 
 def _clock_refusals(scenario: Scenario) -> Iterator[Refusal]:
@@ -50,6 +67,8 @@ def _reference_refusals(scenario: Scenario) -> Iterator[Refusal]:
     for index, stream in enumerate(scenario.workload):
         named = [] if stream.model is None else [stream.model]
         yield from _strangers(("workload", index, "model"), named, served, "is served by no pool")
+        for place, name in enumerate(stream.pools or []):
+            yield from _strangers(("workload", index, "pools", place), [name], pools, "is no pool of the fleet")
     for index, strategy in enumerate(scenario.strategies):
         named = [] if strategy.pool is None else [strategy.pool]
         yield from _strangers(("strategies", index, "pool"), named, pools, "is no pool of the fleet")
@@ -59,11 +78,24 @@ def _reference_refusals(scenario: Scenario) -> Iterator[Refusal]:
     yield from _router_refusals(scenario)
 
 
+def _forecast_refusals(scenario: Scenario) -> Iterator[Refusal]:
+    """Closed arrivals have no rate of their own that could be foreseen."""
+    for index, pool in enumerate(scenario.fleet):
+        if not isinstance(pool, GpuPool) or not isinstance(pool.autoscale, PredictiveAutoscale):
+            continue
+        streams = [scenario.workload[stream] for stream in streams_of(scenario, pool)]
+        for stream in streams:
+            if isinstance(stream.arrivals, Closed):
+                rule = f"cannot foresee stream '{stream.name}', whose arrivals are closed"
+                yield Refusal(("fleet", index, "autoscale", "kind"), "predictive", rule, "use busy or queue")
+
+
 def _unsaid_models(scenario: Scenario, served: list[str]) -> Iterator[Refusal]:
     for index, stream in enumerate(scenario.workload):
-        if stream.model is None:
+        if stream.model is None and stream.pools is None:
             rule = f"is missing, and the pools serve different models ({', '.join(served)})"
-            yield Refusal(("workload", index, "model"), "model", rule, "name one, or give each strategy a pool")
+            remedy = "name one, or the stream's `pools`, or give each strategy a pool"
+            yield Refusal(("workload", index, "model"), "model", rule, remedy)
 
 
 def _router_refusals(scenario: Scenario) -> Iterator[Refusal]:

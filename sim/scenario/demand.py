@@ -193,11 +193,17 @@ class Stream(Part):
     """Interactive goes before batch, batch before sleep."""
     model: str | None = None
     """Model that must answer; any pool will do without it."""
+    pools: Annotated[list[str], Field(min_length=1)] | None = None
+    """Pools that may answer; any with the right model where left out."""
 
     @model_validator(mode="after")
     def _agrees(self) -> Stream:
         refuse_all([*_lengths_refusals(self), *_shape_refusals(self)])
         return self
+
+    def may_use(self, pool: str, model: str) -> bool:
+        """Whether a pool of this name, which serves this model, may answer."""
+        return self.model in (None, model) and (self.pools is None or pool in self.pools)
 
     @property
     def finite(self) -> bool:

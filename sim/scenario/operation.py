@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from sim.scenario.part import Part, Refusal, refuse_all
-from sim.scenario.quantities import Amount, Count, LengthOfTime
+from sim.scenario.quantities import Amount, Count, LengthOfTime, Whole
 
 __all__ = ["Admission", "Failures", "Power"]
 
@@ -17,8 +17,9 @@ class Admission(Part):
 
     max_outstanding: Count | None = None
     """Requests at which a replica is full and takes no more; no limit where left out."""
-    spill_at: Count | None = None
-    """Requests from which on other pools are tried first, by tier; `max_outstanding` where left out."""
+    spill_at: Whole | None = None
+    """Requests from which on other pools are tried first, by tier: with 0 the pool takes what no other will;
+    `max_outstanding` where left out."""
 
     @model_validator(mode="after")
     def _spills_before_full(self) -> Admission:

@@ -1,64 +1,24 @@
-"""The supply side of a scenario: pools of GPUs, how they are bought, how their engines are set."""
+"""The supply side of a scenario: pools of GPUs and of APIs."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Discriminator, Field, Tag, ValidationInfo, field_validator, model_validator
 
 from sim.scenario.api import ApiPool
 from sim.scenario.autoscale import MOST_REPLICAS, Autoscale, Scaling, ScheduleWindow
+from sim.scenario.engine import Engine, Precision, StepTimeFile
 from sim.scenario.offers import Offer
 from sim.scenario.operation import Admission, Failures, Power
 from sim.scenario.part import DefaultKind, Part, Refusal, refuse, refuse_all
-from sim.scenario.quantities import Count, Duration, Share, Whole
+from sim.scenario.quantities import Count, Duration, Whole
 from sim.scenario.tariffs import Carbon, Electricity
 
-__all__ = ["Engine", "GpuPool", "Pool", "Precision", "StepTimeFile"]
+__all__ = ["GpuPool", "Pool"]
 
 _START_UP_S = 180.0
-
-
-class Precision(Part):
-    """Number formats a replica holds its weights and its KV cache in."""
-
-    weights: Literal["bf16", "fp16", "fp8", "int8", "fp4", "int4"] = "bf16"
-    """Format of the weights."""
-    kv: Literal["bf16", "fp16", "fp8", "int8"] = "bf16"
-    """Format of the KV cache."""
-
-
-class Engine(Part):
-    """Settings of the server that runs on each replica, of every rank of a data-parallel one; named as in vLLM."""
-
-    backend: Literal["vllm", "sglang", "tensorrt-llm"] = "vllm"
-    """Serving engine: picks the calibration of the step times; the scheduler is set apart."""
-    scheduler: Literal["chunked", "prefill-first"] = "chunked"
-    """Decodes plus a slice of prompt in every step, or whole prompts before decodes."""
-    max_num_seqs: Annotated[Count, Field(le=65_536)] = 256
-    """Most requests in a batch."""
-    max_num_batched_tokens: Annotated[Count, Field(le=1_048_576)] = 8192
-    """Most tokens in a step."""
-    memory_utilisation: Annotated[Share, Field(gt=0)] = 0.9
-    """Share of GPU memory the engine may use for weights and KV cache."""
-    max_model_len: Count | None = None
-    """Most tokens of prompt and output together, longer requests are rejected; the model's own limit without it."""
-    kv_capacity_tokens: Annotated[Count, Field(ge=16)] | None = None
-    """KV capacity of a replica (of each rank) in tokens, used as it is; derived from memory and weights without it."""
-
-    @model_validator(mode="after")
-    def _a_token_for_each_row(self) -> Engine:
-        refuse_all(_batch_refusals(self))
-        return self
-
-
-class StepTimeFile(Part):
-    """Measured or calibrated step times, in place of the catalogue's roofline."""
-
-    path: Path
-    """JSON file with step times, relative to the scenario."""
 
 
 class GpuPool(Part):
@@ -184,14 +144,6 @@ def _fewest(scaling: Any) -> int:
     """The `min` of an autoscaler as it is written; where it is none, that is told of itself."""
     fewest = scaling.get("min", 1) if isinstance(scaling, dict) else 1
     return fewest if isinstance(fewest, int) and 0 <= fewest <= MOST_REPLICAS else 1
-
-
-def _batch_refusals(engine: Engine) -> list[Refusal]:
-    if engine.max_num_batched_tokens >= engine.max_num_seqs:
-        return []
-    rule = f"must be at least max_num_seqs ({engine.max_num_seqs})"
-    remedy = "raise it, or lower max_num_seqs: each request in a batch takes a token a step"
-    return [Refusal(("max_num_batched_tokens",), engine.max_num_batched_tokens, rule, remedy)]
 
 
 def _layout_refusals(pool: GpuPool) -> Iterator[Refusal]:
