@@ -225,7 +225,7 @@ def test_the_number_stays_within_its_limits_and_its_step() -> None:
 
 @pytest.mark.parametrize(("busy", "desired"), [((), 0), ((0,), 2), ((0, 1), 4), ((0, 1, 2), 6)])
 def test_the_busy_share_of_the_last_tick_decides(busy: tuple[int, ...], desired: int) -> None:
-    world = World(4, target_busy=0.5)
+    world = World(4, target_busy=0.5, of="time")
     for replica in busy:
         world.plane.work(replica, 1e9)
     assert world.pool.autoscale is not None
@@ -236,7 +236,7 @@ def test_the_busy_share_of_the_last_tick_decides(busy: tuple[int, ...], desired:
 
 
 def test_exactly_enough_is_enough() -> None:
-    world = World(4, target_busy=0.7)
+    world = World(4, target_busy=0.7, of="time")
     for replica in range(4):
         world.plane.work(replica, 21.0)
     rule = BusyRule(world.servers, world.pool.autoscale)  # type: ignore[arg-type]

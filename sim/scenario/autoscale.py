@@ -70,12 +70,17 @@ class Scaling(Part):
 
 
 class BusyAutoscale(Scaling):
-    """As many replicas as keep the busy share of the last tick on target."""
+    """As many replicas as keep the busy share on target."""
 
     kind: Literal["busy"] = "busy"
-    """By the share of time in which replicas work."""
+    """By the share of what they can do that replicas do."""
     target_busy: Annotated[Share, Field(gt=0)] = 0.7
-    """Share of its time in which a replica shall work: desired = ceil(busy replicas / target)."""
+    """Share that a replica shall be busy: desired = ceil(busy replicas / target)."""
+    of: Literal["work", "time"] = "work"
+    """Share of the work that full batches would do, or of the time: an engine that batches works all the time from a
+    few requests on, so that its time soon asks for `max` and gives none back."""
+    average: Duration = 0.0
+    """Time over which the share is taken; the last tick where left out."""
 
 
 class QueueAutoscale(Scaling):
