@@ -47,7 +47,7 @@ def _measure(requests: int) -> dict[str, Any]:
         "requests_per_s": summary["speed"]["requests_per_s"],
         "first_tenth_rps": _rate(seen[0], tenth),
         "last_tenth_rps": _rate(nine_tenths, seen[-1]),
-        "first_tenthpeak_gb": tenth.peak_gb,
+        "first_tenth_peak_gb": tenth.peak_gb,
         "peak_gb": peak_gb(),
     }
 

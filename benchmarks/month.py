@@ -1,4 +1,4 @@
-"""`scenarios/month.yaml` in a process of its own: rate and memory over the run. `python -m benchmarks.month [HORIZON]`."""
+"""`scenarios/month.yaml` in a process of its own: rate and memory. `python -m benchmarks.month [HORIZON]`."""
 
 from __future__ import annotations
 

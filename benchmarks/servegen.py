@@ -44,17 +44,19 @@ POOL = {
 }
 SCALING = {"min": 2, "max": 16, "tick": "30s", "start_up": "5m", "cool_down": "15m"}
 FLEETS: dict[str, dict[str, Any]] = {
-    "fixed, for the peak": {"replicas": 12},
+    "fixed, for the peak": {"replicas": 11},
     "fixed, for the day": {"replicas": 8},
-    "queue": {"autoscale": {"kind": "queue", "target_outstanding": 14, "average": "5m", **SCALING}, "replicas": 6},
-    "busy": {"autoscale": {"kind": "busy", "target_busy": 0.7, **SCALING}, "replicas": 6},
+    "queue": {"autoscale": {"kind": "queue", "target_outstanding": 16, "average": "5m", **SCALING}, "replicas": 6},
+    "busy": {"autoscale": {"kind": "busy", "target_busy": 0.35, "average": "5m", **SCALING}, "replicas": 6},
     "predictive": {"autoscale": {"kind": "predictive", "rps_per_replica": 4.5, **SCALING}, "replicas": 6},
 }
 """The first has the fewest servers that keep 99 % of the promises in the busiest hour; the second, which needs
 hindsight, about as many promises of the day as the fleets that scale."""
 
 
-def servegen_day(folder: Path, replications: int = 5, fleets: Mapping[str, Mapping[str, Any]] = FLEETS) -> dict[str, Any]:
+def servegen_day(
+    folder: Path, replications: int = 5, fleets: Mapping[str, Mapping[str, Any]] = FLEETS
+) -> dict[str, Any]:
     """Figures of the day for each fleet, and their paired differences from the first; `folder` holds the tables."""
     arrivals = {
         "kind": "clients",
@@ -95,6 +97,7 @@ def compare_fleets(
         "fleets": {
             name: {figure: estimate(values)._asdict() for figure, values in by_replication[name].items()}
             | {"peak_servers": results.summary["fleet"]["peak_replicas"], "starts": results.summary["fleet"]["starts"]}
+            | {"requests": [_requests(run) for run in results.replications]}
             for name, results in runs.items()
         },
         "differences": {
@@ -116,6 +119,10 @@ def _by_replication(results: Results) -> dict[str, list[float]]:
     told = [figures(run.tally, gpus) for run in results.replications]
     found = {name: [figure[key] for figure in told] for name, key in FIGURES.items()}
     return found | {"worst_hour": [_worst_hour(run) for run in results.replications]}
+
+
+def _requests(run: Replication) -> int:
+    return int(run.stream_buckets["offered"].sum())
 
 
 def _worst_hour(run: Replication) -> float:

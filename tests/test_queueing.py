@@ -150,7 +150,8 @@ def test_places_and_a_waiting_room_block_and_wait_as_in_mmck(servers: int, room:
 def test_what_the_first_tier_turns_away_goes_to_the_second(first: int, second: int, erlangs: float) -> None:
     """The first tier blocks by Erlang-B of its own places, both together by that of all places."""
     tiers = [
-        pool_of(flat_law(places, STEP_S), tier=tier, max_outstanding=places) for tier, places in enumerate((first, second))
+        pool_of(flat_law(places, STEP_S), tier=tier, max_outstanding=places)
+        for tier, places in enumerate((first, second))
     ]
     planes = list(runs(tiers, erlangs / MEAN_SERVICE_S))
 
