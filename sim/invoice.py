@@ -6,6 +6,7 @@ Neither knows what the time was used for, so its sum must be the sum of the ledg
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,7 +17,7 @@ from sim.errors import EngineError
 from sim.ledger import Charges
 from sim.prices import Period
 
-__all__ = ["check_books", "price_of_time_usd"]
+__all__ = ["check_books", "last_period", "price_of_time_usd", "rounding_usd"]
 
 _TOLERANCE = 1e-9
 
@@ -73,5 +74,10 @@ def rounding_usd(interval: PaidInterval, periods: Sequence[Period], gpus: int) -
     """What the time billed beyond a server's life costs, at the price of its last moment."""
     if not interval.rounding_s:
         return 0.0
-    last = [period for period in periods if period.begin_s < interval.end_s] or periods[:1]
-    return interval.rounding_s * last[-1].rates[0] * gpus / 3600.0
+    return interval.rounding_s * last_period(interval, periods).rates[0] * gpus / 3600.0
+
+
+def last_period(interval: PaidInterval, periods: Sequence[Period]) -> Period:
+    """The price period of a server's last moment."""
+    begun = bisect_left(periods, interval.end_s, key=lambda period: period.begin_s)
+    return periods[max(begun - 1, 0)]

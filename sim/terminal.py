@@ -64,34 +64,86 @@ def _stream_table(summary: dict[str, Any]) -> Table:
 
 
 def _cost_table(summary: dict[str, Any]) -> Table:
+    """Dollars by line, then by pool and by tariff window where there are several; what is nothing is left out."""
     cost = summary["cost"]
     table = _table("", "USD", "share")
-    pools = cost["by_pool"] if len(cost["by_pool"]) > 1 else {}
-    lines = cost["by_line"] | {f"pool {name}": usd for name, usd in pools.items()}
-    for name, usd in lines.items():
+    lines = {name.replace("_", " "): usd for name, usd in cost["by_line"].items()}
+    shown = {name: usd for name, usd in lines.items() if usd} or lines
+    for name, usd in (shown | _several("pool", cost["by_pool"]) | _several("window", cost["by_window"])).items():
         part = usd / cost["total_usd"] if cost["total_usd"] else None
         table.add_row(Text(words.printable(name)), words.usd(usd), words.share(part))
     return table
 
 
+def _several(kind: str, usd: dict[str, float]) -> dict[str, float]:
+    """The parts of a split that has more than one."""
+    found = {f"{kind} {name}": value for name, value in usd.items() if value}
+    return found if len(usd if kind == "pool" else found) > 1 else {}
+
+
 def _footer(summary: dict[str, Any]) -> Text:
     requests, fleet, speed, runs = (summary[key] for key in ("requests", "fleet", "speed", "replications"))
-    ended = [key for key in _ENDS if requests[key] or key == _ENDS[0]]
-    ends = [f"{words.count(requests[key])} {key.replace('_', ' ')}" for key in ended]
-    refused = requests["rejected_by"]
-    mean = f"; figures are means over {runs} replications" if runs > 1 else ""
+    gpus = f"{words.number(fleet['gpu_hours'])} GPU-hours, at most {words.count(fleet['peak_replicas'])} replicas"
+    mean = f"figures are means over {runs} replications" if runs > 1 else ""
     lines = [
-        f"{words.count(requests['offered'])} requests offered: {', '.join(ends)}",
-        "the fleet cannot keep up: latencies are those of answered requests only" if _is_swamped(requests) else "",
-        f"{words.count(refused['too_long'])} too long for any KV cache or model" if refused["too_long"] else "",
-        f"{words.count(refused['no_replica'])} came while no replica was open" if refused["no_replica"] else "",
+        *_endings(requests),
         f"{words.count(requests['preemptions'])} preemptions for want of KV cache" if requests["preemptions"] else "",
         f"{words.count(requests['skipped_rows'])} bad rows of traces skipped" if requests["skipped_rows"] else "",
-        f"{words.number(fleet['gpu_hours'])} GPU-hours, at most {words.count(fleet['peak_replicas'])} replicas{mean}",
+        "; ".join(part for part in (gpus if fleet["peak_replicas"] else "", mean) if part),
+        _counted(fleet, _EVENTS),
+        _energy(summary),
         *(_trust(name, trust) for name, trust in fleet["step_times"].items()),
         f"simulated in {speed['wall_s']:.1f} s, {words.count(speed['requests_per_s'])} requests a second",
     ]
     return Text("\n".join(line for line in lines if line), style="dim")
+
+
+_ENDS = {name: name.replace("_", " ") for name in ("completed", "rejected", "timed_out", "failed", "unfinished")}
+_REJECTIONS = {
+    "too_long": "too long for any KV cache or model",
+    "no_replica": "came while no replica was open",
+    "queue_full": "found all queues full",
+    "rate_limited": "were over the rate limit of an API",
+}
+_EVENTS = {"starts": "launches", "reclaims": "reclaims", "failures": "failures of servers"}
+_POWER_LINES = ("electricity", "demand_charge", "customer_charge")
+
+
+def _endings(requests: dict[str, Any]) -> list[str]:
+    """How the requests ended, and what was out of the ordinary with them."""
+    refused = requests["rejected_by"]
+    return [
+        f"{words.count(requests['offered'])} requests offered: {_counted(requests, _ENDS) or '0 completed'}",
+        "the fleet cannot keep up: latencies are those of answered requests only" if _is_swamped(requests) else "",
+        *(f"{words.count(refused[name])} {what}" for name, what in _REJECTIONS.items() if refused[name]),
+        _attempts(requests),
+    ]
+
+
+def _attempts(requests: dict[str, Any]) -> str:
+    """Attempts beyond the first: those of clients, and those of the service after a loss."""
+    beyond = requests["attempts"] - requests["offered"]
+    if beyond <= 0:
+        return ""
+    ways = {"retries": requests["retries"], "resent": beyond - requests["retries"]}
+    told = _counted(ways, {"retries": "retries of clients", "resent": "sent again after a loss"})
+    return f"{words.count(beyond)} attempts beyond the first: {told}"
+
+
+def _energy(summary: dict[str, Any]) -> str:
+    """Energy and carbon, where energy is paid apart or its carbon is known."""
+    energy = summary["energy"]
+    if energy["carbon_kg"] is None and not any(summary["cost"]["by_line"].get(line) for line in _POWER_LINES):
+        return ""
+    each = energy["wh_per_1k_output_tokens"]
+    apiece = "" if each is None else f", {words.number(each)} Wh per 1,000 output tokens"
+    carbon = "" if energy["carbon_kg"] is None else f", {words.number(energy['carbon_kg'])} kg of CO2"
+    return f"{words.number(energy['kwh'])} kWh{apiece}{carbon}"
+
+
+def _counted(counts: dict[str, Any], names: dict[str, str]) -> str:
+    """Those of the counts that are not nothing, each with its name."""
+    return ", ".join(f"{words.count(counts[key])} {name}" for key, name in names.items() if counts[key])
 
 
 def _trust(pool: str, trust: dict[str, Any]) -> str:
@@ -103,9 +155,6 @@ def _trust(pool: str, trust: dict[str, Any]) -> str:
 def _is_swamped(requests: dict[str, Any]) -> bool:
     """True where more than one request in twenty was left unanswered at the end."""
     return bool(requests["unfinished"] > 0.05 * requests["offered"])
-
-
-_ENDS = ("completed", "rejected", "timed_out", "unfinished")
 
 
 def _table(*columns: str) -> Table:

@@ -37,11 +37,13 @@ def answer(summary: dict[str, Any]) -> str:
 def usd(value: float | None) -> str:
     """Dollars; what is under a dollar with four places.
 
-    >>> usd(1234.567), usd(0.012), usd(0.0), usd(None)
-    ('$1,234.57', '$0.0120', '$0.00', '-')
+    >>> usd(1234.567), usd(0.012), usd(0.0), usd(-2.5), usd(None)
+    ('$1,234.57', '$0.0120', '$0.00', '-$2.50', '-')
     """
     if value is None:
         return "-"
+    if value < 0:
+        return f"-{usd(-value)}"
     return f"${value:,.2f}" if value >= 1 or value == 0 else f"${value:.4f}"
 
 

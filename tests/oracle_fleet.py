@@ -201,7 +201,7 @@ class Fleet:
     def choose(self, job: Job) -> int | None:
         """Its place: tier by tier where no pool spills over yet, else where there is room, else where it can wait."""
         rules: list[Callable[[Place], bool]] = [
-            lambda place: place.accepting == 1 and place.outstanding < place.server.spill_at,
+            lambda place: place.accepting == 1 and not is_full(place) and place.outstanding < place.server.spill_at,
             lambda place: place.accepting == 1 and not is_full(place),
             lambda place: place.accepting == 2 and not is_full(place),
         ]

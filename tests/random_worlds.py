@@ -39,6 +39,9 @@ BILL_BY = ("arrival", "start", "completion")
 TICK_S = 2.0**-14
 """Times that are multiples of this are exact in both, so that ties are ties in both."""
 
+GRAINS = (0, 1, 16, 64)
+"""A world's times are multiples of so many ticks: the coarser, the more happens at once; 0: they are any numbers."""
+
 CLIENT_LUCK = 0.6
 CLIENT_API_LUCK = (0.3, -0.4)
 
@@ -239,15 +242,23 @@ def as_stream(spec: StreamSpec) -> oracle_clients.Stream:
     return oracle_clients.Stream(**{name: getattr(spec, name) for name in shared}, retry_on=retry_on)
 
 
+def _ticks(grain: int, low: int, high: int) -> st.SearchStrategy[float]:
+    """Seconds of about `low` to `high` ticks: whole grains, and at least one where `low` is not zero."""
+    if not grain:
+        return st.floats(low, high).map(lambda ticks: ticks * TICK_S)
+    least = -(-low // grain)
+    return st.integers(least, max(high // grain, least)).map(lambda grains: grains * grain * TICK_S)
+
+
 @st.composite
 def worlds(draw: st.DrawFn, *, drained: bool = False) -> World:
     """One or two pools of up to three replicas, up to 40 requests, often too little memory; `drained`: to the end."""
-    ticks = draw(st.booleans())
-    pools: list[PoolSpec | ApiSpec] = [draw(_pools(ticks)) for _ in range(draw(st.integers(1, 2)))]
+    grain = draw(st.sampled_from(GRAINS))
+    pools: list[PoolSpec | ApiSpec] = [draw(_pools(grain)) for _ in range(draw(st.integers(1, 2)))]
     until_s = inf if drained else draw(st.one_of(st.just(inf), st.floats(0.01, 3.0)))
     balancer = draw(st.sampled_from(sorted(BALANCERS)))
-    clients = draw(st.lists(_clients(ticks), max_size=2))
-    return World(pools, draw(_arrivals(ticks)), clients, balancer, until_s, exact_ties=ticks)
+    clients = draw(st.lists(_clients(grain), max_size=2))
+    return World(pools, draw(_arrivals(grain)), clients, balancer, until_s, exact_ties=grain > 0)
 
 
 @st.composite
@@ -256,43 +267,43 @@ def fault_worlds(draw: st.DrawFn, *, drained: bool = False) -> World:
 
     `drained`: to the end, at which every replica is open.
     """
-    ticks = draw(st.booleans())
+    grain = draw(st.sampled_from(GRAINS))
     pools: list[PoolSpec | ApiSpec] = [
-        draw(_limited_pools(ticks)) for _ in range(draw(st.sampled_from([0, 1, 1, 2, 2])))
+        draw(_limited_pools(grain)) for _ in range(draw(st.sampled_from([0, 1, 1, 2, 2])))
     ]
-    pools += [draw(_apis(ticks)) for _ in range(draw(st.integers(0 if pools else 1, 2)))]
-    streams = [draw(_streams(ticks)) for _ in range(draw(st.integers(1, 2)))]
+    pools += [draw(_apis(grain)) for _ in range(draw(st.integers(0 if pools else 1, 2)))]
+    streams = [draw(_streams(grain)) for _ in range(draw(st.integers(1, 2)))]
     everywhere, strategies = st.permutations(range(len(pools))), draw(st.integers(1, 2))
     targets = [[draw(everywhere)[: draw(st.integers(1, len(pools)))] for _ in range(strategies)] for _ in streams]
     until_s = inf if drained else draw(st.one_of(st.just(inf), st.floats(0.01, 4.0)))
     return World(
         pools,
-        draw(_arrivals(ticks, most=25, streams=len(streams), strategies=strategies)),
-        draw(st.lists(_clients(ticks, streams=len(streams)), max_size=1)),
+        draw(_arrivals(grain, most=25, streams=len(streams), strategies=strategies)),
+        draw(st.lists(_clients(grain, streams=len(streams)), max_size=1)),
         draw(st.sampled_from(sorted(BALANCERS))),
         until_s,
-        ticks,
+        grain > 0,
         streams,
         targets,
-        draw(_scripts(ticks, pools, drained)),
+        draw(_scripts(grain, pools, drained)),
     )
 
 
 @st.composite
-def _scripts(draw: st.DrawFn, ticks: bool, pools: list[PoolSpec | ApiSpec], drained: bool) -> list[oracle_fleet.Event]:
+def _scripts(draw: st.DrawFn, grain: int, pools: list[PoolSpec | ApiSpec], drained: bool) -> list[oracle_fleet.Event]:
     """Control events in order of time, some at one time."""
     gpu = [r for p, r in _replicas(pools) if isinstance(pools[p], PoolSpec)]
     verbs = st.sampled_from(["drain", "open", "lose", "start", "hold", "cycle"] if gpu else ["rates"])
-    pauses = st.just(0) | (st.integers(1, 9000) if ticks else st.floats(1, 9000))
+    pauses = st.just(0.0) | _ticks(grain, 1, 9000)
     others = st.sampled_from(["price", "rates", "close_api"])
     cycle = [("drain", 0.0), ("hold", 1.0), ("start", 1.0), ("open", 0.0)]
     now_s, script = 0.0, []
     for _ in range(draw(st.integers(0, 12))):
-        now_s += draw(pauses) * TICK_S
+        now_s += draw(pauses)
         verb = draw(verbs if draw(st.integers(0, 3)) else others)
         if verb == "cycle":
             r, times_s = draw(st.sampled_from(gpu)), [now_s, now_s]
-            times_s += [now_s + draw(pauses) * TICK_S for _ in range(2)]
+            times_s += [now_s + draw(pauses) for _ in range(2)]
             script += [(at_s, verb, r, value) for at_s, (verb, value) in zip(sorted(times_s), cycle, strict=True)]
         elif verb in ("price", "rates", "close_api"):
             wanted = PoolSpec if verb == "price" else ApiSpec
@@ -314,17 +325,17 @@ def _replicas(pools: list[PoolSpec | ApiSpec]) -> list[tuple[int, int]]:
 
 
 @st.composite
-def _streams(draw: st.DrawFn, ticks: bool) -> StreamSpec:
+def _streams(draw: st.DrawFn, grain: int) -> StreamSpec:
     def seconds(low: int, high: int) -> float:
-        return draw(st.integers(low, high) if ticks else st.floats(low, high)) * TICK_S
+        return draw(_ticks(grain, low, high))
 
     return StreamSpec(
         timeout_s=seconds(1, 12_000) if draw(st.booleans()) else inf,
         retries=draw(st.integers(0, 3)),
         backoff_s=seconds(0, 3000),
-        backoff_factor=draw(st.sampled_from([1.0, 2.0]) if ticks else st.floats(1.0, 3.0)),
+        backoff_factor=draw(st.sampled_from([1.0, 2.0]) if grain else st.floats(1.0, 3.0)),
         backoff_max_s=seconds(0, 6000) if draw(st.booleans()) else inf,
-        jitter=0.0 if ticks else draw(st.floats(0.0, 1.0)),
+        jitter=0.0 if grain else draw(st.floats(0.0, 1.0)),
         retry_rejected=draw(st.booleans()),
         retry_timed_out=draw(st.booleans()),
         retry_failed=draw(st.booleans()),
@@ -342,8 +353,8 @@ def _limits(draw: st.DrawFn) -> dict[str, int]:
 
 
 @st.composite
-def _limited_pools(draw: st.DrawFn, ticks: bool) -> PoolSpec:
-    pool, ranks = draw(_pools(ticks)), draw(st.sampled_from([1, 1, 2]))
+def _limited_pools(draw: st.DrawFn, grain: int) -> PoolSpec:
+    pool, ranks = draw(_pools(grain)), draw(st.sampled_from([1, 1, 2]))
     always_paid = draw(st.booleans())
     return replace(
         pool,
@@ -356,14 +367,14 @@ def _limited_pools(draw: st.DrawFn, ticks: bool) -> PoolSpec:
 
 
 @st.composite
-def _apis(draw: st.DrawFn, ticks: bool) -> ApiSpec:
-    """An API whose times are ticks, or drawn by luck; its limits are as small as the worlds."""
+def _apis(draw: st.DrawFn, grain: int) -> ApiSpec:
+    """An API whose times are whole ticks, or by luck; its limits are as small as the worlds."""
 
     def seconds(low: int, high: int) -> float:
-        return draw(st.integers(low, high) if ticks else st.floats(low, high)) * TICK_S
+        return draw(_ticks(grain, low, high))
 
-    sigma = st.just(0.0) if ticks else st.floats(0.0, 0.7)
-    slow = st.integers(4, 10).map(lambda k: 2.0**k) if ticks else st.floats(16.0, 1024.0)
+    sigma = st.just(0.0) if grain else st.floats(0.0, 0.7)
+    slow = st.integers(4, 10).map(lambda k: 2.0**k) if grain else st.floats(16.0, 1024.0)
     request_s = draw(st.sampled_from([0.0, 2.0**-8, 2.0**-5, 2.0**-2]))
     token_s = draw(st.sampled_from([0.0, 2.0**-13, 2.0**-9, 2.0**-6]))
     return ApiSpec(
@@ -385,10 +396,10 @@ def _apis(draw: st.DrawFn, ticks: bool) -> ApiSpec:
 
 
 @st.composite
-def _pools(draw: st.DrawFn, ticks: bool) -> PoolSpec:
+def _pools(draw: st.DrawFn, grain: int) -> PoolSpec:
     rows = draw(st.integers(1, 12))
     tokens = draw(st.integers(rows, 60))
-    law = draw(_laws(rows, ticks))
+    law = draw(_laws(rows, grain))
     capacity = draw(st.sampled_from([64, 160, 400, 100_000]))
     scheduler = draw(st.sampled_from([state.PREFILL_FIRST, state.CHUNKED]))
     usd_per_hour = 3600.0 * draw(st.floats(0.1, 10.0))
@@ -397,14 +408,14 @@ def _pools(draw: st.DrawFn, ticks: bool) -> PoolSpec:
 
 
 @st.composite
-def _laws(draw: st.DrawFn, rows: int, ticks: bool) -> StepTime:
-    """A random step-time law, bent or straight; with `ticks` every step is a multiple of TICK_S.
+def _laws(draw: st.DrawFn, rows: int, grain: int) -> StepTime:
+    """A random step-time law, bent or straight; with a grain every step is a multiple of it.
 
     A front end that takes some of a request's own steps would divide ticks, so it comes only without them.
     """
 
     def number(low: int, high: int) -> float:
-        return draw(st.integers(low, high) if ticks else st.floats(low, high)) * TICK_S
+        return draw(_ticks(grain, low, high))
 
     edges = [float(draw(st.integers(50, 400))), inf] if draw(st.booleans()) else [inf]
     per_row = number(0, 9)
@@ -413,18 +424,18 @@ def _laws(draw: st.DrawFn, rows: int, ticks: bool) -> StepTime:
     base[:, 0] = kv[:, 0] = 0.0
     linear = np.cumsum([0.0, *(number(1, 40) for _ in range(draw(st.integers(2, 40))))])
     front_end_s = number(0, 400) if draw(st.booleans()) else 0.0
-    front_end_steps = 0.0 if ticks else draw(st.just(0.0) | st.floats(0, 3))
+    front_end_steps = 0.0 if grain else draw(st.just(0.0) | st.floats(0, 3))
     return StepTime(base, kv, np.array(edges), linear, 2 * number(0, 2), front_end_s, front_end_steps)
 
 
 @st.composite
-def _arrivals(draw: st.DrawFn, ticks: bool, most: int = 40, streams: int = 1, strategies: int = 1) -> list[Job]:
+def _arrivals(draw: st.DrawFn, grain: int, most: int = 40, streams: int = 1, strategies: int = 1) -> list[Job]:
     most_gap = 3000 if most == 40 else draw(st.sampled_from([100, 1000, 3000]))
-    gaps = st.integers(0, most_gap) if ticks else st.floats(0, most_gap)
+    gaps = _ticks(grain, 0, most_gap)
     classes = draw(st.sampled_from([st.just(0), st.integers(0, 2)]))
     arrival_s, jobs = 0.0, []
     for _ in range(draw(st.integers(1, most))):
-        arrival_s += draw(gaps) * TICK_S
+        arrival_s += draw(gaps)
         prompt_tokens, output_tokens = draw(_lengths())
         luck, stream, strategy = draw(st.floats(0, 0.999)), *(draw(_index(n)) for n in (streams, strategies))
         api_luck = (2.0 * luck - 1.0, 0.5 - luck)
@@ -437,12 +448,12 @@ def _index(many: int) -> st.SearchStrategy[int]:
 
 
 @st.composite
-def _clients(draw: st.DrawFn, ticks: bool, streams: int = 1) -> Clients:
+def _clients(draw: st.DrawFn, grain: int, streams: int = 1) -> Clients:
     priority, stream = draw(st.integers(0, 2)), draw(_index(streams))
-    think_time_s = draw(st.sampled_from([st.just(0), st.integers(1, 2000) if ticks else st.floats(1, 2000)]))
+    think_time_s = draw(st.just(0.0) | _ticks(grain, 1, 2000))
     lengths = draw(st.lists(_lengths(), min_size=1, max_size=12))
     jobs = [Job(0.0, *length, priority, CLIENT_LUCK, CLIENT_API_LUCK, stream) for length in lengths]
-    return Clients(draw(st.integers(1, 4)), draw(think_time_s) * TICK_S, jobs, stream, priority)
+    return Clients(draw(st.integers(1, 4)), think_time_s, jobs, stream, priority)
 
 
 @st.composite

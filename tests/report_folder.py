@@ -161,6 +161,7 @@ def _streams(made: Made) -> pd.DataFrame:
                         "timed_out": timed_out,
                         "failed": failed,
                         "measured_offered": np.where(begin_s < 1800.0, 0, offered),
+                        "measured_ended": np.where(begin_s < 1800.0, 0, offered),
                         "measured_met": np.where(begin_s < 1800.0, 0, met),
                     }
                 )
@@ -255,7 +256,7 @@ def _summary(
         "usd_per_1m_input_tokens": 0.11 * made.usd if output_tokens else None,
         "usd_per_1m_cached_tokens": None,
         "usd_per_1m_generated_tokens": 0.93 * made.usd if output_tokens else None,
-        "tokens_per_usd": _ratio(output_tokens, total),
+        "output_tokens_per_usd": _ratio(output_tokens, total),
         "usd_per_correct": None,
         "by_line": _sums(ledger, "line", runs),
         "by_pool": _sums(ledger, "pool", runs),

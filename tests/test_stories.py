@@ -76,6 +76,17 @@ def test_a_client_who_waits_too_long_leaves_the_queue(tell: Tell) -> None:
     )
 
 
+def test_those_behind_a_client_who_leaves_the_queue_may_fit(tell: Tell) -> None:
+    """The second needs more memory than there is, and nobody overtakes it; the third begins when it has left."""
+    pool = pool_of(flat_law(2, 1.0, token_s=0.25), kv_capacity_tokens=64)
+    jobs = [Job(0.0, 4, 20), Job(0.5, 60, 4, stream=1), Job(0.5, 4, 3)]
+    assert [end[:4] for end in tell(World([pool], jobs, streams=[PATIENT, HASTY]))] == [
+        ("completed", 1, 0, 21.0),
+        ("timed_out", 1, 0, 2.5),
+        ("completed", 1, 0, 7.0),
+    ]
+
+
 @pytest.mark.parametrize(("timeout_s", "leaves_s"), [(2.5, 3.0), (2.0, 3.0), (1.75, 2.0), (0.5, 1.0)])
 def test_a_ghost_keeps_its_seat_until_the_step_ends(tell: Tell, timeout_s: float, leaves_s: float) -> None:
     hasty = replace(HASTY, timeout_s=timeout_s)

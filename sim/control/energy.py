@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from math import isfinite
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -126,6 +127,7 @@ class Energy:
     def entries(self, now_s: float) -> list[Entry]:
         """The lines of the bill up to `now_s`; the demand of a month that is not over counts by its part."""
         self.advance(now_s)
+        self._meter_due(now_s)
         lines = [
             Entry("electricity", pool.index, window, usd=usd, kwh=kwh, carbon_kg=kg)
             for pool in self._pools.values()
@@ -136,16 +138,23 @@ class Energy:
         return lines
 
     def _follow(self, clock: Clock, price: PriceClock) -> Generator[simpy.Event]:
-        for period in price.periods():
-            if period.begin_s > 0.0:
-                yield from until(clock, period.begin_s)
-                self.advance(clock.now)
+        periods = price.periods()
+        # What comes next is not asked for before its time: a tariff may end with the run.
+        while isfinite(edge_s := next(periods).end_s):
+            yield from until(clock, edge_s)
+            self.advance(clock.now)
 
     def _meter(self, clock: Clock, site: _Site) -> Generator[simpy.Event]:
         while True:
             yield from until(clock, site.metered_s + _METER_S)
             self.advance(clock.now)
-            _meter_demand(site, clock.now)
+            self._meter_due(clock.now)
+
+    def _meter_due(self, now_s: float) -> None:
+        """End the quarters of an hour that are over: the run may end with one, before any process sees it."""
+        for site in self._sites:
+            if site.charges.labels and now_s >= site.metered_s + _METER_S:
+                _meter_demand(site, now_s)
 
     def _read(self, pool: _Pool) -> None:
         s = self._plane.state

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from math import isfinite
 from zoneinfo import ZoneInfo
 
 import simpy
@@ -42,10 +43,13 @@ class Prices:
             clock.process(self._follow(clock, p))
 
     def _follow(self, clock: Clock, p: int) -> Generator[simpy.Event]:
-        for period in self.clocks[p].periods():
-            if period.begin_s > clock.now:
-                yield from until(clock, period.begin_s)
-                self._apply(p, period, clock.now)
+        periods = self.clocks[p].periods()
+        period = next(periods)
+        while isfinite(period.end_s):
+            # What comes next is not asked for before its time: a tariff may end with the run.
+            yield from until(clock, period.end_s)
+            period = next(periods)
+            self._apply(p, period, clock.now)
 
     def _apply(self, p: int, period: Period, now_s: float) -> None:
         pool, window = self._pools[p], self.clocks[p].index(period.window)

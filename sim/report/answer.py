@@ -94,7 +94,7 @@ _TILES: tuple[tuple[str, str, _Form], ...] = (
     ("latency.e2e_s.p99", "Whole answer, 99% within", words.seconds),
     ("fleet.busy_share", "GPUs busy", words.share),
     ("fleet.gpu_hours", "GPU-hours", words.number),
-    ("cost.tokens_per_usd", "Output tokens per dollar", words.count),
+    ("cost.output_tokens_per_usd", "Output tokens per dollar", words.count),
     ("energy.kwh", "Electricity", lambda value: f"{words.number(value)} kWh"),
     ("energy.carbon_kg", "Carbon", lambda value: f"{words.number(value)} kg"),
 )

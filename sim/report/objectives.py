@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["attainment_chart", "endings_chart", "stream_table", "unanswered"]
 
-_COUNTS = ("offered", "completed", "rejected", "timed_out", "failed", "measured_offered", "measured_met")
+_COUNTS = ("offered", "completed", "rejected", "timed_out", "failed", "measured_ended", "measured_met")
 
 
 def unanswered(source: Source) -> dict[str, float]:
@@ -102,7 +102,7 @@ def _bars_layout(labels: list[str], most: float, narrow: bool) -> Layout:
 
 def attainment_chart(source: Source) -> Chart | None:
     """Lines by stream: the share of requests that met their objectives, over time."""
-    if not source.has_objectives or not source.streams["measured_offered"].sum():
+    if not source.has_objectives or not source.streams["measured_ended"].sum():
         return None
     width_s = wide_enough(source.end_s, source.bucket_s, MOST_POINTS // 4)
     slots = mean_over_time(source.streams, width_s, "stream", sums=_COUNTS)
@@ -120,13 +120,13 @@ def attainment_chart(source: Source) -> Chart | None:
         says="Lines by stream: the share of the requests of each time that met all their objectives.",
         figure=Figure(data, _time_layout(source, len(names), False), _time_layout(source, len(names), True), x),
         table=_attainment_table(source, names),
-        caption=f"Of the requests that arrived in each {width}{mean}; a request without an answer misses.",
+        caption=f"Of the requests that ended in each {width}{mean}; a request without an answer misses.",
     )
 
 
 def _met(slots: pd.DataFrame, name: str, every: list[int]) -> pd.Series[float]:
     mine = slots[slots["stream"] == name].set_index("slot").reindex(every)
-    return mine["measured_met"] / mine["measured_offered"]
+    return mine["measured_met"] / mine["measured_ended"]
 
 
 def _line(name: str, values: list[float | None], place: int) -> dict[str, Any]:

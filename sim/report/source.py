@@ -34,7 +34,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     ),
     "streams": (
         *("replication", "stream", "begin_s", "end_s", "offered", "completed", "rejected", "timed_out", "failed"),
-        *("measured_offered", "measured_met"),
+        *("measured_ended", "measured_met"),
     ),
     "ledger": ("replication", "line", "pool", "stream", "window", "usd"),
     "latency": ("stream", "metric", "begin_s", "end_s", "requests"),

@@ -157,7 +157,7 @@ def _time_axis(source: Source) -> Layout:
         "linecolor": "@line",
         "showticklabels": False,
         "hoverformat": "%a %-d %b, %H:%M",
-        "title": zone_title(source.scenario["time_zone"], 28),
+        "title": zone_title(source.scenario["time_zone"], 40),
         "showspikes": True,
         "spikemode": "across",
         "spikethickness": 1,
