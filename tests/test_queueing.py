@@ -16,7 +16,8 @@ import pytest
 from numpy.typing import NDArray
 
 from sim.engine import state
-from sim.engine.plane import DataPlane, PoolSpec
+from sim.engine.plane import DataPlane
+from sim.engine.specs import PoolSpec
 from sim.simulation import simulate
 from sim.stats import half_width
 from sim.tally import COUNTS
