@@ -8,7 +8,7 @@ from math import inf
 from zoneinfo import ZoneInfo
 
 from sim.engine import state as st
-from sim.engine.plane import ApiSpec, PoolSpec, StreamSpec
+from sim.engine.specs import ApiSpec, PoolSpec, StreamSpec
 from sim.errors import CatalogueError, InputError
 from sim.hardware import Catalogue, catalogue_for, kv_capacity_for
 from sim.hardware.power import Draw, busy_w, idle_w

@@ -12,18 +12,18 @@ import numpy as np
 
 from sim.cost import names_of
 from sim.engine.state import Records
-from sim.errors import InputError
 from sim.fleet import Fleet
 from sim.ledger import Names, ledger_frame
 from sim.load import dump_scenario
 from sim.replication import Replication
+from sim.report import write_report
 from sim.rows import RowSpool, latency_frame, request_frame, request_schema
 from sim.scenario import ApiPool, GpuPool, Scenario
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Results", "SavedResults", "load_results"]
+__all__ = ["Results"]
 
 
 @dataclass(frozen=True)
@@ -70,8 +70,6 @@ class Results:
 
     def save(self, folder: Path) -> None:
         """Write the results into `folder`, which is made if need be."""
-        from sim.report import write_report
-
         folder.mkdir(parents=True, exist_ok=True)
         summary = json.dumps(self.summary, indent=2, allow_nan=False)
         (folder / "scenario.yaml").write_text(dump_scenario(self.scenario), encoding="utf-8")
@@ -116,37 +114,3 @@ def _text(names: Sequence[str]) -> pd.Series[str]:
 def _replicas(pool: GpuPool | ApiPool) -> int:
     """What the engine counts as replicas of a pool."""
     return pool.ranks if isinstance(pool, GpuPool) else 1
-
-
-@dataclass(frozen=True)
-class SavedResults:
-    """A results folder: its summary, and its tables read when asked for."""
-
-    folder: Path
-    summary: dict[str, Any]
-
-    def table(self, name: str) -> pd.DataFrame:
-        """The table `requests`, `buckets`, `streams`, `latency` or `ledger`.
-
-        Raises:
-            InputError: where the folder does not hold it.
-        """
-        import pandas as pd
-
-        file = self.folder / f"{name}.parquet"
-        if not file.is_file():
-            raise InputError(file, "is not there", "run `nightshift simulate` with --requests for single requests")
-        return pd.read_parquet(file)
-
-
-def load_results(folder: Path) -> SavedResults:
-    """Open a results folder.
-
-    Raises:
-        InputError: where it is none.
-    """
-    try:
-        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        raise InputError(folder, "is not a results folder", "give one written by `nightshift simulate --out`") from None
-    return SavedResults(folder, summary)

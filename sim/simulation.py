@@ -19,7 +19,8 @@ from sim.control.energy import Energy
 from sim.control.fleet_control import FleetControl
 from sim.control.prices import Prices, price_clocks
 from sim.control.recorder import Batches, Buckets
-from sim.engine.plane import DataPlane, PoolSpec
+from sim.engine.plane import DataPlane
+from sim.engine.specs import PoolSpec
 from sim.engine.state import LEAST_OUTSTANDING, POWER_OF_TWO, ROUND_ROBIN, Floats
 from sim.engine.warm import compile_engine
 from sim.errors import InputError

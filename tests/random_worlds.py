@@ -12,7 +12,9 @@ from hypothesis import reject
 from hypothesis import strategies as st
 
 from sim.engine import state
-from sim.engine.plane import DRAWS, ApiSpec, DataPlane, PoolSpec, StreamSpec
+from sim.engine.build import DRAWS
+from sim.engine.plane import DataPlane
+from sim.engine.specs import ApiSpec, PoolSpec, StreamSpec
 from sim.steptime.table import StepTime
 from tests import oracle, oracle_api, oracle_balancers, oracle_clients, oracle_fleet
 from tests.oracle import Job

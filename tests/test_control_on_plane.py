@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from sim.control.clock import Clock
 from sim.control.fleet_control import FleetControl
-from sim.engine.plane import DataPlane, StreamSpec
+from sim.engine.plane import DataPlane
+from sim.engine.specs import StreamSpec
 from sim.scenario import GpuPool
 from sim.streams import RandomStreams
 from tests.small import chat, pool, scenario

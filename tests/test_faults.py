@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 
 from sim.engine import state
-from sim.engine.plane import DataPlane, StreamSpec
+from sim.engine.plane import DataPlane
+from sim.engine.specs import StreamSpec
 from tests.oracle import Job
 from tests.random_worlds import World, fault_worlds, serve_fast
 from tests.test_exactness import QUIET

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from sim.engine import state
-from sim.engine.plane import DataPlane, StreamSpec
+from sim.engine.plane import DataPlane
+from sim.engine.specs import StreamSpec
 from sim.errors import InputError
 from sim.simulation import simulate
 from sim.steptime import StepTime, load_step_time, save_step_time

@@ -148,9 +148,10 @@ def test_twice_the_prices_are_twice_every_line_and_change_nothing_else(fields: F
 
 
 def saved(results: Results, folder: Path) -> dict[str, bytes]:
-    """The files of a results folder, but for the summary, which knows how fast the run was."""
+    """The files of a results folder, but for the summary and the report, which know how fast the run was."""
     results.save(folder)
-    return {file.name: file.read_bytes() for file in sorted(folder.iterdir()) if file.name != "summary.json"}
+    files = [file for file in sorted(folder.iterdir()) if file.name not in ("summary.json", "report.html")]
+    return {file.name: file.read_bytes() for file in files}
 
 
 def without_speed(results: Results) -> dict[str, Any]:
@@ -172,7 +173,9 @@ def renamed(fields: Any) -> Any:
         return {key: renamed(value) for key, value in fields.items()}
     if isinstance(fields, list):
         return [renamed(value) for value in fields]
-    return {"p0": "zeta", "p1": "alpha", "calls": "elsewhere"}.get(fields, fields) if isinstance(fields, str) else fields
+    return (
+        {"p0": "zeta", "p1": "alpha", "calls": "elsewhere"}.get(fields, fields) if isinstance(fields, str) else fields
+    )
 
 
 @settings(max_examples=12, **FAST)

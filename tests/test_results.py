@@ -13,8 +13,9 @@ import pytest
 
 from sim.errors import InputError
 from sim.load import load_scenario
-from sim.results import Results, load_results
+from sim.results import Results
 from sim.rows import RowSpool
+from sim.saved import load_results
 from sim.simulation import simulate
 from tests.small import chat, pool, rows, scenario, steady_step_times
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from sim.engine import state
-from sim.engine.plane import ApiSpec, PoolSpec, StreamSpec
+from sim.engine.specs import ApiSpec, PoolSpec, StreamSpec
 from tests.oracle import Job
 from tests.random_worlds import Clients, World, serve_fast, serve_slow
 from tests.worlds import flat_law, pool_of

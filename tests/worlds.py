@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.engine import state
-from sim.engine.plane import ClientSpec, DataPlane, PoolSpec, StreamSpec
+from sim.engine.plane import DataPlane
+from sim.engine.specs import ClientSpec, PoolSpec, StreamSpec
 from sim.steptime.table import StepTime
 from sim.workload.blocks import RequestBlock
 

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numba.core import event
 
-from sim.engine.plane import DataPlane, PoolSpec, StreamSpec
+from sim.engine.plane import DataPlane
+from sim.engine.specs import PoolSpec, StreamSpec
 from sim.steptime import StepTime
 
 __all__ = ["compile_engine"]

@@ -12,12 +12,12 @@ import yaml
 
 from sim.errors import InputError
 from sim.report.clock import Clock
+from sim.saved import SavedResults, load_results
 from sim.scenario.quantities import format_duration, parse_duration
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from sim.results import SavedResults
 
 __all__ = ["COLUMNS", "METRICS", "Source", "load_source"]
 
@@ -130,8 +130,6 @@ def load_source(folder: Path) -> Source:
     Raises:
         InputError: where it is none, is of a version without what a report needs, or cannot be read.
     """
-    from sim.results import load_results
-
     results = load_results(folder)
     _check_summary(folder, results.summary)
     text, scenario = _scenario(folder)

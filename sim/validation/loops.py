@@ -12,7 +12,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from sim.engine import state as st
-from sim.engine.plane import DataPlane, PoolSpec, StreamSpec
+from sim.engine.plane import DataPlane
+from sim.engine.specs import PoolSpec, StreamSpec
 from sim.errors import CatalogueError
 from sim.hardware import Catalogue, kv_capacity_tokens
 from sim.hardware.setup import Setup

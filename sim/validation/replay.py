@@ -8,7 +8,8 @@ import numpy as np
 from pandas import DataFrame
 
 from sim.engine import state as st
-from sim.engine.plane import DataPlane, PoolSpec, StreamSpec
+from sim.engine.plane import DataPlane
+from sim.engine.specs import PoolSpec, StreamSpec
 from sim.errors import InputError
 from sim.steptime import StepTime
 from sim.workload.blocks import BLOCK_ROWS, NOTHING, RequestBlock

@@ -1,0 +1,114 @@
+"""What the data plane is built from: pools, streams, closed-loop clients."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import inf
+from typing import Protocol
+
+from sim.engine import state as st
+from sim.steptime import StepTime
+
+__all__ = ["ApiSpec", "ClientSpec", "PoolSpec", "StreamSpec"]
+
+
+@dataclass(frozen=True)
+class PoolSpec:
+    """Equal replicas, and what one of them costs."""
+
+    replicas: int
+    step_time: StepTime
+    kv_capacity_tokens: int
+    usd_per_replica_hour: float
+    scheduler: int = st.CHUNKED
+    max_num_seqs: int = 256
+    max_num_batched_tokens: int = 8192
+    max_model_len: int = 1 << 62
+    """Most tokens of prompt and output together."""
+    always_paid: bool = True
+    """Reserved capacity is paid whether it is switched on or not."""
+    ranks: int = 1
+    """Replicas, one after the other, that are one server: paid for until all of them are done."""
+    tier: int = 0
+    """Pools of a lower tier are tried first."""
+    spill_at: int = st.NO_LIMIT
+    """Requests of a replica from which the next tier is tried."""
+    max_outstanding: int = st.NO_LIMIT
+    """Most requests of a replica, running and waiting."""
+    windows: int = 1
+    """Tariff windows its price knows."""
+
+
+@dataclass(frozen=True)
+class ApiSpec:
+    """An API: lognormal latencies, rate limits, and a price for tokens."""
+
+    rates_usd_per_token: st.Floats
+    """Of each tariff window: fresh prompt tokens, cached ones, output tokens; [W, 3]."""
+    ttft_median_s: float
+    ttft_sigma: float = 0.0
+    tokens_per_s_median: float = inf
+    tokens_per_s_sigma: float = 0.0
+    batch_window_s: float = 0.0
+    """Completion window of a batch tier, whose answers come whole after the time to first token; 0: it streams."""
+    cached_share: float = 0.0
+    """Share of each prompt that is billed as cached."""
+    bill_by: int = st.BILL_ARRIVAL
+    requests_per_minute: float = inf
+    tokens_per_minute: float = inf
+    burst_s: float = 60.0
+    """How far ahead of an even flow the limits may be used up."""
+    waits: bool = False
+    """Beyond its limits requests queue; otherwise they are refused."""
+    max_model_len: int = 1 << 62
+    tier: int = 1
+    spill_at: int = st.NO_LIMIT
+    max_outstanding: int = st.NO_LIMIT
+
+    @property
+    def replicas(self) -> int:
+        """To the engine an API is one replica without steps."""
+        return 1
+
+    @property
+    def windows(self) -> int:
+        """Tariff windows."""
+        return int(self.rates_usd_per_token.shape[0])
+
+
+@dataclass(frozen=True)
+class StreamSpec:
+    """What a stream is promised, in seconds, infinity where nothing is; and what its clients do."""
+
+    ttft_slo_s: float = inf
+    tpot_slo_s: float = inf
+    e2e_slo_s: float = inf
+    timeout_s: float = inf
+    """How long a client waits for the answer to one attempt."""
+    retries: int = 0
+    backoff_s: float = 0.0
+    backoff_factor: float = 1.0
+    backoff_max_s: float = inf
+    jitter: float = 0.0
+    """Largest share of a back-off that chance takes off it."""
+    retry_rejected: bool = True
+    retry_timed_out: bool = True
+    retry_failed: bool = True
+    resend_lost: bool = True
+    """What is lost with its replica is sent to another at once, unnoticed by the client."""
+
+
+class ClientSpec(Protocol):
+    """A closed stream: `concurrency` clients, each with one request in flight at a time."""
+
+    @property
+    def stream(self) -> int: ...
+    @property
+    def concurrency(self) -> int: ...
+    @property
+    def think_time_s(self) -> float: ...
+    @property
+    def requests(self) -> int: ...
+    @property
+    def priority(self) -> int: ...
+    def draw(self, n: int) -> tuple[st.Integers, st.Integers]: ...
