@@ -164,7 +164,8 @@ def test_an_offer_comes_back_from_its_own_text(scenario_file: Callable[..., Path
             "offer.availability.up: is missing; add `up` and `down`",
         ),
         (
-            "{kind: spot, usd_per_gpu_hour: 1, availability: {zone: aws-us-east-2a-v100x1-2023-02, up: {median: 1, mean: 2}}}",
+            "{kind: spot, usd_per_gpu_hour: 1, "
+            "availability: {zone: aws-us-west-2a-v100x1-2023-02, up: {median: 1h, mean: 2h}}}",
             "offer.availability.up: cannot be given with zone",
         ),
         (
