@@ -1,4 +1,4 @@
-"""`python -m benchmarks [--long] [--measurements PATH ...] [--json FILE]`: measures, prints tables, keeps figures."""
+"""`python -m benchmarks`: measures, prints tables, keeps figures; `--help` tells what can be measured."""
 
 from __future__ import annotations
 
@@ -14,25 +14,40 @@ from benchmarks.cases import CASES
 from benchmarks.clocks import one_core
 from benchmarks.long_run import long_run
 from benchmarks.measured import calibration_figures
+from benchmarks.month import month
+from benchmarks.servegen import servegen_day
 from benchmarks.serving import Serving, measure_serving
 from benchmarks.startup import compile_s, help_s, quickstart_s
-from benchmarks.table import calibration_table, long_table, serving_table, startup_table
+from benchmarks.table import (
+    calibration_table,
+    fleet_tables,
+    long_table,
+    month_table,
+    serving_table,
+    startup_table,
+)
 
 
 def main() -> None:
     """Measure what was asked for."""
     options = _options()
     console = Console() if sys.stdout.isatty() else Console(width=110)
-    serving = _serving(console, options.requests, options.runs)
-    console.print(serving_table(serving))
-    figures: dict[str, Any] = {"serving": [row.figures() for row in serving], "startup_s": _startup()}
-    console.print(startup_table(figures["startup_s"]))
+    figures: dict[str, Any] = {}
+    if not (options.month or options.servegen):
+        figures |= _usual(console, options.requests, options.runs)
     if options.long:
         figures["long"] = long_run(options.long_requests)
         console.print(long_table(figures["long"]))
     if options.measurements:
         figures["measurements"] = calibration_figures(options.measurements)
         console.print(calibration_table(figures["measurements"]))
+    if options.month:
+        figures["month"] = month(options.month_horizon)
+        console.print(month_table(figures["month"]))
+    if options.servegen:
+        figures["servegen"] = servegen_day(options.servegen, options.replications)
+        for table in fleet_tables(figures["servegen"]):
+            console.print(table)
     if options.json:
         options.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
 
@@ -45,8 +60,21 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--long-requests", type=int, default=50_000_000, help="its requests (default 50 million)")
     told = "also what calibrating and validating these files and folders takes"
     parser.add_argument("--measurements", type=Path, nargs="+", metavar="PATH", help=told)
+    parser.add_argument("--month", action="store_true", help="scenarios/month.yaml, and not what is usual")
+    parser.add_argument("--month-horizon", metavar="TIME", help="a shorter one, such as 3d")
+    told = "a day of the ServeGen tables in this folder with fixed and scaling fleets, and not what is usual"
+    parser.add_argument("--servegen", type=Path, metavar="FOLDER", help=told)
+    parser.add_argument("--replications", type=int, default=5, help="of that day (default 5)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
     return parser.parse_args()
+
+
+def _usual(console: Console, requests: int, runs: int) -> dict[str, Any]:
+    serving = _serving(console, requests, runs)
+    console.print(serving_table(serving))
+    startup_s = _startup()
+    console.print(startup_table(startup_s))
+    return {"serving": [row.figures() for row in serving], "startup_s": startup_s}
 
 
 def _serving(console: Console, requests: int, runs: int) -> list[Serving]:

@@ -13,7 +13,7 @@ from benchmarks.cases import CASES, scenario_of
 from benchmarks.clocks import one_core
 from sim.simulation import Progress, simulate
 
-__all__ = ["Seen", "first_with", "long_run"]
+__all__ = ["Seen", "first_with", "long_run", "peak_gb"]
 
 
 class Seen(NamedTuple):
@@ -36,7 +36,7 @@ def _measure(requests: int) -> dict[str, Any]:
     seen: list[Seen] = []
 
     def note(progress: Progress) -> None:
-        seen.append(Seen(perf_counter(), progress.requests, _peak_gb()))
+        seen.append(Seen(perf_counter(), progress.requests, peak_gb()))
 
     with one_core():
         summary = simulate(scenario, progress=note).summary
@@ -48,7 +48,7 @@ def _measure(requests: int) -> dict[str, Any]:
         "first_tenth_rps": _rate(seen[0], tenth),
         "last_tenth_rps": _rate(nine_tenths, seen[-1]),
         "first_tenth_peak_gb": tenth.peak_gb,
-        "peak_gb": _peak_gb(),
+        "peak_gb": peak_gb(),
     }
 
 
@@ -61,7 +61,7 @@ def _rate(begin: Seen, end: Seen) -> float:
     return (end.requests - begin.requests) / (end.at_s - begin.at_s)
 
 
-def _peak_gb() -> float:
+def peak_gb() -> float:
     """Most memory the process has held, in 1e9 bytes; Linux counts in KiB, macOS in bytes."""
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9

@@ -10,7 +10,7 @@ from rich.table import Table
 from benchmarks.cases import LOAD
 from benchmarks.serving import Serving
 
-__all__ = ["calibration_table", "long_table", "serving_table", "startup_table"]
+__all__ = ["calibration_table", "fleet_tables", "long_table", "month_table", "serving_table", "startup_table"]
 
 COLUMNS = ("", "M req/s", "median", "CPU s", "batch", "ns", "workload", "engine", "rest", "bare", "share")
 
@@ -72,4 +72,81 @@ def calibration_table(figures: Mapping[str, float]) -> Table:
     table.add_row("calibrate, errors held out", f"{figures['calibrate_s']:.1f}")
     table.add_row("calibrate --quick", f"{figures['calibrate_quick_s']:.1f}")
     table.add_row(f"validate, {figures['figures_per_s']:,.0f} figures a second", f"{figures['validate_s']:.1f}")
+    return table
+
+
+def fleet_tables(figures: Mapping[str, Any]) -> list[Table]:
+    """What each fleet came to, how it differs from the first, and how its servers followed the load."""
+    return [_fleets(figures), _differences(figures), _by_hour(figures)]
+
+
+def _fleets(figures: Mapping[str, Any]) -> Table:
+    title = f"A day of {figures['requests']:,.0f} ServeGen requests, {figures['replications']} replications"
+    caption = "mean ± half its 95 % interval; worst hour: lowest share of promises kept in one"
+    table = Table(title=title, caption=caption, **PLAIN)
+    headings = ("fleet", "USD", "SLO kept, %", "worst hour, %", "goodput, req/s", "TTFT p99, s", "launches", "most")
+    for heading in headings:
+        table.add_column(heading, justify="left" if heading == "fleet" else "right")
+    for name, row in figures["fleets"].items():
+        table.add_row(
+            name,
+            _told(row["usd"], ",.0f"),
+            _told(row["attainment"], ".2f", 100.0),
+            _told(row["worst_hour"], ".1f", 100.0),
+            _told(row["goodput_rps"], ".2f"),
+            _told(row["ttft_p99_s"], ".2f"),
+            f"{row['starts']:.0f}",
+            f"{row['peak_servers']}",
+        )
+    return table
+
+
+def _differences(figures: Mapping[str, Any]) -> Table:
+    title = f"Less '{figures['against']}', paired by replication, with 95 % intervals"
+    table = Table(title=title, **PLAIN)
+    for heading in ("fleet", "USD", "%", "SLO kept, points", "TTFT p99, s"):
+        table.add_column(heading, justify="left" if heading == "fleet" else "right", no_wrap=True)
+    usd = figures["fleets"][figures["against"]]["usd"]["mean"]
+    for name, row in figures["differences"].items():
+        table.add_row(
+            name,
+            _between(row["usd"], "+,.0f"),
+            f"{row['usd']['mean'] / usd:+.0%}",
+            _between(row["attainment"], "+.2f", 100.0),
+            _between(row["ttft_p99_s"], "+.2f"),
+        )
+    return table
+
+
+def _by_hour(figures: Mapping[str, Any]) -> Table:
+    table = Table(title="Load and servers paid for, by the hour", **PLAIN)
+    for heading in ("hour", *(name if name != "rps" else "req/s" for name in figures["by_hour"])):
+        table.add_column(heading, justify="right")
+    for hour, values in enumerate(zip(*figures["by_hour"].values(), strict=True)):
+        table.add_row(str(hour), *(f"{value:.1f}" for value in values))
+    return table
+
+
+def _told(figure: Mapping[str, float], form: str, factor: float = 1.0) -> str:
+    mean, width = factor * figure["mean"], factor * (figure["high"] - figure["mean"])
+    return f"{mean:{form}} ± {width:{form}}"
+
+
+def _between(figure: Mapping[str, float], form: str, factor: float = 1.0) -> str:
+    mean, low, high = (factor * figure[name] for name in ("mean", "low", "high"))
+    return f"{mean:{form}} [{low:{form}}, {high:{form}}]"
+
+
+def month_table(figures: Mapping[str, Any]) -> Table:
+    """Rate and memory of the month, tenth by tenth."""
+    title = (
+        f"{figures['scenario']}: {figures['requests']:,} requests of {figures['days']:.1f} days in"
+        f" {figures['wall_s']:.0f} s, {figures['requests_per_s'] / 1e6:.2f} M req/s, peak {figures['peak_gb']:.3f} GB"
+    )
+    table = Table(title=title, caption="GB: resident memory at the end of each tenth of the requests", **PLAIN)
+    table.add_column("tenth")
+    for tenth in range(1, len(figures["tenths"]) + 1):
+        table.add_column(str(tenth), justify="right")
+    table.add_row("M req/s", *(f"{tenth['requests_per_s'] / 1e6:.2f}" for tenth in figures["tenths"]))
+    table.add_row("GB", *(f"{tenth['resident_gb']:.3f}" for tenth in figures["tenths"]))
     return table

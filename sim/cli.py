@@ -203,6 +203,34 @@ def _assumed(
 
 
 @app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(help="Results, as kept by simulate --out.", show_default=False)],
+    as_json: AsJson = False,
+) -> None:
+    """Write a page on the results in a folder: cost, load and prices over time, latencies, objectives."""
+    from sim import commands
+
+    written = commands.report(folder)
+    _print(written, f"The report is in {written['file']}", as_json)
+
+
+@app.command()
+def prices(
+    words: Annotated[list[str] | None, typer.Argument(help="Only what holds these words: h100 aws.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the tariffs, tiers, zones and GPU prices that a scenario may name, with their sources."""
+    from sim import commands
+    from sim.prices.terminal import format_prices
+
+    found = commands.prices(words or ())
+    if as_json:
+        _print_json(found)
+    else:
+        _show(format_prices(found, brief=not words))
+
+
+@app.command()
 def schema(as_json: AsJson = True) -> None:
     """Print the JSON Schema of a scenario, with the meaning of every key."""
     from sim import commands

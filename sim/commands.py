@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from sim.measurements import Assumed
     from sim.simulation import Progress
 
-__all__ = ["calibrate", "convert", "fetch", "init", "inspect", "schema", "simulate", "validate"]
+__all__ = ["calibrate", "convert", "fetch", "init", "inspect", "prices", "report", "schema", "simulate", "validate"]
 
 
 def simulate(
@@ -132,11 +132,51 @@ def _again(paths: Sequence[Path], calibration: Path | None, assume: Assumed | No
     return shlex.join(["nightshift", "validate", *(path.resolve().name for path in paths), *options])
 
 
+def report(folder: Path) -> dict[str, Any]:
+    """Write `report.html` into a results folder; gives back where.
+
+    Raises:
+        InputError: where the folder holds no results, or those of a version without what a report needs, or cannot
+            be written.
+    """
+    from sim.report import write_report
+
+    return {"file": str(write_report(folder))}
+
+
+def prices(words: Sequence[str] = ()) -> dict[str, Any]:
+    """The shipped tariffs, tiers, zones and GPU prices by family, with source and date; those that hold all `words`.
+
+    Raises:
+        InputError: where none does.
+    """
+    from sim.prices.listing import price_list
+
+    return price_list(words)
+
+
 def schema() -> dict[str, Any]:
     """The JSON Schema of a scenario, with the meaning of every field."""
     from sim.scenario import Scenario
 
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Scenario.model_json_schema()}
+    own = _with_standard_bounds(Scenario.model_json_schema())
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **own}
+
+
+_BOUNDS = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum"}
+"""Bounds that pydantic puts under its own names, where a validator of ours stands before them."""
+
+
+def _with_standard_bounds(schema: Any) -> Any:
+    if isinstance(schema, list):
+        return [_with_standard_bounds(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    # A key of the scenario may have such a name as well; what stands under it is no number.
+    return {
+        key if isinstance(value, dict) else _BOUNDS.get(key, key): _with_standard_bounds(value)
+        for key, value in schema.items()
+    }
 
 
 def init(file: Path, *, force: bool = False) -> dict[str, Any]:

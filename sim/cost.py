@@ -64,6 +64,7 @@ def _token_prices(replications: Sequence[Replication], names: Names) -> dict[str
         "usd_per_1m_cached_tokens": _ratio(usd[st.CACHED_INPUT] * 1e6, cached),
         "usd_per_1m_generated_tokens": _ratio(usd[st.OUTPUT] * 1e6, output),
         "tokens_per_usd": _ratio(prompts + output, total),
+        "output_tokens_per_usd": _ratio(output, total),
     }
 
 

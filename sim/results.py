@@ -70,6 +70,8 @@ class Results:
 
     def save(self, folder: Path) -> None:
         """Write the results into `folder`, which is made if need be."""
+        from sim.report import write_report
+
         folder.mkdir(parents=True, exist_ok=True)
         summary = json.dumps(self.summary, indent=2, allow_nan=False)
         (folder / "scenario.yaml").write_text(dump_scenario(self.scenario), encoding="utf-8")
@@ -80,6 +82,7 @@ class Results:
         if self.spool is not None:
             self._save_requests(folder / "requests.parquet")
         (folder / "summary.json").write_text(summary + "\n", encoding="utf-8")
+        write_report(folder)
 
     def _save_requests(self, file: Path) -> None:
         import pyarrow as pa

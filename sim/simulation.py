@@ -144,9 +144,9 @@ class _Run:
         self.servers = FleetControl(scenario, plane, self.clock, streams, _forecast(scenario, streams))
         self.energy = Energy(plane, scenario, fleet.draws)
         self.bill = Bill(plane, scenario, self.prices, self.energy, self.servers)
-        self.buckets = Buckets(plane, scenario.bucket, scenario.fleet, self.prices, self.energy)
+        self.buckets = Buckets(plane, scenario.bucket, scenario.fleet, self.prices, self.energy, self.bill)
         keep = scenario.replications == 1
-        self.batches = Batches(plane, scenario.warm_up, self.bill.other_usd, keep=keep)
+        self.batches = Batches(plane, scenario.warm_up, self.bill, keep=keep)
 
     def replication(self) -> Replication:
         """Run to the end and close the books."""
@@ -159,7 +159,7 @@ class _Run:
         self.plane.finish(end_s)
         self.servers.close(end_s)
         self.buckets.close(end_s)
-        tally = take_tally(self.plane, end_s, self.scenario.warm_up, self.bill.other_usd(end_s))
+        tally = take_tally(self.plane, end_s, self.scenario.warm_up, float(self.bill.other_usd(end_s).sum()))
         state = self.plane.state
         return Replication(
             tally=tally,

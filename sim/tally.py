@@ -44,7 +44,7 @@ class Tally:
     latency_count: NDArray[np.int64]
     """[S, 3]."""
     streams: NDArray[np.int64]
-    """The counts named in COUNTS, [S, 16]."""
+    """The counts named in COUNTS, [S, 17]."""
     pool_s: NDArray[np.float64]
     """Replica seconds busy, and paid for but unused, [P, 2]."""
     usd: NDArray[np.float64]
@@ -79,6 +79,7 @@ COUNTS = (
     "prompt_tokens",
     "output_tokens",
     "measured_offered",
+    "measured_ended",
     "measured_met",
 )
 
@@ -141,9 +142,7 @@ def batch_figures(tally: Tally, gpus: NDArray[np.int64], run_s: float) -> dict[s
     Attainment counts the requests that ended in the part: those that arrived in it may end in the next.
     """
     count = _counts(tally)
-    answered = int(tally.latency_count[:, st.E2E].sum())
-    ended = answered + sum(count[name] for name in (*REJECTIONS, "timed_out", "failed"))
-    part = figures(tally, gpus) | {"slo.attainment": _ratio(count["measured_met"], ended)}
+    part = figures(tally, gpus) | {"slo.attainment": _ratio(count["measured_met"], count["measured_ended"])}
     whole = _ratio(run_s, float(tally.seconds[0]))
     return part | {name: part[name] * whole for name in _SUMS}
 

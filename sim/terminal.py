@@ -14,6 +14,8 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
+from sim import wording as words
+
 if TYPE_CHECKING:
     from sim.simulation import Progress as Step
 
@@ -31,20 +33,14 @@ def format_summary(summary: dict[str, Any]) -> Group:
         *(_titled("Streams", _stream_table(summary)) if several else ()),
         *_titled("Cost", _cost_table(summary)),
     ]
-    return Group(_answer(summary), "", *tables, "", _footer(summary))
-
-
-def _answer(summary: dict[str, Any]) -> Text:
-    usd, answers = _usd(summary["cost"]["total_usd"]), _count(summary["requests"]["completed"])
-    hours = (summary["horizon_s"] or 0.0) / 3600.0
-    return Text(f"{_plain(summary['scenario'])}: {usd} for {answers} answers in {_hours(hours)}", style="bold")
+    return Group(Text(words.answer(summary), style="bold"), "", *tables, "", _footer(summary))
 
 
 def _headline_table(summary: dict[str, Any]) -> Table:
     table = _table("", "", "95 % interval")
-    for name, label, form in _HEADLINES:
+    for name, label, form in words.HEADLINES:
         section, key = name.split(".")
-        table.add_row(label, form(summary[section][key]), _range(summary["intervals"].get(name), form))
+        table.add_row(label, form(summary[section][key]), words.range_of(summary["intervals"].get(name), form))
     return table
 
 
@@ -53,7 +49,7 @@ def _latency_table(summary: dict[str, Any]) -> Table:
     for key, label in (("ttft_s", "TTFT"), ("tpot_s", "TPOT"), ("e2e_s", "E2E")):
         values = summary["latency"][key]
         interval = summary["intervals"].get(f"latency.{key}.p99")
-        table.add_row(label, *(_seconds(values[name]) for name in values), _range(interval, _seconds))
+        table.add_row(label, *(words.seconds(values[name]) for name in values), words.range_of(interval, words.seconds))
     return table
 
 
@@ -62,54 +58,103 @@ def _stream_table(summary: dict[str, Any]) -> Table:
     for name, stream in summary["streams"].items():
         ttft_s, tpot_s, e2e_s = (stream["latency"][key] for key in ("ttft_s", "tpot_s", "e2e_s"))
         times = (ttft_s["p50"], ttft_s["p99"], tpot_s["p99"], e2e_s["p99"])
-        met = _share(stream["slo"]["attainment"])
-        table.add_row(Text(_plain(name)), _count(stream["offered"]), met, *map(_seconds, times))
+        met = words.share(stream["slo"]["attainment"])
+        table.add_row(Text(words.printable(name)), words.count(stream["offered"]), met, *map(words.seconds, times))
     return table
 
 
 def _cost_table(summary: dict[str, Any]) -> Table:
+    """Dollars by line, then by pool and by tariff window where there are several; what is nothing is left out."""
     cost = summary["cost"]
     table = _table("", "USD", "share")
-    pools = cost["by_pool"] if len(cost["by_pool"]) > 1 else {}
-    lines = cost["by_line"] | {f"pool {name}": usd for name, usd in pools.items()}
-    for name, usd in lines.items():
-        table.add_row(Text(_plain(name)), _usd(usd), _share(usd / cost["total_usd"] if cost["total_usd"] else None))
+    lines = {name.replace("_", " "): usd for name, usd in cost["by_line"].items()}
+    shown = {name: usd for name, usd in lines.items() if usd} or lines
+    for name, usd in (shown | _several("pool", cost["by_pool"]) | _several("window", cost["by_window"])).items():
+        part = usd / cost["total_usd"] if cost["total_usd"] else None
+        table.add_row(Text(words.printable(name)), words.usd(usd), words.share(part))
     return table
+
+
+def _several(kind: str, usd: dict[str, float]) -> dict[str, float]:
+    """The parts of a split that has more than one."""
+    found = {f"{kind} {name}": value for name, value in usd.items() if value}
+    return found if len(usd if kind == "pool" else found) > 1 else {}
 
 
 def _footer(summary: dict[str, Any]) -> Text:
     requests, fleet, speed, runs = (summary[key] for key in ("requests", "fleet", "speed", "replications"))
-    ends = [f"{_count(requests[key])} {key.replace('_', ' ')}" for key in _ENDS if requests[key] or key == _ENDS[0]]
-    refused = requests["rejected_by"]
-    mean = f"; figures are means over {runs} replications" if runs > 1 else ""
+    gpus = f"{words.number(fleet['gpu_hours'])} GPU-hours, at most {words.count(fleet['peak_replicas'])} replicas"
+    mean = f"figures are means over {runs} replications" if runs > 1 else ""
     lines = [
-        f"{_count(requests['offered'])} requests offered: {', '.join(ends)}",
-        "the fleet cannot keep up: latencies are those of answered requests only" if _is_swamped(requests) else "",
-        f"{_count(refused['too_long'])} too long for any KV cache or model" if refused["too_long"] else "",
-        f"{_count(refused['no_replica'])} came while no replica was open" if refused["no_replica"] else "",
-        f"{_count(requests['preemptions'])} preemptions for want of KV cache" if requests["preemptions"] else "",
-        f"{_count(requests['skipped_rows'])} bad rows of traces skipped" if requests["skipped_rows"] else "",
-        f"{_number(fleet['gpu_hours'])} GPU-hours, at most {_count(fleet['peak_replicas'])} replicas{mean}",
+        *_endings(requests),
+        f"{words.count(requests['preemptions'])} preemptions for want of KV cache" if requests["preemptions"] else "",
+        f"{words.count(requests['skipped_rows'])} bad rows of traces skipped" if requests["skipped_rows"] else "",
+        "; ".join(part for part in (gpus if fleet["peak_replicas"] else "", mean) if part),
+        _counted(fleet, _EVENTS),
+        _energy(summary),
         *(_trust(name, trust) for name, trust in fleet["step_times"].items()),
-        f"simulated in {speed['wall_s']:.1f} s, {_count(speed['requests_per_s'])} requests a second",
+        f"simulated in {speed['wall_s']:.1f} s, {words.count(speed['requests_per_s'])} requests a second",
     ]
     return Text("\n".join(line for line in lines if line), style="dim")
 
 
+_ENDS = {name: name.replace("_", " ") for name in ("completed", "rejected", "timed_out", "failed", "unfinished")}
+_REJECTIONS = {
+    "too_long": "too long for any KV cache or model",
+    "no_replica": "came while no replica was open",
+    "queue_full": "found all queues full",
+    "rate_limited": "were over the rate limit of an API",
+}
+_EVENTS = {"starts": "launches", "reclaims": "reclaims", "failures": "failures of servers"}
+_POWER_LINES = ("electricity", "demand_charge", "customer_charge")
+
+
+def _endings(requests: dict[str, Any]) -> list[str]:
+    """How the requests ended, and what was out of the ordinary with them."""
+    refused = requests["rejected_by"]
+    return [
+        f"{words.count(requests['offered'])} requests offered: {_counted(requests, _ENDS) or '0 completed'}",
+        "the fleet cannot keep up: latencies are those of answered requests only" if _is_swamped(requests) else "",
+        *(f"{words.count(refused[name])} {what}" for name, what in _REJECTIONS.items() if refused[name]),
+        _attempts(requests),
+    ]
+
+
+def _attempts(requests: dict[str, Any]) -> str:
+    """Attempts beyond the first: those of clients, and those of the service after a loss."""
+    beyond = requests["attempts"] - requests["offered"]
+    if beyond <= 0:
+        return ""
+    ways = {"retries": requests["retries"], "resent": beyond - requests["retries"]}
+    told = _counted(ways, {"retries": "retries of clients", "resent": "sent again after a loss"})
+    return f"{words.count(beyond)} attempts beyond the first: {told}"
+
+
+def _energy(summary: dict[str, Any]) -> str:
+    """Energy and carbon, where energy is paid apart or its carbon is known."""
+    energy = summary["energy"]
+    if energy["carbon_kg"] is None and not any(summary["cost"]["by_line"].get(line) for line in _POWER_LINES):
+        return ""
+    each = energy["wh_per_1k_output_tokens"]
+    apiece = "" if each is None else f", {words.number(each)} Wh per 1,000 output tokens"
+    carbon = "" if energy["carbon_kg"] is None else f", {words.number(energy['carbon_kg'])} kg of CO2"
+    return f"{words.number(energy['kwh'])} kWh{apiece}{carbon}"
+
+
+def _counted(counts: dict[str, Any], names: dict[str, str]) -> str:
+    """Those of the counts that are not nothing, each with its name."""
+    return ", ".join(f"{words.count(counts[key])} {name}" for key, name in names.items() if counts[key])
+
+
 def _trust(pool: str, trust: dict[str, Any]) -> str:
     """How far to trust the step times of a pool, in a line."""
-    told = (("TPOT", trust["tpot_error"]), ("TTFT", trust["ttft_error"]))
-    errors = [f"{label} within {_share(error)}" for label, error in told if error is not None]
-    figures = f": {', '.join(errors)} on half of the runs left out" if errors else ""
-    return f"step times of {_plain(pool)} are {trust['standing']} ({trust['basis']}){figures}"
+    errors = words.trust_errors(trust)
+    return f"step times of {words.printable(pool)} are {trust['standing']} ({trust['basis']}){errors and f': {errors}'}"
 
 
 def _is_swamped(requests: dict[str, Any]) -> bool:
     """True where more than one request in twenty was left unanswered at the end."""
     return bool(requests["unfinished"] > 0.05 * requests["offered"])
-
-
-_ENDS = ("completed", "rejected", "timed_out", "unfinished")
 
 
 def _table(*columns: str) -> Table:
@@ -121,66 +166,6 @@ def _table(*columns: str) -> Table:
 
 def _titled(title: str, table: Table) -> tuple[str, Text, Table]:
     return "", Text(title, style="italic"), table
-
-
-def _plain(name: str) -> str:
-    """A name from the scenario without characters that steer a terminal."""
-    return "".join(letter if letter.isprintable() else "?" for letter in name)
-
-
-def _range(interval: list[float] | None, form: Callable[[float | None], str]) -> str:
-    """An interval, unless both ends read alike."""
-    ends = [form(bound) for bound in interval or ()]
-    return " to ".join(ends) if len(set(ends)) > 1 else ""
-
-
-def _usd(value: float | None) -> str:
-    if value is None:
-        return "-"
-    return f"${value:,.2f}" if value >= 1 or value == 0 else f"${value:.4f}"
-
-
-def _share(value: float | None) -> str:
-    """A share in per cent; what is not all or nothing never reads as if it were."""
-    if value is None:
-        return "-"
-    if 0.999 < value < 1.0:
-        return f"{min(value, 0.99999):.3%}"
-    return "under 0.1%" if 0.0 < value < 0.001 else f"{value:.1%}"
-
-
-def _seconds(value: float | None) -> str:
-    if value is None:
-        return "-"
-    if value < 1.0:
-        return f"{value * 1e3:.1f} ms"
-    return f"{value:.2f} s" if value < 100.0 else f"{value:,.0f} s"
-
-
-def _count(value: float | None) -> str:
-    """A count, which may be a mean over replications, to the nearest whole number."""
-    if value is None:
-        return "-"
-    return "under 1" if 0.0 < value < 0.5 else f"{value:,.0f}"
-
-
-def _number(value: float | None) -> str:
-    if value is None:
-        return "-"
-    return f"{value:,.0f}" if value >= 100 or float(value).is_integer() else f"{value:,.1f}"
-
-
-def _hours(hours: float) -> str:
-    return f"{_number(hours)} h" if hours >= 1 else f"{_number(hours * 60)} min"
-
-
-_HEADLINES: tuple[tuple[str, str, Callable[[float | None], str]], ...] = (
-    ("cost.total_usd", "cost", _usd),
-    ("cost.usd_per_1k_requests", "per 1,000 requests", _usd),
-    ("cost.usd_per_1m_output_tokens", "per 1M output tokens", _usd),
-    ("slo.attainment", "objectives met", _share),
-    ("fleet.busy_share", "GPUs busy", _share),
-)
 
 
 @contextmanager
@@ -217,6 +202,6 @@ class _Bar:
         simulated_s = sum(latest.simulated_s for latest in self._latest.values())
         requests = sum(latest.requests for latest in self._latest.values())
         total_s = step.horizon_s and step.horizon_s * step.replications
-        text = f"{_hours(simulated_s / 3600.0)} simulated, {requests / elapsed_s:,.0f} requests/s"
+        text = f"{words.hours(simulated_s / 3600.0)} simulated, {requests / elapsed_s:,.0f} requests/s"
         self._bar.update(self._task, total=total_s, completed=simulated_s, text=text, visible=True)
         self._bar.refresh()

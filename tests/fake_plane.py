@@ -35,6 +35,7 @@ class FakePlane:
         self.lives = [st.OPEN] * total
         self.log: list[tuple[Any, ...]] = []
         self.lost: list[Job] = []
+        self.answered = 0
         self._ranks, self._jobs = ranks, list[Job]()
         self._ended_s, self._now_s = [0.0] * total, 0.0
 
@@ -57,6 +58,13 @@ class FakePlane:
             if life in (st.OPEN, st.DRAINING) and self.state.outstanding[replica]:
                 self.state.replicas["busy_s"][replica] += now_s - self._now_s
         self._now_s = now_s
+
+    def completed(self, pool: int) -> np.ndarray:
+        """What a test says; each a second of work."""
+        return np.array([self.answered, 0, 0])
+
+    def full_batch_s(self, pool: int, requests: int, prompt_tokens: int, output_tokens: int) -> float:
+        return float(requests)
 
     def life(self, replica: int) -> int:
         return self.lives[replica]

@@ -95,7 +95,7 @@ def gpu_price(pool: GpuPool, wall: Wall, second: float) -> tuple[str, float]:
     if isinstance(tariff, GpuWindows | GpuSeries):
         return value_at(tariff, wall, second, "usd_per_gpu_hour")
     assert pool.offer.usd_per_gpu_hour is not None
-    return "base", pool.offer.usd_per_gpu_hour
+    return "flat", pool.offer.usd_per_gpu_hour
 
 
 def token_rates(tariff: TokenWindows, name: str) -> tuple[float, float, float]:

@@ -212,6 +212,19 @@ def test_more_are_launched_whatever_the_cool_down() -> None:
     assert world.servers.wanted == 4
 
 
+def test_what_was_asked_for_within_the_cool_down_is_kept() -> None:
+    """A lull of two ticks between bursts gives nothing back, nor do bursts that ask for less than there is."""
+    world = World(1, cool_down="60s")
+    world.scale(Fixed([4, 1, 3, 1, 2, 1, 1]))
+    wanted = []
+    for tick in range(1, 8):
+        world.until(30.0 * tick)
+        wanted.append(world.servers.wanted)
+
+    # At 90 s the 4 asked for at 30 s is past, and 3 is asked for; the change of then holds until 150 s.
+    assert wanted == [4, 4, 3, 3, 2, 2, 1]
+
+
 def test_the_number_stays_within_its_limits_and_its_step() -> None:
     world = World(2, min=2, max_step=1)
     world.scale(Fixed([9, 9, 9, 0, 0, 0]))
@@ -225,7 +238,7 @@ def test_the_number_stays_within_its_limits_and_its_step() -> None:
 
 @pytest.mark.parametrize(("busy", "desired"), [((), 0), ((0,), 2), ((0, 1), 4), ((0, 1, 2), 6)])
 def test_the_busy_share_of_the_last_tick_decides(busy: tuple[int, ...], desired: int) -> None:
-    world = World(4, target_busy=0.5)
+    world = World(4, target_busy=0.5, of="time")
     for replica in busy:
         world.plane.work(replica, 1e9)
     assert world.pool.autoscale is not None
@@ -236,7 +249,7 @@ def test_the_busy_share_of_the_last_tick_decides(busy: tuple[int, ...], desired:
 
 
 def test_exactly_enough_is_enough() -> None:
-    world = World(4, target_busy=0.7)
+    world = World(4, target_busy=0.7, of="time")
     for replica in range(4):
         world.plane.work(replica, 21.0)
     rule = BusyRule(world.servers, world.pool.autoscale)  # type: ignore[arg-type]
@@ -252,6 +265,31 @@ def test_the_queue_decides(requests: int, desired: int) -> None:
         world.plane.work(request % 2, 1e9)
 
     assert QueueRule(world.servers, world.pool.autoscale).desired(0.0) == desired  # type: ignore[arg-type]
+
+
+def test_a_queue_is_averaged_over_the_ticks_of_some_time() -> None:
+    world = World(1, kind="queue", target_outstanding=2, average="60s")
+    rule = QueueRule(world.servers, world.pool.autoscale)  # type: ignore[arg-type]
+    wanted = []
+    for tick, requests in enumerate([0, 8, 0, 0, 0]):
+        world.plane.state.outstanding[0] = requests
+        wanted.append(rule.desired(30.0 * tick))
+
+    # Two ticks are within 60 s: that of now, and the one before it.
+    assert wanted == [0, 2, 2, 0, 0]
+
+
+def test_the_work_of_answered_requests_decides_whatever_time_it_took() -> None:
+    world = World(4, target_busy=0.5, average="60s")
+    rule = BusyRule(world.servers, world.pool.autoscale)  # type: ignore[arg-type]
+    wanted = []
+    for tick, requests in enumerate([30, 90, 90, 90], start=1):
+        world.until(30.0 * tick)
+        world.plane.answered = requests
+        wanted.append(rule.desired(30.0 * tick))
+
+    # A second of work each: 30 in 30 s, 90 in 60 s, 60 in the last 60 s, none in the last 60 s.
+    assert wanted == [2, 3, 2, 0]
 
 
 @pytest.mark.parametrize(("hour", "desired"), [(7.99, 1), (8.0, 3), (19.99, 3), (20.0, 1)])

@@ -202,7 +202,8 @@ def test_an_unreadable_step_time_file_is_refused(text: str, nightshift: Nightshi
 
 def test_a_good_run_leaves_only_its_results(nightshift: Nightshift) -> None:
     code, out, lines, added = nightshift()
-    names = ("buckets.parquet", "ledger.parquet", "requests.parquet", "scenario.yaml", "summary.json")
+    tables = (f"{name}.parquet" for name in ("buckets", "latency", "ledger", "requests", "streams"))
+    names = sorted([*tables, "report.html", "scenario.yaml", "summary.json"])
 
     assert (code, lines) == (0, ["Results are in results"])
     assert added == ["work/results", *(f"work/results/{name}" for name in names)]

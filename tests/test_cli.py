@@ -83,11 +83,9 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["trace", "--help"]) == 0
     text = capsys.readouterr().out
 
-    assert [
-        name
-        for name in ("simulate", "calibrate", "validate", "schema", "init", "trace", "inspect", "convert", "fetch")
-        if name not in text
-    ] == []
+    work = ("simulate", "calibrate", "validate", "report", "prices", "schema", "init")
+    traces = ("trace", "inspect", "convert", "fetch")
+    assert [name for name in (*work, *traces) if name not in text] == []
 
 
 @pytest.mark.parametrize(

@@ -149,9 +149,10 @@ def test_twice_the_prices_are_twice_every_line_and_change_nothing_else(fields: F
 
 
 def saved(results: Results, folder: Path) -> dict[str, bytes]:
-    """The files of a results folder, but for the summary, which knows how fast the run was."""
+    """The files of a results folder, but for the summary and the report, which know how fast the run was."""
     results.save(folder)
-    return {file.name: file.read_bytes() for file in sorted(folder.iterdir()) if file.name != "summary.json"}
+    files = [file for file in sorted(folder.iterdir()) if file.name not in ("summary.json", "report.html")]
+    return {file.name: file.read_bytes() for file in files}
 
 
 def without_speed(results: Results) -> dict[str, Any]:

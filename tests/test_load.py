@@ -15,6 +15,7 @@ from sim.errors import ScenarioError
 from sim.load import bundled_scenarios, dump_scenario, load_scenario
 from sim.paths import data_path
 from sim.scenario import Daily, Poisson, TraceArrivals
+from sim.simulation import simulate
 from tests.conftest import SMALL_SCENARIO
 
 Write = Callable[[str], Path]
@@ -65,7 +66,27 @@ def test_the_starter_comments_on_all_its_choices() -> None:
         "engine",
         "step_time",
         "schedule",
+        "admission",
     ]
+
+
+def uncommented(*names: str) -> str:
+    """The starter with the pools of these names, which it holds as comments."""
+    head, *pools = re.split(r"(?m)^(?=  # - )", STARTER)
+    chosen = [text for text in pools if text.startswith(tuple(f"  # - name: {name}\n" for name in names))]
+    assert len(chosen) == len(names)
+    return head + "".join(re.sub(r"(?m)^  # (- |  )", r"  \1", text) for text in chosen) + "\n"
+
+
+@pytest.mark.parametrize("names", [("burst",), ("overflow",), ("burst", "overflow")])
+def test_the_pools_that_the_starter_comments_on_run(names: tuple[str, ...], scenario_file: Write) -> None:
+    spills = [f"fleet.{pool}.admission={{spill_at: 1}}" for pool in ("main", *names)]
+    short = ["horizon=20m", "warm_up=0", "replications=1", "start=2026-01-05T09:00", *spills]
+    summary = simulate(load_scenario(scenario_file(uncommented(*names)), short)).summary
+
+    assert list(summary["cost"]["by_pool"]) == ["main", *names]
+    assert all(usd > 0 for usd in summary["cost"]["by_pool"].values())
+    assert "overflow" not in names or "peak" in summary["cost"]["by_window"]
 
 
 def test_a_misspelled_key_is_one_fault_with_its_line_and_the_right_spelling(scenario_file: Write) -> None:

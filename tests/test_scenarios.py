@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.golden import differences, golden_summary, read
+import pytest
+
+from tests.golden import ALWAYS, FOLDER, differences, golden_summary, read
 
 
-def test_quickstart_gives_its_golden_summary() -> None:
-    assert list(differences(read("quickstart"), golden_summary("quickstart"))) == []
+@pytest.mark.parametrize("name", ALWAYS)
+def test_a_shipped_scenario_gives_its_golden_summary(name: str) -> None:
+    assert list(differences(read(name), golden_summary(name))) == []
+
+
+def test_every_shipped_scenario_has_a_golden_summary() -> None:
+    shipped = {path.stem for path in Path(__file__).parents[1].joinpath("scenarios").glob("*.yaml")}
+    assert shipped == {path.stem for path in FOLDER.glob("*.json")}
 
 
 def test_azure_conversation_gives_its_golden_summary(shared: Path) -> None:
@@ -17,7 +25,7 @@ def test_azure_conversation_gives_its_golden_summary(shared: Path) -> None:
 
 def test_every_azure_request_has_one_fate() -> None:
     requests = read("azure-conversation")["requests"]
-    fates = [requests[fate] for fate in ("completed", "rejected", "timed_out", "unfinished")]
+    fates = [requests[fate] for fate in ("completed", "rejected", "timed_out", "failed", "unfinished")]
     assert requests["offered"] == sum(fates) == 19_366
 
 

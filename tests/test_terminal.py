@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from sim.ledger import LINES
 from sim.simulation import Progress, simulate
 from sim.terminal import _Bar, format_summary
 from tests.small import chat, pool, scenario
@@ -81,14 +82,24 @@ def test_counts_are_whole_though_they_may_be_means() -> None:
     assert "593 completed, under 1 unfinished" in shown(summary)
 
 
+REFUSED = {"too_long": 0, "no_replica": 0, "queue_full": 0, "rate_limited": 0}
+
+
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
         ({"preemptions": 12}, "12 preemptions for want of KV cache"),
         ({"skipped_rows": 3}, "3 bad rows of traces skipped"),
-        ({"rejected_by": {"too_long": 4, "no_replica": 0}}, "4 too long for any KV cache or model"),
         ({"offered": 100, "unfinished": 6}, "the fleet cannot keep up"),
-        ({"rejected_by": {"too_long": 0, "no_replica": 5}}, "5 came while no replica was open"),
+        ({"rejected_by": REFUSED | {"too_long": 4}}, "4 too long for any KV cache or model"),
+        ({"rejected_by": REFUSED | {"no_replica": 5}}, "5 came while no replica was open"),
+        ({"rejected_by": REFUSED | {"queue_full": 6}}, "6 found all queues full"),
+        ({"rejected_by": REFUSED | {"rate_limited": 7}}, "7 were over the rate limit of an API"),
+        ({"timed_out": 8}, ", 8 timed out"),
+        ({"failed": 9}, ", 9 failed"),
+        ({"offered": 90, "attempts": 100, "retries": 10}, "10 attempts beyond the first: 10 retries of clients"),
+        ({"offered": 90, "attempts": 93, "retries": 0}, "3 attempts beyond the first: 3 sent again after a loss"),
+        ({"offered": 9, "attempts": 12, "retries": 1}, "first: 1 retries of clients, 2 sent again after a loss"),
     ],
 )
 def test_what_went_wrong_is_told_if_it_did(changes: dict[str, Any], line: str) -> None:
@@ -97,6 +108,110 @@ def test_what_went_wrong_is_told_if_it_did(changes: dict[str, Any], line: str) -
     assert line not in shown(summary)
     summary["requests"] |= changes
     assert line in shown(summary)
+
+
+def test_what_happened_to_servers_is_told_if_it_did() -> None:
+    summary = simulate(scenario()).summary
+
+    assert "launches" not in shown(summary)
+    summary["fleet"] |= {"starts": 95, "reclaims": 17, "failures": 0}
+    assert "95 launches, 17 reclaims\n" in shown(summary)
+
+
+def squeezed(summary: dict[str, Any]) -> list[str]:
+    """Lines of the text with one blank between words."""
+    return [" ".join(line.split()) for line in shown(summary).splitlines()]
+
+
+def test_every_line_of_the_bill_that_is_not_nothing_is_told_in_words() -> None:
+    summary = simulate(scenario()).summary
+    summary["cost"] |= {"total_usd": 20.0, "by_line": {line: 2.0 for line in LINES} | {"idle": 0.0}}
+    told = squeezed(summary)
+
+    assert [line for line in LINES if f"{line.replace('_', ' ')} $2.00 10.0%" not in told] == ["idle"]
+    assert not [line for line in told if line.startswith("idle")]
+
+
+def test_money_earned_by_drawing_power_is_told_with_its_sign() -> None:
+    summary = simulate(scenario()).summary
+    summary["cost"]["by_line"]["electricity"] = -2.0
+
+    assert any(line.startswith("electricity -$2.00") for line in squeezed(summary))
+
+
+def test_tariff_windows_are_told_apart_where_several_cost_something() -> None:
+    summary = simulate(scenario()).summary
+    summary["cost"] |= {"by_window": {"base": 0.3333, "in the GPU price": 0.0}}
+    assert "window" not in shown(summary)
+
+    summary["cost"] |= {"total_usd": 4.0, "by_window": {"peak": 3.0, "off-peak": 1.0, "in the GPU price": 0.0}}
+    assert {"window peak $3.00 75.0%", "window off-peak $1.00 25.0%"} <= set(squeezed(summary))
+    assert "in the GPU price" not in shown(summary)
+
+
+@pytest.mark.parametrize(
+    ("line", "carbon_kg", "told"),
+    [
+        ({}, None, None),
+        ({"electricity": 0.1}, None, "12.5 kWh, 2.5 Wh per 1,000 output tokens"),
+        ({"customer_charge": 0.1}, None, "12.5 kWh, 2.5 Wh per 1,000 output tokens"),
+        ({}, 3.25, "12.5 kWh, 2.5 Wh per 1,000 output tokens, 3.2 kg of CO2"),
+    ],
+)
+def test_energy_and_carbon_are_told_where_they_matter(
+    line: dict[str, float], carbon_kg: float | None, told: str | None
+) -> None:
+    summary = simulate(scenario()).summary
+    summary["cost"]["by_line"] |= line
+    summary["energy"] |= {"kwh": 12.5, "wh_per_1k_output_tokens": 2.5, "carbon_kg": carbon_kg}
+
+    assert [each for each in squeezed(summary) if "kWh" in each] == ([told] if told else [])
+
+
+def test_a_fleet_of_apis_alone_has_no_gpu_hours() -> None:
+    rates = {"input_usd_per_1m": 1.0, "output_usd_per_1m": 2.0}
+    tariff = {"kind": "windows", "base": rates, "tier": "openai/flex"}
+    summary = simulate(scenario(fleet=[{"name": "a", "kind": "api", "model": "m", "tariff": tariff}])).summary
+
+    assert not [line for line in squeezed(summary) if "GPU-hours" in line]
+    assert any(line.startswith("api $") for line in squeezed(summary))
+
+
+def test_a_mixed_fleet_in_trouble_still_fits_eighty_columns() -> None:
+    """Peaks, spills, time-outs, reclaims, failures and metered electricity at once."""
+    mixed = [
+        pool(
+            name="spot",
+            replicas=1,
+            offer={
+                "kind": "spot",
+                "usd_per_gpu_hour": 1.0,
+                "notice": "10s",
+                "availability": {"up": RUN, "down": RUN},
+            },
+            start_up="10s",
+            failures={"mtbf": "3m", "repair": "20s"},
+            electricity="pge-b-19",
+            carbon="de-2020",
+            admission={"max_outstanding": 8},
+        ),
+        {
+            "name": "overflow",
+            "kind": "api",
+            "model": "Llama-3.1-8B",
+            "tariff": "deepseek-2026-08",
+            "rate_limit": {"requests_per_minute": 20},
+        },
+    ]
+    busy = chat(arrivals={"kind": "poisson", "rps": 8.0}, client={"timeout": "3s", "retries": 1})
+    text = shown(simulate(scenario(start="2026-09-07T00:58", fleet=mixed, workload=[busy])).summary)
+
+    assert max(map(len, text.splitlines())) <= 80
+    for word in ("timed out", "over the rate limit", "retries of clients", "window peak", "kg of CO2", "failures of"):
+        assert word in text, text
+
+
+RUN = {"median": "40s", "mean": "60s"}
 
 
 @pytest.mark.parametrize(("share", "text"), [(1.0, "100.0%"), (0.99996, "99.996%"), (0.9999999, "99.999%")])

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sim.errors import InputError, TraceError
@@ -191,6 +191,9 @@ FIELD = st.one_of(
 
 
 @given(st.lists(st.tuples(FIELD, FIELD, FIELD).map(",".join), min_size=1, max_size=6))
+@example(["1,1,1000000000000000000"])
+@example(["1,0999999999999999999,1"])
+@example(["1,1,-0009007199254740993"])
 def test_the_fast_road_agrees_with_the_slow_one(texts: list[str]):
     """A line that is no row, put last, sends all the lines before it down the slow road."""
     parser = CsvParser(format_named("nightshift"), ["arrival_s", "prompt_tokens", "output_tokens"])

@@ -14,7 +14,8 @@ import plotly.graph_objects as go
 import pytest
 from rich.console import Console
 
-from sim.validation.chart import chart_panels, limits_of, log_ticks, marks_of
+from sim.pages.axes import limits_of, log_ticks
+from sim.validation.chart import chart_panels, marks_of
 from sim.validation.comparison import Comparison
 from sim.validation.markdown import GENERATED, validation_markdown
 from sim.validation.page import validation_figure, validation_page

@@ -39,17 +39,17 @@ def blocks(
     prompt_tokens: NDArray[np.int64],
     output_tokens: NDArray[np.int64],
     priority: NDArray[np.int64] | None = None,
+    stream: NDArray[np.int64] | None = None,
     size: int = 65_536,
 ) -> Iterator[RequestBlock]:
     """Requests as the engine takes them."""
-    priority = np.zeros(arrival_s.size, np.int64) if priority is None else priority
+    zeros = np.zeros(arrival_s.size, np.int64)
+    priority, stream = zeros if priority is None else priority, zeros if stream is None else stream
     for first in range(0, arrival_s.size, size):
         mine = slice(first, first + size)
-        rows = arrival_s[mine].size
-        zeros, nothing = np.zeros(rows, np.int64), np.full(rows, state.NONE)
-        yield RequestBlock(
-            arrival_s[mine], prompt_tokens[mine], output_tokens[mine], zeros, priority[mine], nothing, nothing
-        )
+        nothing = np.full(arrival_s[mine].size, state.NONE)
+        tokens = (prompt_tokens[mine], output_tokens[mine])
+        yield RequestBlock(arrival_s[mine], *tokens, stream[mine], priority[mine], nothing, nothing)
 
 
 def run(

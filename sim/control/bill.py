@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
 
 from sim.control.energy import Energy
 from sim.control.fleet_control import FleetControl
@@ -31,10 +35,14 @@ class Bill:
         self._plane, self._scenario = plane, scenario
         self._prices, self._energy, self._servers = prices, energy, servers
         self._gpus = [pool.gpus_per_replica if isinstance(pool, GpuPool) else 0 for pool in scenario.fleet]
+        self._sums = [_Sums() for _ in scenario.fleet]
 
-    def other_usd(self, now_s: float) -> float:
-        """What has been spent up to `now_s` beside replicas' time and tokens."""
-        return sum(entry.usd for entry in self._entries(now_s))
+    def other_usd(self, now_s: float) -> NDArray[np.float64]:
+        """What each pool has cost up to `now_s` beside replicas' time and tokens, [P]."""
+        usd = np.zeros(len(self._gpus))
+        for entry in self._entries(now_s):
+            usd[entry.pool] += entry.usd
+        return usd
 
     def close(self, end_s: float) -> Charges:
         """The charges of a run that has ended, the books of plane and servers closed.
@@ -62,27 +70,44 @@ class Bill:
         yield from (entry for entry in self._energy.entries(now_s) if entry.usd or entry.kwh)
         for p, pool in enumerate(self._scenario.fleet):
             if isinstance(pool, GpuPool):
-                lines = {"upfront": self._upfront(p, pool, now_s), "minimum_billing": self._rounding(p)}
-                for line, shares in lines.items():
-                    yield from (Entry(line, p, window, usd) for window, usd in _by_window(shares).items() if usd)
+                self._add_up(p, now_s)
+                yield from _upfront_lines(p, pool, self._sums[p])
+                yield from _rounding_lines(p, self._sums[p])
 
-    def _upfront(self, p: int, pool: GpuPool, now_s: float) -> Iterator[tuple[str, float]]:
-        """Windows and what falls to them of what was paid upfront: to each moment the same."""
-        log, gpus = self._prices.log[p], pool.most_replicas * self._gpus[p]
-        ends_s = [*(period.begin_s for period in log[1:]), now_s]
-        for period, end_s in zip(log, ends_s, strict=True):
-            yield period.window, upfront_usd(pool.offer, gpus, end_s - period.begin_s)
-
-    def _rounding(self, p: int) -> Iterator[tuple[str, float]]:
-        """Windows in which servers went off, and what was rounded up then."""
-        log, gpus = self._prices.log[p], self._gpus[p]
-        for interval in self._servers.paid_of(p):
+    def _add_up(self, p: int, now_s: float) -> None:
+        """Bring a pool's sums up to `now_s`."""
+        log, sums = self._prices.log[p], self._sums[p]
+        ends_s = [*(period.begin_s for period in log[sums.periods + 1 :]), now_s]
+        for period, end_s in zip(log[sums.periods :], ends_s, strict=True):
+            sums.seconds[period.window] += end_s - max(period.begin_s, sums.up_to_s)
+        sums.periods, sums.up_to_s = len(log) - 1, now_s
+        paid = self._servers.paid_of(p)
+        for interval in paid[sums.intervals :]:
             if interval.rounding_s:
-                yield last_period(interval, log).window, rounding_usd(interval, log, gpus)
+                sums.rounded_usd[last_period(interval, log).window] += rounding_usd(interval, log, self._gpus[p])
+        sums.intervals = len(paid)
 
 
-def _by_window(shares: Iterable[tuple[str, float]]) -> dict[str, float]:
-    usd: defaultdict[str, float] = defaultdict(float)
-    for window, share in shares:
-        usd[window] += share
-    return usd
+@dataclass
+class _Sums:
+    """What a pool's price periods and paid intervals come to, by tariff window, as far as they have been looked at."""
+
+    periods: int = 0
+    up_to_s: float = 0.0
+    seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    """Time in each window."""
+    intervals: int = 0
+    rounded_usd: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    """What was rounded up when servers went off in each window."""
+
+
+def _upfront_lines(p: int, pool: GpuPool, sums: _Sums) -> Iterator[Entry]:
+    """To each moment falls the same of what was paid upfront."""
+    gpus = pool.most_replicas * pool.gpus_per_replica
+    for window, seconds in sums.seconds.items():
+        if usd := upfront_usd(pool.offer, gpus, seconds):
+            yield Entry("upfront", p, window, usd)
+
+
+def _rounding_lines(p: int, sums: _Sums) -> Iterator[Entry]:
+    yield from (Entry("minimum_billing", p, window, usd) for window, usd in sums.rounded_usd.items())

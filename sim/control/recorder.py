@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from itertools import count, pairwise
 from typing import Any
 
 import numpy as np
 import simpy
 
+from sim.control.bill import Bill
 from sim.control.clock import Clock
 from sim.control.energy import Energy
 from sim.control.prices import Prices
@@ -23,7 +24,7 @@ __all__ = ["BUCKET", "STREAM_BUCKET", "Batches", "Buckets"]
 _TOKENS = ("prompt_tokens", "output_tokens", "cached_tokens", "recomputed_tokens")
 _COUNTS = ("arrived", "completed", *_TOKENS, "preemptions")
 _UNUSED = tuple(f"{line}_s" for line in LIFE_LINES)
-_SUMS = ("busy_s", *_UNUSED, "busy_usd", "idle_usd", "unused_usd", "api_usd", "kwh", "carbon_kg")
+_SUMS = ("busy_s", *_UNUSED, "busy_usd", "idle_usd", "unused_usd", "api_usd", "other_usd", "kwh", "carbon_kg")
 _GAUGES = ("running", "waiting", "accepting_replicas", "starting_replicas", "window")
 _PRICES = ("kv_used_share", "usd_per_gpu_hour", "input_usd_per_1m", "output_usd_per_1m")
 
@@ -44,7 +45,7 @@ BUCKET = np.dtype(
 dollars are among the unused ones.
 """
 
-_ENDS = ("offered", "completed", "timed_out", "failed", "measured_offered", "measured_met")
+_ENDS = ("offered", "completed", "timed_out", "failed", "measured_offered", "measured_ended", "measured_met")
 
 STREAM_BUCKET = np.dtype(
     [
@@ -62,13 +63,19 @@ class Buckets:
     """One row per pool and bucket, and one per stream and bucket."""
 
     def __init__(
-        self, plane: DataPlane, width_s: float, pools: Sequence[GpuPool | ApiPool], prices: Prices, energy: Energy
+        self,
+        plane: DataPlane,
+        width_s: float,
+        pools: Sequence[GpuPool | ApiPool],
+        prices: Prices,
+        energy: Energy,
+        bill: Bill,
     ) -> None:
-        self._plane, self._prices, self._energy = plane, prices, energy
+        self._plane, self._prices, self._energy, self._bill = plane, prices, energy, bill
         self._pools = pools
         self._width_s = width_s
         self._begin_s = 0.0
-        self._before = self._look(), self._look_at_streams()
+        self._before = self._look(0.0), self._look_at_streams()
         self._pieces: tuple[list[st.Records], list[st.Records]] = ([], [])
 
     @property
@@ -92,8 +99,7 @@ class Buckets:
         if now_s <= self._begin_s and self._pieces[0]:
             return
         self._plane.settle(now_s)
-        self._energy.advance(now_s)
-        after = self._look(), self._look_at_streams()
+        after = self._look(now_s), self._look_at_streams()
         for before, now, sums, pieces in zip(
             self._before, after, ((*_COUNTS, *_SUMS), (*_ENDS, "rejected")), self._pieces, strict=True
         ):
@@ -104,9 +110,10 @@ class Buckets:
             pieces.append(piece)
         self._begin_s, self._before = now_s, after
 
-    def _look(self) -> st.Records:
+    def _look(self, now_s: float) -> st.Records:
         """The pools as they are, with everything since the start."""
         s = self._plane.state
+        other_usd = self._bill.other_usd(now_s)
         rows = np.zeros(len(self._pools), BUCKET)
         rows["pool"] = np.arange(rows.size)
         for name in _COUNTS:
@@ -119,6 +126,7 @@ class Buckets:
         rows["idle_usd"] = s.unused_usd[:, :, st.OPEN].sum(axis=1)
         rows["unused_usd"] = s.unused_usd.sum(axis=(1, 2))
         rows["api_usd"] = (s.billed_tokens * s.rates_usd).sum(axis=(1, 2))
+        rows["other_usd"] = other_usd
         for p, pool in enumerate(self._pools):
             rows["kwh"][p], rows["carbon_kg"][p] = self._energy.read(p)
             _fill_gauges(rows[p], s, slice(*self._plane.first_replica[p : p + 2]), pool)
@@ -164,8 +172,7 @@ class Batches:
 
     Where they become too many every second one is dropped and the spacing doubles, so the length need not be known.
     Without `keep` the books are settled at the same times, so that a run is the same to the last bit, and nothing is
-    kept: batches are wanted of single runs only. `other_usd` gives the cost up to a time of what the plane does not
-    count.
+    kept: batches are wanted of single runs only.
     """
 
     MOST = 40
@@ -174,14 +181,14 @@ class Batches:
         self,
         plane: DataPlane,
         warm_up_s: float,
-        other_usd: Callable[[float], float],
+        bill: Bill,
         *,
         keep: bool = True,
         spacing_s: float = 1.0,
     ) -> None:
         self._plane = plane
         self._warm_up_s = warm_up_s
-        self._other_usd = other_usd
+        self._bill = bill
         self._spacing_s = spacing_s
         self._keep = keep
         self._tallies = [self._take(0.0)]
@@ -209,7 +216,7 @@ class Batches:
 
     def _take(self, now_s: float) -> Tally | None:
         # The meters are read either way: sums depend on when they are.
-        other_usd = self._other_usd(now_s)
+        other_usd = float(self._bill.other_usd(now_s).sum())
         if self._keep:
             return take_tally(self._plane, now_s, self._warm_up_s, other_usd)
         self._plane.settle(now_s)

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from itertools import islice
 from math import ceil
-from typing import Protocol
+from statistics import fmean
+from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -21,6 +22,7 @@ from sim.scenario import BusyAutoscale, PredictiveAutoscale, QueueAutoscale, Sch
 __all__ = ["BusyRule", "ClockRule", "ForecastRule", "Outlook", "QueueRule", "RateForecast"]
 
 _LAST_DIGITS = 1e-9
+_LAST_DIGITS_S = 1e-6
 _MINUTE_S = 60.0
 
 
@@ -32,35 +34,50 @@ class RateForecast(Protocol):
 
 
 class BusyRule:
-    """Servers that would have worked at the target share, had they shared the work of the last tick.
+    """Servers that would have worked at the target share, had they shared the work of the time within `average`.
 
-    desired = ceil(busy server seconds / seconds / target): servers x busy share / target, whatever their number was.
+    desired = ceil(server seconds of work / seconds / target), whatever the number of servers was. The work is what
+    the requests that were answered would have taken in full batches, or just the time in which servers worked.
     """
 
     def __init__(self, servers: Servers, scaling: BusyAutoscale) -> None:
-        self._servers, self._target = servers, scaling.target_busy
-        self._before = (0.0, 0.0)
+        self._servers, self._scaling = servers, scaling
+        self._seen = deque([(0.0, np.zeros_like(self._read()))])
 
     def desired(self, now_s: float) -> int:
         """Servers wanted."""
-        (then_s, before_s), busy_s = self._before, self._servers.busy_s
-        self._before = (now_s, busy_s)
-        return _servers_for((busy_s - before_s) / (now_s - then_s), self._target)
+        self._seen.append((now_s, self._read()))
+        while len(self._seen) > 2 and self._seen[1][0] <= now_s - self._scaling.average + _LAST_DIGITS_S:
+            self._seen.popleft()
+        (then_s, before), (_, now) = self._seen[0], self._seen[-1]
+        return _servers_for(self._work_s(now - before) / (now_s - then_s), self._scaling.target_busy)
+
+    def _read(self) -> NDArray[Any]:
+        return np.array([self._servers.busy_s]) if self._scaling.of == "time" else self._servers.completed
+
+    def _work_s(self, done: NDArray[Any]) -> float:
+        return float(done[0]) if self._scaling.of == "time" else self._servers.full_batch_s(done)
 
 
 class QueueRule:
     """Servers among which the requests at the pool, waiting and running, come to the target for each.
 
     Counted with them are the requests that lower tiers have beyond the number at which they spill over, as `overflow`
-    says: they would be here if there were servers.
+    says: they would be here if there were servers. The number is the mean of those seen at the ticks within
+    `average`: bursts that are over before a server could be up are not chased.
     """
 
     def __init__(self, servers: Servers, scaling: QueueAutoscale, overflow: Callable[[], float] = lambda: 0.0) -> None:
         self._servers, self._target, self._overflow = servers, scaling.target_outstanding, overflow
+        self._average_s = scaling.average
+        self._seen: deque[tuple[float, float]] = deque()
 
     def desired(self, now_s: float) -> int:
         """Servers wanted."""
-        return _servers_for(self._servers.outstanding + self._overflow(), self._target)
+        self._seen.append((now_s, self._servers.outstanding + self._overflow()))
+        while len(self._seen) > 1 and now_s - self._seen[0][0] > self._average_s - _LAST_DIGITS_S:
+            self._seen.popleft()
+        return _servers_for(fmean(requests for _, requests in self._seen), self._target)
 
 
 class ClockRule:

@@ -11,6 +11,7 @@ from sim.control.moments import until
 from sim.control.paid import OpenServers, PaidInterval
 from sim.control.server import Life, Server
 from sim.engine.plane import DataPlane
+from sim.engine.state import Integers
 from sim.scenario import GpuPool, Reserved
 
 __all__ = ["Servers"]
@@ -87,6 +88,15 @@ class Servers:
         """Server seconds worked so far; a rank counts for its part of one."""
         self._plane.settle(self._now_s)
         return float(self._plane.state.replicas["busy_s"][self._ranks].sum()) / self._ranks_each
+
+    @property
+    def completed(self) -> Integers:
+        """Requests that the pool has answered so far, their prompt tokens and their output tokens, [3]."""
+        return self._plane.completed(self._index)
+
+    def full_batch_s(self, completed: Integers) -> float:
+        """Server seconds that such requests would have taken in full batches."""
+        return self._plane.full_batch_s(self._index, *completed.tolist()) / self._ranks_each
 
     def want(self, servers: int, *, at_once: bool = False) -> None:
         """Have so many servers up; `at_once` without a start-up."""

@@ -59,7 +59,6 @@ def fail_attempt(s: State, slot: int, status: int, at_s: float, now_s: float) ->
     cancel_timer(s, slot)
     if _retries(stream, status) and call.retries < stream.retries:
         call.retries += 1
-        stream.retried += 1
         call.place = BACKING_OFF
         set_timer(s, slot, max(at_s + _backoff_s(stream, s.requests[slot].id, call.retries), now_s))
         return
@@ -113,6 +112,7 @@ def release(s: State, slot: int, status: int, told_s: float, pause_s: float, now
     req = s.requests[slot]
     cancel_timer(s, slot)
     s.run[0].told_s = max(s.run[0].told_s, told_s)
+    s.streams[req.stream].measured_ended += req.arrival_s >= s.run[0].warm_up_s
     if status != COMPLETED and not isnan(req.first_token_s) and req.first_token_s > told_s:
         req.first_token_s = nan
     write_row(s, slot, status, told_s)

@@ -13,6 +13,7 @@ from sim.engine import state as st
 from sim.engine.lives import reprice, take_off
 from sim.engine.meter import BINS
 from sim.engine.serve import close_books, serve, settle
+from sim.engine.throughput import full_batch_s
 from sim.errors import EngineError
 from sim.steptime import StepTime
 from sim.workload.blocks import RequestBlock
@@ -157,6 +158,7 @@ class DataPlane:
         self._luck = luck or np.zeros
         self._api_luck = api_luck or (lambda requests: np.zeros((0, 2)))
         self._keep = keep
+        self._pools = pools
         self.first_replica = np.concatenate(([0], np.cumsum([pool.replicas for pool in pools]))).tolist()
         self.state = _new_state(pools, streams, targets, clients, keep is not None, api_luck is not None)
         run = self.state.run[0]
@@ -193,6 +195,25 @@ class DataPlane:
             slot = close_books(self.state, slot, now_s)
             self._hand_over()
         self.settle(now_s)
+
+    def completed(self, pool: int) -> st.Integers:
+        """Requests that a pool has answered so far, their prompt tokens and their output tokens, [3]."""
+        done = self.state.pools[pool]
+        return np.array([done.completed, done.prompt_tokens, done.output_tokens])
+
+    def full_batch_s(self, pool: int, requests: int, prompt_tokens: int, output_tokens: int) -> float:
+        """What requests would take a replica of a pool of GPUs in full batches, seconds."""
+        spec = self._pools[pool]
+        assert isinstance(spec, PoolSpec)
+        return full_batch_s(
+            spec.step_time,
+            requests=requests,
+            prompt_tokens=prompt_tokens,
+            output_tokens=output_tokens,
+            rows=min(spec.max_num_seqs, spec.step_time.max_rows),
+            step_tokens=spec.max_num_batched_tokens,
+            kv_capacity_tokens=spec.kv_capacity_tokens,
+        )
 
     @property
     def is_drained(self) -> bool:

@@ -251,6 +251,7 @@ def _go_off(s: State, slot: int, now_s: float) -> None:
     place = s.calls[slot].place
     if place == BACKING_OFF:
         cancel_timer(s, slot)
+        s.streams[s.requests[slot].stream].retried += 1
         _send(s, slot, now_s, True)
     elif place == AT_REPLICA:
         cancel_timer(s, slot)

@@ -217,6 +217,7 @@ STREAM = np.dtype(
         ("prompt_tokens", "i8"),  # of completed requests
         ("output_tokens", "i8"),  # of completed requests
         ("measured_offered", "i8"),  # measured: arrived after the warm-up
+        ("measured_ended", "i8"),
         ("measured_met", "i8"),  # completed within every objective
     ]
 )

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from sim.errors import Fault, InputError, ScenarioError, did_you_mean, shown
 from sim.load.overrides import apply_override
+from sim.load.prices import PRICE_FILES, check_prices
 from sim.load.spelling import check_keys
 from sim.load.tree import Path as TreePath
 from sim.load.tree import Tree
@@ -22,11 +23,15 @@ from sim.scenario import Scenario
 __all__ = ["bundled_scenarios", "dump_scenario", "load_scenario"]
 
 
+_FILES = (("workload", "arrivals", "path"), ("workload", "arrivals", "tokens"), ("fleet", "step_time", "path"))
+"""Where a scenario may name a file, beside those of prices."""
+
+
 def load_scenario(path: Path | str, overrides: Sequence[str] = ()) -> Scenario:
     """The scenario in a YAML file, or the bundled one of that name, with overrides like `fleet.0.replicas=4`.
 
     File names in the scenario count from its folder, those in an override from the current folder. Names of
-    GPUs and models become the catalogue's.
+    GPUs and models become the catalogue's. Prices are looked up, and held against the run.
 
     Raises:
         ScenarioError: with all faults at once, each with its line or override, path, value, rule and remedy.
@@ -39,6 +44,7 @@ def load_scenario(path: Path | str, overrides: Sequence[str] = ()) -> Scenario:
     _resolve_files(tree, file.parent)
     _resolve_names(tree)
     _check_traces(tree)
+    check_prices(tree)
     return _validated(tree)
 
 
@@ -100,8 +106,7 @@ def _line(fault: Fault) -> int:
 
 def _resolve_files(tree: Tree, folder: Path) -> None:
     """Make the names of files absolute, and note those that do not exist."""
-    places = (("workload", "arrivals", "path"), ("workload", "arrivals", "tokens"), ("fleet", "step_time", "path"))
-    for path in [path for place in places for path in _each(tree, *place)]:
+    for path in [path for place in (*_FILES, *PRICE_FILES) for path in _each(tree, *place)]:
         written, origin = tree.get(path), tree.origin(path)
         base = Path.cwd() if isinstance(origin, str) else folder
         file = os.path.abspath(base / os.path.expanduser(written))

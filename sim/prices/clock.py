@@ -15,7 +15,7 @@ from sim.errors import InputError
 
 __all__ = ["BASE", "Period", "PriceClock", "TokenClock", "constant"]
 
-BASE = "base"
+BASE = "flat"
 """Name of the only window of a price that never changes."""
 _TOKEN_LABELS = ("input_usd_per_token", "cached_input_usd_per_token", "output_usd_per_token")
 _LONGEST_S = 366 * 86_400.0

@@ -19,6 +19,8 @@ from sim.scenario.windows import Series
 __all__ = ["series_periods"]
 
 _LEAST, _MOST = -1e9, 1e9
+_LAST_INSTANT = 253_402_300_799.0
+"""The last that has a date: the end of the year 9999."""
 
 
 class _Steps(NamedTuple):
@@ -71,13 +73,15 @@ def _check_cover(series: Series, steps: _Steps, run: Run) -> None:
 
 
 def _uncovered(series: Series, steps: _Steps, run: Run) -> InputError:
-    first, last, start = (
-        datetime.fromtimestamp(instant, UTC).isoformat() for instant in (steps.instants[0], steps.instants[-1], run[0])
-    )
+    first, last, start = map(_shown, (steps.instants[0], steps.instants[-1], run.start_instant))
     what = series.path.name if series.path is not None else f"the list of {len(steps.prices)} prices"
     length = "" if run.horizon_s is None else f" for {run.horizon_s:g} s"
     rule = f"holds from {first} to {last}, which does not cover the run from {start}{length}"
     return InputError(what, rule, "give prices for the whole run, or `repeat: true`")
+
+
+def _shown(instant: float) -> str:
+    return datetime.fromtimestamp(min(instant, _LAST_INSTANT), UTC).isoformat()
 
 
 def _read(path: Path, columns: dict[str, float], step_s: float) -> _Steps:

@@ -36,6 +36,7 @@ __all__ = [
     "shipped_electricity",
     "shipped_gpu",
     "shipped_names",
+    "shipped_rows",
     "shipped_tokens",
     "spot_runs",
     "tier",
@@ -108,7 +109,7 @@ def shipped_carbon(name: str) -> CarbonTable:
 def shipped_names(family: str) -> list[str]:
     """Names of the shipped tariffs of `tokens`, `gpus`, `electricity` or `carbon`."""
     if family == "gpus":
-        return [row["name"] for row in _rows("spot-processes")]
+        return [row["name"] for row in shipped_rows("spot-processes")]
     return sorted(path.stem for path in data_path(_FOLDER, family).glob("*.yaml"))
 
 
@@ -129,7 +130,7 @@ def gpu_price(cloud: str, region: str, gpu: str) -> GpuPrice:
     Raises:
         InputError: where none is known.
     """
-    rows = _rows("gpu-prices")
+    rows = shipped_rows("gpu-prices")
     of_gpu = [row for row in rows if row["gpu"] == gpu]
     if not of_gpu:
         remedy = "give `usd_per_gpu_hour`; prices are known of " + ", ".join(sorted({row["gpu"] for row in rows}))
@@ -185,13 +186,14 @@ def _adapters() -> dict[str, TypeAdapter[Any]]:
 
 
 @cache
-def _rows(table: str) -> list[Row]:
+def shipped_rows(table: str) -> list[Row]:
+    """Rows of a shipped table, `gpu-prices` say, as texts by column."""
     with data_path(_FOLDER, f"{table}.csv").open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 
 def _named(table: str, name: str, rule: str) -> Row:
-    rows = {row["name"]: row for row in _rows(table)}
+    rows = {row["name"]: row for row in shipped_rows(table)}
     return rows[_known(name, rows, rule)]
 
 

@@ -59,7 +59,7 @@ class Scaling(Part):
     start_up: Duration = 180.0
     """Time from the launch of a replica, paid from then on, until it takes requests."""
     cool_down: Duration = 300.0
-    """Wait after any change of the number before it is lowered."""
+    """Wait after any change of the number before it is lowered, and then to no less than was asked for meanwhile."""
     max_step: Count | None = None
     """Most replicas added or taken away at one tick; any number where left out."""
 
@@ -70,12 +70,17 @@ class Scaling(Part):
 
 
 class BusyAutoscale(Scaling):
-    """As many replicas as keep the busy share of the last tick on target."""
+    """As many replicas as keep the busy share on target."""
 
     kind: Literal["busy"] = "busy"
-    """By the share of time in which replicas work."""
+    """By the share of what they can do that replicas do."""
     target_busy: Annotated[Share, Field(gt=0)] = 0.7
-    """Share of its time in which a replica shall work: desired = ceil(busy replicas / target)."""
+    """Share that a replica shall be busy: desired = ceil(busy replicas / target)."""
+    of: Literal["work", "time"] = "work"
+    """Share of the work that full batches would do, or of the time: an engine that batches works all the time from a
+    few requests on, so that its time soon asks for `max` and gives none back."""
+    average: Duration = 0.0
+    """Time over which the share is taken; the last tick where left out."""
 
 
 class QueueAutoscale(Scaling):
@@ -85,6 +90,8 @@ class QueueAutoscale(Scaling):
     """By the requests at the pool, waiting and running."""
     target_outstanding: Rate
     """Requests for each replica, waiting and running: desired = ceil(outstanding / target)."""
+    average: Duration = 0.0
+    """Time over which their number, seen at each tick, is averaged; as it is at the tick where left out."""
 
 
 class ScheduleAutoscale(Scaling):

@@ -12,6 +12,7 @@ from sim.errors import InputError
 from sim.scenario.part import refuse
 
 __all__ = [
+    "HOURS_SCHEMA",
     "Amount",
     "Count",
     "Duration",
@@ -160,9 +161,10 @@ Count = Annotated[int, BeforeValidator(_no_truth_value), Field(ge=1, le=_LARGEST
 Whole = Annotated[int, BeforeValidator(_no_truth_value), Field(ge=0, le=_LARGEST_COUNT)]
 """A whole number, zero or more."""
 
+HOURS_SCHEMA = {"type": "string", "pattern": r"^\d{1,2}:\d{2}-\d{1,2}:\d{2}$"}
 Hours = Annotated[
     str,
     AfterValidator(_hours),
-    WithJsonSchema({"type": "string", "pattern": r"^\d{1,2}:\d{2}-\d{1,2}:\d{2}$"}),
+    WithJsonSchema(HOURS_SCHEMA),
 ]
 """A daily window, HH:MM-HH:MM in local time; it may cross midnight."""

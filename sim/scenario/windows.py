@@ -6,11 +6,11 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, WithJsonSchema, model_validator
 
 from sim.scenario.local_time import LocalTime, TimeZone
 from sim.scenario.part import Part, Refusal, refuse, refuse_all
-from sim.scenario.quantities import Hours, LengthOfTime
+from sim.scenario.quantities import HOURS_SCHEMA, Hours, LengthOfTime
 from sim.scenario.shape import Weekday
 
 __all__ = ["ALL_MONTHS", "Calendar", "Months", "Name", "Series", "Window", "Windowed", "by_kind", "series_refusals"]
@@ -29,6 +29,12 @@ def _local_date(value: Any) -> date:
         raise refuse(value, "is not a date", "give one such as 2026-12-25") from None
 
 
+HoursOrList = Annotated[
+    list[Hours],
+    BeforeValidator(_listed),
+    WithJsonSchema({"anyOf": [HOURS_SCHEMA, {"type": "array", "items": HOURS_SCHEMA}]}),
+]
+"""A daily window, or a list of them."""
 LocalDate = Annotated[date, BeforeValidator(_local_date)]
 """A local date without a time."""
 Month = Annotated[int, Field(strict=True, ge=1, le=12)]
@@ -43,7 +49,7 @@ class Window(Part):
 
     name: str | None = Field(default=None, min_length=1)
     """Name under which the ledger keeps these hours; made of hours and days where left out."""
-    hours: Annotated[list[Hours], BeforeValidator(_listed)] = Field(default=[])
+    hours: HoursOrList = Field(default=[])
     """Hours such as "22:00-03:00", or a list of them, start inclusive, end exclusive; all day where left out."""
     days: Days = Field(default=_ALL_DAYS)
     """Local weekdays; every day where left out."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sim.pages.axes import limits_of
+from sim.pages.palette import COLOURS, SYMBOLS
 from sim.validation.comparison import SERVING
 
 __all__ = [
@@ -17,22 +18,12 @@ __all__ = [
     "Series",
     "chart_panels",
     "chart_rows",
-    "limits_of",
-    "log_ticks",
     "marks_of",
-    "tick_text",
 ]
 
 PANELS = {"ttft_ms": "Time to first token (TTFT)", "tpot_ms": "Time per output token (TPOT)"}
 BAND = 0.25
 """Error of the dashed lines beside the diagonal."""
-
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f")
-"""The palette of Okabe and Ito, told apart by the colour-blind; grey for its black, which a dark page would hide, and
-without its yellow, which a white one would."""
-
-_SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "cross", "x")
-"""By the names of plotly."""
 
 
 @dataclass(frozen=True)
@@ -83,9 +74,9 @@ def _is_shown(row: Mapping[str, Any]) -> bool:
 
 def marks_of(gpus: Iterator[str]) -> dict[str, Mark]:
     """A mark for each GPU, by name; colours come again after seven, then with another symbol."""
-    count = len(_COLOURS)
+    count = len(COLOURS)
     return {
-        gpu: Mark(_COLOURS[place % count], _SYMBOLS[(place + place // count) % count])
+        gpu: Mark(COLOURS[place % count], SYMBOLS[(place + place // count) % count])
         for place, gpu in enumerate(sorted(set(gpus)))
     }
 
@@ -111,42 +102,3 @@ def _label(row: Mapping[str, Any]) -> str:
     load = f", {row['concurrency']:g} in flight" if row["concurrency"] is not None else ""
     tokens = f", {row['prompt_tokens']:g} in, {row['output_tokens']:g} out" if row["prompt_tokens"] is not None else ""
     return f"{row['configuration']}{tokens}{load}"
-
-
-def limits_of(values: Sequence[float]) -> tuple[float, float]:
-    """Limits of a logarithmic axis around the values: 1, 2 or 5 times a power of ten.
-
-    >>> limits_of([3.0, 700.0])
-    (2.0, 1000.0)
-    >>> limits_of([])
-    (1.0, 10.0)
-    """
-    if not values:
-        return 1.0, 10.0
-    low, high = min(values), max(values)
-    steps = [step * 10.0**power for power in range(_power(low) - 1, _power(high) + 2) for step in (1, 2, 5)]
-    return max(step for step in steps if step < low), min(step for step in steps if step > high)
-
-
-def _power(value: float) -> int:
-    return math.floor(math.log10(value))
-
-
-def log_ticks(low: float, high: float) -> list[float]:
-    """Powers of ten within the limits; 2 and 5 times them as well where that makes few.
-
-    >>> log_ticks(2.0, 1000.0), log_ticks(2.0, 50.0)
-    ([10.0, 100.0, 1000.0], [2.0, 5.0, 10.0, 20.0, 50.0])
-    """
-    steps = (1,) if math.log10(high / low) > 2.2 else (1, 2, 5)
-    ticks = [step * 10.0**power for power in range(_power(low) - 1, _power(high) + 2) for step in steps]
-    return [tick for tick in ticks if low * 0.999 <= tick <= high * 1.001]
-
-
-def tick_text(milliseconds: float) -> str:
-    """A time at an axis.
-
-    >>> tick_text(0.5), tick_text(20.0), tick_text(5000.0)
-    ('0.5 ms', '20 ms', '5 s')
-    """
-    return f"{milliseconds:g} ms" if milliseconds < 1000.0 else f"{milliseconds / 1000.0:g} s"

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
 
+from sim.pages import in_script, render_page
+from sim.pages.axes import log_ticks, tick_text
 from sim.validation import wording
-from sim.validation.chart import BAND, Panel, Series, chart_panels, chart_rows, log_ticks, tick_text
+from sim.validation.chart import BAND, Panel, Series, chart_panels, chart_rows
 from sim.validation.payload import Payload
 
 __all__ = ["validation_figure", "validation_page"]
@@ -43,23 +44,14 @@ _PLACES = {
 
 def validation_page(payload: Payload) -> str:
     """An HTML page with the figure, its script inside, and every figure of the chart as a table below it."""
-    from jinja2 import Environment
-    from plotly.offline import get_plotlyjs
-
-    template = Environment(autoescape=True).from_string(_TEMPLATE.read_text(encoding="utf-8"))
-    return template.render(
+    return render_page(
+        _TEMPLATE,
         **payload,
         words=wording,
         chart_rows=chart_rows(payload["rows"]),
-        figure=_in_script(validation_figure(payload)),
-        places=_in_script(_PLACES),
-        plotly=get_plotlyjs(),
+        figure=in_script(validation_figure(payload)),
+        places=in_script(_PLACES),
     )
-
-
-def _in_script(value: Any) -> str:
-    """JSON that cannot end the script it stands in."""
-    return json.dumps(value, allow_nan=False).replace("<", "\\u003c").replace("\u2028", "\\u2028")
 
 
 def validation_figure(payload: Payload) -> dict[str, Any]:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from sim.validation.chart import BAND, Mark, Panel, Series, chart_panels, log_ticks, tick_text
+from sim.pages.axes import log_ticks, tick_text
+from sim.validation.chart import BAND, Mark, Panel, Series, chart_panels
 from sim.validation.payload import Payload
 from sim.validation.wording import answer
 

@@ -19,6 +19,9 @@ from sim.workload.traces.table import RawRow, RowFault, Table
 
 __all__ = ["CsvParser", "JsonParser", "Parsed", "Parser"]
 
+_EXACT = 2**53
+"""Whole numbers up to here are the same by way of a float; how longer ones are read depends on their digits."""
+
 
 class Parsed(NamedTuple):
     """What a piece of a file holds: rows, and lines that are no rows."""
@@ -91,6 +94,8 @@ class CsvParser:
         if ours not in self._places:
             return np.full(rows, NOTHING, np.int64)
         values = loaded[ours]
+        if values.dtype == np.int64 and bool(((values > _EXACT) | (values < -_EXACT)).any()):
+            raise ValueError
         if values.dtype != object:
             return np.ascontiguousarray(values)
         if ours == "time":

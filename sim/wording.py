@@ -1,0 +1,140 @@
+"""Figures in words, alike on the terminal and in reports: money, shares, times, counts; "-" where there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+__all__ = [
+    "HEADLINES",
+    "answer",
+    "count",
+    "hours",
+    "number",
+    "printable",
+    "range_of",
+    "seconds",
+    "share",
+    "trust_errors",
+    "usd",
+]
+
+_Form = Callable[[float | None], str]
+
+
+def answer(summary: dict[str, Any]) -> str:
+    """What a run came to, in a few words.
+
+    >>> run = {"scenario": "day", "horizon_s": 86400.0, "cost": {"total_usd": 99.5}, "requests": {"completed": 1200}}
+    >>> answer(run)
+    'day: $99.50 for 1,200 answers in 24 h'
+    """
+    cost, answers = usd(summary["cost"]["total_usd"]), count(summary["requests"]["completed"])
+    time = hours((summary["horizon_s"] or 0.0) / 3600.0)
+    return f"{printable(summary['scenario'])}: {cost} for {answers} answers in {time}"
+
+
+def usd(value: float | None) -> str:
+    """Dollars; what is under a dollar with four places.
+
+    >>> usd(1234.567), usd(0.012), usd(0.0), usd(-2.5), usd(None)
+    ('$1,234.57', '$0.0120', '$0.00', '-$2.50', '-')
+    """
+    if value is None:
+        return "-"
+    if value < 0:
+        return f"-{usd(-value)}"
+    return f"${value:,.2f}" if value >= 1 or value == 0 else f"${value:.4f}"
+
+
+def share(value: float | None) -> str:
+    """A share in per cent; what is not all or nothing never reads as if it were.
+
+    >>> share(0.5), share(0.9999999), share(0.0001)
+    ('50.0%', '99.999%', 'under 0.1%')
+    """
+    if value is None:
+        return "-"
+    if 0.999 < value < 1.0:
+        return f"{min(value, 0.99999):.3%}"
+    return "under 0.1%" if 0.0 < value < 0.001 else f"{value:.1%}"
+
+
+def seconds(value: float | None) -> str:
+    """A time that a request takes.
+
+    >>> seconds(0.0123), seconds(12.345), seconds(1234.5)
+    ('12.3 ms', '12.35 s', '1,234 s')
+    """
+    if value is None:
+        return "-"
+    if value < 1.0:
+        return f"{value * 1e3:.1f} ms"
+    return f"{value:.2f} s" if value < 100.0 else f"{value:,.0f} s"
+
+
+def count(value: float | None) -> str:
+    """A count, which may be a mean over replications, to the nearest whole number.
+
+    >>> count(1234.4), count(0.2), count(0)
+    ('1,234', 'under 1', '0')
+    """
+    if value is None:
+        return "-"
+    return "under 1" if 0.0 < value < 0.5 else f"{value:,.0f}"
+
+
+def number(value: float | None) -> str:
+    """A number with one place where it is below a hundred and not whole.
+
+    >>> number(1234.5), number(12.34), number(12.0)
+    ('1,234', '12.3', '12')
+    """
+    if value is None:
+        return "-"
+    return f"{value:,.0f}" if value >= 100 or float(value).is_integer() else f"{value:,.1f}"
+
+
+def hours(value: float) -> str:
+    """A length of time given in hours.
+
+    >>> hours(24.0), hours(0.5)
+    ('24 h', '30 min')
+    """
+    return f"{number(value)} h" if value >= 1 else f"{number(value * 60)} min"
+
+
+def range_of(interval: Sequence[float] | None, form: _Form) -> str:
+    """An interval, unless both ends read alike.
+
+    >>> range_of([0.9, 0.95], share), range_of([2.0, 2.001], usd)
+    ('90.0% to 95.0%', '')
+    """
+    ends = [form(bound) for bound in interval or ()]
+    return " to ".join(ends) if len(set(ends)) > 1 else ""
+
+
+def printable(name: str) -> str:
+    """A name from the scenario without characters that steer a terminal."""
+    return "".join(letter if letter.isprintable() else "?" for letter in name)
+
+
+def trust_errors(trust: dict[str, Any]) -> str:
+    """How far off step times were on the runs left out, as far as that is known.
+
+    >>> trust_errors({"tpot_error": 0.04, "ttft_error": None})
+    'TPOT within 4.0% on half of the runs left out'
+    """
+    told = (("TPOT", trust["tpot_error"]), ("TTFT", trust["ttft_error"]))
+    errors = [f"{label} within {share(error)}" for label, error in told if error is not None]
+    return f"{', '.join(errors)} on half of the runs left out" if errors else ""
+
+
+HEADLINES: tuple[tuple[str, str, _Form], ...] = (
+    ("cost.total_usd", "cost", usd),
+    ("cost.usd_per_1k_requests", "per 1,000 requests", usd),
+    ("cost.usd_per_1m_output_tokens", "per 1M output tokens", usd),
+    ("slo.attainment", "objectives met", share),
+    ("fleet.busy_share", "GPUs busy", share),
+)
+"""The headline figures: dotted name in the summary, label, form."""

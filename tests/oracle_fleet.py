@@ -1,0 +1,371 @@
+"""A fleet and its clients, said plainly: who is sent where, who gives up, who tries again, what control events do.
+
+What happens at one instant happens in this order: control events; arrivals; ends of steps, lowest replica first;
+timers (clients that give up or try again, API calls that begin or end) by request; closed-loop clients that send;
+replicas that begin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from math import inf
+from typing import TypeAlias
+
+from tests.oracle import DOWN, DRAINING, OFF, OPEN, STARTING, Attempt, Job, NearTie, Replica, Server, is_near_tie
+from tests.oracle_api import Api, Endpoint, Timer
+from tests.oracle_balancers import LeastOutstanding, RoundRobin
+from tests.oracle_clients import Loop, Stream, backoff_s
+
+Place: TypeAlias = Replica | Api
+Event: TypeAlias = tuple[float, str, int, float]
+"""A control event: time, verb, replica (any rank of a server; a pool for prices and APIs), and what the verb needs."""
+
+REJECTED = ("too_long", "no_replica", "queue_full", "rate_limited")
+REFUSED_PAUSE_S = 1.0
+"""A closed-loop client whose request was refused waits this long before it thinks of the next."""
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Equal replicas in servers of some ranks each, or an API."""
+
+    server: Server | Endpoint
+    replicas: int = 1
+    ranks_per_server: int = 1
+
+
+@dataclass
+class Fleet:
+    """Places in the order of their pools, and all that is to come.
+
+    `targets[stream][strategy]` lists the pools that may serve a request. `jobs` are sorted by arrival; `script` holds
+    control events by time. `run` fills in the jobs, numbered as they come.
+    """
+
+    pools: Sequence[Pool]
+    jobs: Sequence[Job] = ()
+    streams: Sequence[Stream] = (Stream(),)
+    targets: Sequence[Sequence[Sequence[int]]] = ()
+    loops: Sequence[Loop] = ()
+    script: Sequence[Event] = ()
+    balancer: Callable[[], RoundRobin] = LeastOutstanding
+    exact_ties: bool = True
+    """False: times may differ by rounding from the engine's, so NearTie is raised where their order matters."""
+
+    now_s: float = 0.0
+    places: list[Place] = field(default_factory=list)
+    came: list[Job] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.pool_of = [p for p, pool in enumerate(self.pools) for _ in range(pool.replicas)]
+        self.places = [self.build(self.pools[p].server) for p in self.pool_of]
+        self.targets = self.targets or [[list(range(len(self.pools)))]] * len(self.streams)
+        self.memory: dict[tuple[int, int, int], RoundRobin] = {}
+        self.arrivals, self.events = list(self.jobs), list(self.script)
+
+    def build(self, server: Server | Endpoint) -> Place:
+        if isinstance(server, Server):
+            return Replica(server)
+        return Api(server, self.answered, self.timed_out, exact_ties=self.exact_ties)
+
+    def run(self, until_s: float = inf, end_s: float | None = None) -> list[Job]:
+        """Everything before `until_s`; gives back the requests that came, in order, and closes the books at `end_s`.
+
+        Raises:
+            NearTie: unless `exact_ties`, where two events are equal but for rounding, so that their order is chance.
+        """
+        happen = [self.control, self.arrive, self.end_step, self.ring, self.send_next, self.begin]
+        while True:
+            times_s = [self.control_s, self.arrival_s, self.boundary_s, self.timer_s, self.client_s, self.wake_s]
+            now_s = min(times_s)
+            if now_s >= until_s or now_s == inf:
+                break
+            if not self.exact_ties and now_s > 0.0:
+                self.refuse_near_ties()
+            self.now_s = now_s
+            happen[times_s.index(now_s)]()
+        self.close(end_s if end_s is not None else until_s if until_s < inf else self.now_s)
+        return self.came
+
+    def close(self, end_s: float) -> None:
+        """What is under way is charged so far."""
+        for place in self.places:
+            if isinstance(place, Replica):
+                place.charge(end_s)
+            else:
+                for call in place.calls:
+                    place.bill_so_far(call, end_s)
+
+    @property
+    def replicas(self) -> list[Replica]:
+        return [place for place in self.places if isinstance(place, Replica)]
+
+    # What comes next, of each kind.
+
+    @property
+    def control_s(self) -> float:
+        return self.events[0][0] if self.events else inf
+
+    @property
+    def arrival_s(self) -> float:
+        return self.arrivals[0].arrival_s if self.arrivals else inf
+
+    @property
+    def boundary_s(self) -> float:
+        return min((replica.step_end_s for replica in self.replicas if not replica.wakes), default=inf)
+
+    @property
+    def timer_s(self) -> float:
+        return min((timer[0] for timer in self.timers()), default=inf)
+
+    @property
+    def client_s(self) -> float:
+        return min((min(loop.sends_s) for loop in self.loops if loop.sends_s and loop.unsent), default=inf)
+
+    @property
+    def wake_s(self) -> float:
+        return min((replica.step_end_s for replica in self.replicas if replica.wakes), default=inf)
+
+    def timers(self) -> Iterator[Timer]:
+        for job in self.came:
+            if job.awaited is not None and not job.awaited.ghost:
+                yield job.awaited.deadline_s, job.number or 0, 1, lambda job=job: self.give_up(job.awaited)
+            yield job.resend_s, job.number or 0, 2, lambda job=job: self.send(job)
+        for place in self.places:
+            if isinstance(place, Api):
+                yield from place.timers()
+
+    def refuse_near_ties(self) -> None:
+        """Ends of steps are sums of many terms; other times that are equal to the last digit were made alike."""
+        others_s = {self.control_s, self.arrival_s, self.client_s, *(timer[0] for timer in self.timers())}
+        ends_s = [replica.step_end_s for replica in self.replicas if not replica.wakes]
+        if is_near_tie([*others_s, *ends_s, inf]):
+            raise NearTie
+
+    # What happens.
+
+    def arrive(self) -> None:
+        self.offer(self.arrivals.pop(0))
+
+    def send_next(self) -> None:
+        """The client that is due sends its next request; of two closed streams the first goes first."""
+        now_s = self.now_s
+        due = next(c for c, loop in enumerate(self.loops) if loop.unsent and now_s in loop.sends_s)
+        loop = self.loops[due]
+        loop.sends_s.remove(now_s)
+        job = loop.unsent.pop(0)
+        job.arrival_s, job.loop = now_s, due
+        self.offer(job)
+
+    def offer(self, job: Job) -> None:
+        job.number = len(self.came)
+        self.came.append(job)
+        self.send(job)
+
+    def ring(self) -> None:
+        *_, action = min(self.timers(), key=lambda timer: timer[:3])
+        action()
+
+    def end_step(self) -> None:
+        replica = next(
+            replica for replica in self.replicas if self.boundary_s == replica.step_end_s and not replica.wakes
+        )
+        for attempt in replica.end_step(self.now_s):
+            if attempt.ghost:
+                self.timed_out(attempt, attempt.deadline_s)
+            else:
+                self.answered(attempt, *replica.seen(attempt, self.now_s))
+        replica.begin_step(self.now_s)
+        self.switch_off(replica)
+
+    def begin(self) -> None:
+        replica = next(replica for replica in self.replicas if replica.wakes and replica.step_end_s == self.now_s)
+        replica.begin_step(self.now_s)
+
+    # Who is sent where.
+
+    def send(self, job: Job, deadline_s: float | None = None) -> None:
+        """Send a request, for the first time or again; one that nobody takes is rejected."""
+        job.resend_s, now_s = inf, self.now_s
+        deadline_s = now_s + self.streams[job.stream].timeout_s if deadline_s is None else deadline_s
+        attempt = Attempt(job, now_s, deadline_s)
+        job.attempts.append(attempt)
+        job.replica = self.choose(job)
+        if job.replica is None:
+            self.over(job, self.why_refused(job), now_s)
+        else:
+            job.awaited = attempt
+            self.places[job.replica].receive(attempt, now_s)
+
+    def choose(self, job: Job) -> int | None:
+        """Its place: tier by tier where no pool spills over yet, else where there is room, else where it can wait."""
+        rules: list[Callable[[Place], bool]] = [
+            lambda place: place.accepting == 1 and not is_full(place) and place.outstanding < place.server.spill_at,
+            lambda place: place.accepting == 1 and not is_full(place),
+            lambda place: place.accepting == 2 and not is_full(place),
+        ]
+        for rule in rules:
+            for tier, members in self.tiers(job):
+                places = [self.places[r] for r in members]
+                open_ = [
+                    at
+                    for at, place in enumerate(places)
+                    if place.holds(job) and rule(place) and place.has_room(job, self.now_s)
+                ]
+                if open_:
+                    balancer = self.memory.setdefault((job.stream, job.strategy, tier), self.balancer())
+                    return members[balancer([place.outstanding for place in places], open_, job.luck)]
+        return None
+
+    def tiers(self, job: Job) -> list[tuple[int, list[int]]]:
+        """The places that may serve a request by tier, the lowest first."""
+        pools = self.targets[job.stream][job.strategy]
+        members = [r for p in pools for r in range(len(self.places)) if self.pool_of[r] == p]
+        tiers = sorted({self.places[r].server.tier for r in members})
+        return [(tier, [r for r in members if self.places[r].server.tier == tier]) for tier in tiers]
+
+    def why_refused(self, job: Job) -> str:
+        holding = [self.places[r] for _, members in self.tiers(job) for r in members if self.places[r].holds(job)]
+        if not holding:
+            return "too_long"
+        accepting = [place for place in holding if place.accepting]
+        if not accepting:
+            return "no_replica"
+        return "queue_full" if all(map(is_full, accepting)) else "rate_limited"
+
+    # What clients see, and do.
+
+    def answered(self, attempt: Attempt, first_token_s: float, finish_s: float) -> None:
+        """An attempt is done; if its client would see that too late, he will have gone at his deadline."""
+        if not self.exact_ties and abs(finish_s - attempt.deadline_s) < 1e-10:
+            raise NearTie
+        if finish_s > attempt.deadline_s:
+            self.timed_out(attempt, attempt.deadline_s)
+        else:
+            attempt.job.first_token_s = first_token_s
+            self.over(attempt.job, "completed", finish_s)
+
+    def give_up(self, attempt: Attempt) -> None:
+        """Its client goes; what is under way at a replica goes on for nobody to the end of its step."""
+        place = self.places[attempt.job.replica or 0]
+        if place.abandon(attempt, self.now_s):
+            self.timed_out(attempt, self.now_s)
+        if isinstance(place, Replica):
+            self.switch_off(place)
+
+    def timed_out(self, attempt: Attempt, seen_s: float) -> None:
+        """The place is done with an attempt whose client has gone at `seen_s`, or will have."""
+        attempt.line = "timed_out"
+        self.over(attempt.job, "timed_out", seen_s)
+
+    def over(self, job: Job, status: str, seen_s: float) -> None:
+        """An attempt has come to an end that its client sees at `seen_s`: he tries again, or lives with it.
+
+        He does nothing more before the place is done with it, which is now.
+        """
+        stream, job.awaited = self.streams[job.stream], None
+        outcome = "rejected" if status in REJECTED else status
+        if outcome in stream.retry_on and job.retries < stream.retries and status != "too_long":
+            job.retries += 1
+            job.resend_s = max(seen_s + backoff_s(stream, job.number or 0, job.retries), self.now_s)
+            return
+        job.status, job.finish_s = status, seen_s
+        if job.loop is not None:
+            loop = self.loops[job.loop]
+            pause_s = REFUSED_PAUSE_S if outcome == "rejected" else 0.0
+            loop.sends_s.append(max(seen_s + pause_s + loop.think_time_s, self.now_s))
+
+    # What the control plane does.
+
+    def control(self) -> None:
+        """Apply the next control event, if it makes sense as things are."""
+        _, verb, target, value = self.events.pop(0)
+        if verb in ("price", "rates", "close_api"):
+            for p, place in zip(self.pool_of, self.places, strict=True):
+                if p == target:
+                    tell(place, verb, value, self.now_s)
+        elif self.makes_sense(verb, target):
+            for rank in self.ranks(target):
+                getattr(self, verb)(rank, value)
+
+    def makes_sense(self, verb: str, r: int) -> bool:
+        """Whether the server of replica r can do that now."""
+        life = self.ranks(r)[0].life
+        return {
+            "start": life in (OFF, DOWN),
+            "open": life != OPEN,
+            "drain": life in (OPEN, STARTING),
+            "hold": life == OFF,
+            "lose": True,
+        }[verb]
+
+    def ranks(self, r: int) -> list[Replica]:
+        """The ranks of the server that replica r belongs to."""
+        first = self.pool_of.index(self.pool_of[r])
+        many = self.pools[self.pool_of[r]].ranks_per_server
+        begin = first + (r - first) // many * many
+        return [place for place in self.places[begin : begin + many] if isinstance(place, Replica)]
+
+    def start(self, replica: Replica, hold: float) -> None:
+        replica.live(STARTING, self.now_s)
+        replica.holding = bool(hold)
+
+    def open(self, replica: Replica, _: float) -> None:
+        replica.live(OPEN, self.now_s)
+        replica.holding = False
+        replica.wake(self.now_s)
+
+    def drain(self, replica: Replica, _: float) -> None:
+        """Closed to new requests, it ends what it has; one that never opened sends away what it held."""
+        replica.live(DRAINING if replica.life == OPEN else OFF, self.now_s)
+        replica.holding = False
+        if replica.life == OFF:
+            self.send_away(replica)
+        self.switch_off(replica)
+
+    def hold(self, replica: Replica, on: float) -> None:
+        replica.holding = bool(on)
+        if not on:
+            self.send_away(replica)
+
+    def lose(self, replica: Replica, down: float) -> None:
+        """All that is there is lost, the step under way included."""
+        replica.live(DOWN if down else OFF, self.now_s)
+        replica.holding = False
+        self.send_away(replica)
+
+    def send_away(self, replica: Replica) -> None:
+        """Everything is taken off at once; then requests are sent again one after the other, or have failed."""
+        for attempt in replica.clear():
+            attempt.line = "lost_work"
+            if attempt.ghost:
+                self.timed_out(attempt, attempt.deadline_s)
+            elif self.streams[attempt.job.stream].resend_lost:
+                self.send(attempt.job, attempt.deadline_s)
+            else:
+                self.over(attempt.job, "failed", self.now_s)
+
+    def switch_off(self, replica: Replica) -> None:
+        """A server whose ranks have all drained is no longer paid."""
+        if replica.life != DRAINING:
+            return
+        ranks = self.ranks(next(r for r, place in enumerate(self.places) if place is replica))
+        if all(rank.life in (OFF, DOWN) or (rank.life == DRAINING and rank.outstanding == 0) for rank in ranks):
+            for rank in ranks:
+                rank.live(OFF if rank.life == DRAINING else rank.life, self.now_s)
+
+
+def tell(place: Place, verb: str, value: float, now_s: float) -> None:
+    """A new price of a replica's second, other prices of an API, an API closed or open."""
+    if isinstance(place, Replica):
+        place.charge(now_s)
+        place.usd_per_s = value
+    elif verb == "rates":
+        place.window = int(value)
+    else:
+        place.accepting = 0 if value else 1
+
+
+def is_full(place: Place) -> bool:
+    return place.outstanding >= place.server.max_outstanding

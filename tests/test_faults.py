@@ -1,0 +1,160 @@
+"""Whatever fails, is reclaimed, times out and is tried again: every request is accounted for once, and every dollar."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import inf
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+from sim.engine import state
+from sim.engine.plane import DataPlane, StreamSpec
+from tests.oracle import Job
+from tests.random_worlds import World, fault_worlds, serve_fast
+from tests.test_exactness import QUIET
+from tests.worlds import flat_law, pool_of
+
+COUNTED = ("completed", "too_long", "no_replica", "queue_full", "rate_limited", "timed_out", "failed")
+
+
+@settings(max_examples=100, **QUIET)
+@given(fault_worlds())
+def test_the_books_are_right_whatever_fails(world: World) -> None:
+    check(world)
+
+
+@settings(max_examples=50, **QUIET)
+@given(fault_worlds(drained=True))
+def test_nothing_is_left_behind_whatever_fails(world: World) -> None:
+    check(world)
+
+
+@pytest.mark.long
+@settings(max_examples=1000, **QUIET)
+@given(fault_worlds())
+def test_the_books_are_right_in_a_thousand_runs(world: World) -> None:
+    check(world)
+
+
+@pytest.mark.long
+@settings(max_examples=1000, **QUIET)
+@given(fault_worlds(drained=True))
+def test_nothing_is_left_behind_in_a_thousand_runs(world: World) -> None:
+    check(world)
+
+
+@settings(max_examples=50, **QUIET)
+@given(fault_worlds())
+def test_looking_on_changes_nothing_whatever_fails(world: World) -> None:
+    """Control events that only look: serving in small pieces gives the same bytes as serving in one."""
+    looks = [(float(now_s), "price", -1, 0.0) for now_s in np.linspace(0.0, min(world.until_s, 4.0), 50)]
+    script = sorted([*world.script, *looks], key=lambda event: event[0])
+    pieces = serve_fast(replace(world, script=script))[1]
+    assert pieces.tobytes() == serve_fast(world)[1].tobytes()
+
+
+@pytest.mark.parametrize("resend", [False, True])
+def test_a_crowd_is_lost_at_once(resend: bool) -> None:
+    """More requests than the engine first has room for, and more than it first keeps rows for, end in one instant."""
+    many, law = 70_000, flat_law(4, 1.0)
+    stream = StreamSpec(
+        timeout_s=10.0, retry_timed_out=False, retry_rejected=False, retry_failed=False, resend_lost=resend
+    )
+    world = World([pool_of(law, replicas=2)], [Job(0.0, 4, 3)] * many, streams=[stream])
+    world.script = [(0.5, "lose", 1, 1.0), (1.5, "drain", 0, 0.0), (1.75, "lose", 0, 0.0)]
+    _, rows = serve_fast(world)
+    assert set(rows["status"]) == {state.NO_REPLICA if resend else state.FAILED}
+    assert np.bincount(rows["attempts"]).tolist() == ([0, 0, many // 2, many // 2] if resend else [0, many])
+    assert rows["cost_usd"].sum() == pytest.approx(0.5 + 1.75)
+
+
+def check(world: World) -> None:
+    """Run a world, looking on at every control event, and hold its end to every law."""
+    plane, rows = serve_fast(world, watch=assert_consistent)
+    assert_every_request_ends_once(plane, rows)
+    assert_every_dollar_is_somebodys(plane, rows)
+    assert_time_is_paid_once(plane, world)
+    if world.until_s == inf and not (rows["status"] == state.UNFINISHED).any():
+        assert_nothing_is_left(plane)
+    if world.until_s == inf and world.ends_open:
+        assert not (rows["status"] == state.UNFINISHED).any()
+
+
+def assert_consistent(plane: DataPlane) -> None:
+    """Counters are what the lists say, and KV blocks are no more than there are."""
+    s = plane.state
+    for r, replica in enumerate(s.replicas):
+        if s.pools[replica.pool].is_api:
+            continue
+        waiting, prefilling = listed(s, s.waiting_head, r), listed(s, s.prefill_head, r)
+        rows = [int(key) & 0xFFFFFF for key in s.heap[r, : replica.rows]]
+        everything = waiting + prefilling + rows
+        assert len(set(everything)) == len(everything) == s.outstanding[r]
+        assert (len(waiting), len(prefilling)) == (replica.waiting, replica.seqs - replica.rows)
+        assert set(s.requests["replica"][everything]) <= {r}
+        by_class = np.bincount(s.requests["priority"][prefilling + rows], minlength=state.CLASSES)
+        assert by_class.tolist() == s.seqs_of[r].tolist()
+        assert 0 <= replica.blocks_used <= s.pools[replica.pool].capacity_blocks
+        assert replica.seqs <= s.pools[replica.pool].max_num_seqs
+        assert (s.phase[r] >= 0).all()
+        assert s.phase[r].sum() == replica.rows
+        assert s.accepting[r] != state.OPEN_TO_ALL or replica.life == state.OPEN
+        assert replica.life in (state.OPEN, state.DRAINING) or not prefilling + rows
+
+
+def listed(s: state.State, head: state.Integers, r: int) -> list[int]:
+    """Slots in the three lists of a replica, by class."""
+    slots: list[int] = []
+    for slot in head[r]:
+        while slot != state.NONE:
+            slots.append(int(slot))
+            slot = s.requests[slot].next
+    return slots
+
+
+def assert_every_request_ends_once(plane: DataPlane, rows: state.Records) -> None:
+    """Offered = completed + rejected + timed out + failed + unfinished, a row for each, and counters that agree."""
+    streams = plane.state.streams
+    assert len(np.unique(rows["request_id"])) == len(rows) == streams["offered"].sum()
+    unfinished = (rows["status"] == state.UNFINISHED).sum()
+    assert streams["offered"].sum() == sum(streams[name].sum() for name in COUNTED) + unfinished
+    for name in COUNTED:
+        assert streams[name].sum() == (rows["status"] == getattr(state, name.upper())).sum()
+    assert streams["attempts"].sum() == rows["attempts"].sum()
+    assert (streams["retried"] <= streams["attempts"] - streams["offered"]).all()
+    done = rows[rows["status"] == state.COMPLETED]
+    for tokens in ("prompt_tokens", "output_tokens"):
+        assert plane.state.pools[tokens].sum() == streams[tokens].sum() == done[tokens].sum()
+    assert (done["finish_s"] >= done["first_token_s"]).all()
+    assert (done["first_token_s"] >= done["arrival_s"]).all()
+
+
+def assert_every_dollar_is_somebodys(plane: DataPlane, rows: state.Records) -> None:
+    """What requests cost is the busy time of replicas and the bill of APIs, in every pool and tariff window."""
+    s = plane.state
+    bill_usd = s.work_usd + (s.billed_tokens * s.rates_usd).sum(axis=2)
+    np.testing.assert_allclose(s.ended_usd.sum(axis=(1, 2, 3, 5)), bill_usd, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(rows["cost_usd"].sum(), bill_usd.sum(), rtol=1e-9, atol=1e-9)
+    assert (rows["cost_usd"] >= -1e-12).all()
+    assert (s.prompt_usd <= s.work_usd * (1 + 1e-9)).all()
+
+
+def assert_time_is_paid_once(plane: DataPlane, world: World) -> None:
+    """Paid time is busy or has one name of unused time; always paid replicas are paid always."""
+    s = plane.state
+    end_s = max(plane.last_event_s, world.end_s) if world.until_s == inf else world.until_s
+    gpus = s.pools["is_api"][s.replicas["pool"]] == 0
+    always = gpus & (s.replicas["always_paid"] == 1)
+    paid_s = s.work_s.sum() + s.unused_s.sum()
+    assert paid_s <= gpus.sum() * end_s * (1 + 1e-9) + 1e-9
+    assert paid_s >= always.sum() * end_s * (1 - 1e-9) - 1e-9
+
+
+def assert_nothing_is_left(plane: DataPlane) -> None:
+    """Once all is over, the fleet is as it was found."""
+    s = plane.state
+    left = [s.replicas[name].sum() for name in ("rows", "seqs", "kv_tokens", "blocks_used", "waiting", "ghosts")]
+    left += [s.phase.sum(), s.seqs_of.sum(), s.outstanding.sum(), s.run[0].in_flight, s.run[0].timers]
+    assert left == [0] * len(left)
