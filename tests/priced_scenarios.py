@@ -196,7 +196,7 @@ def _api_pool(draw: st.DrawFn, name: str, model: str) -> Fields:
     optional = _optional(
         batch=_batch,
         rate_limit=_limit,
-        cached_share=st.floats(0, 1),
+        cached_share=_one_of([0.25, 0.4, 1.0]),
         max_usd_per_1m_output=st.floats(1, 20),
         tier=st.integers(0, 1),
     )

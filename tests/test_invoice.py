@@ -19,9 +19,10 @@ from tests.plain_tariffs import Wall, label_at, token_rates
 from tests.priced_scenarios import Fields, doubled, priced_scenarios, steady_scenarios
 from tests.small import rows
 
-FAST = dict(deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+FAST: dict[str, Any] = {"deadline": None, "derandomize": True, "suppress_health_check": list(HealthCheck)}
+LONG = FAST | {"derandomize": False}
+OTHER_NAMES = {"p0": "zeta", "p1": "alpha", "calls": "elsewhere"}
 TIME_LINES = ("busy", "lost_work", "timed_out", "idle", "starting", "draining", "down", "off")
-TOKEN_LINES = ("api", "lost_work", "timed_out")
 ENDS = ("completed", "rejected", "timed_out", "failed", "unfinished")
 
 
@@ -108,7 +109,7 @@ def check_calls(scenario: Scenario, pool: ApiPool, calls: pd.DataFrame) -> None:
     for call in calls[calls["status"] == "completed"].itertuples():
         at_s = call.arrival_s + (call.e2e_s if tariff.bill_by == "completion" else 0.0)
         fresh, cached, output = token_rates(tariff, label_at(tariff, wall, at_s))
-        held = int(pool.cached_share * call.prompt_tokens + 1e-9)
+        held = int(pool.cached_share * call.prompt_tokens)
         usd = (call.prompt_tokens - held) * fresh + held * cached + call.output_tokens * output
         assert call.cost_usd == pytest.approx(usd, rel=1e-9)
 
@@ -161,7 +162,7 @@ def without_speed(results: Results) -> dict[str, Any]:
 @settings(max_examples=6, **FAST)
 @given(fields=priced_scenarios())
 def test_the_same_seed_gives_the_same_bytes(fields: Fields) -> None:
-    one, other = (simulate(Scenario.model_validate(fields | {"replications": 2}), keep_requests=True) for _ in "12")
+    one, other = (simulate(Scenario.model_validate(fields | {"replications": 2}), keep_requests=True) for _ in range(2))
     with TemporaryDirectory() as first, TemporaryDirectory() as second:
         assert saved(one, Path(first)) == saved(other, Path(second))
     assert repr(without_speed(one)) == repr(without_speed(other))
@@ -173,9 +174,7 @@ def renamed(fields: Any) -> Any:
         return {key: renamed(value) for key, value in fields.items()}
     if isinstance(fields, list):
         return [renamed(value) for value in fields]
-    return (
-        {"p0": "zeta", "p1": "alpha", "calls": "elsewhere"}.get(fields, fields) if isinstance(fields, str) else fields
-    )
+    return OTHER_NAMES.get(fields, fields) if isinstance(fields, str) else fields
 
 
 @settings(max_examples=12, **FAST)
@@ -188,9 +187,6 @@ def test_a_pool_by_another_name_costs_the_same(fields: Fields) -> None:
             expected = expected.assign(pool=expected["pool"].map(renamed).astype("string"))
         pd.testing.assert_frame_equal(found, expected, check_exact=True)
     assert rows(one)["cost_usd"].tolist() == rows(other)["cost_usd"].tolist()
-
-
-LONG = FAST | {"derandomize": False}
 
 
 @pytest.mark.long
