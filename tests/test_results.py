@@ -57,6 +57,7 @@ def test_a_folder_holds_the_files_of_the_contract(folder: Path) -> None:
         "buckets.parquet",
         "latency.parquet",
         "ledger.parquet",
+        "report.html",
         "requests.parquet",
         "scenario.yaml",
         "streams.parquet",

@@ -81,8 +81,9 @@ class Source:
 
     @cached_property
     def bucket_s(self) -> float:
-        """Width of a bucket of the tables."""
-        return float((self.buckets["end_s"] - self.buckets["begin_s"]).max()) if len(self.buckets) else 1.0
+        """Width of a bucket of the tables; a second where all took no time."""
+        widths = self.buckets["end_s"] - self.buckets["begin_s"]
+        return float(widths.max()) if len(widths) and widths.max() > 0.0 else 1.0
 
     @property
     def bucket(self) -> str:
