@@ -12,7 +12,7 @@ from __future__ import annotations
 from math import exp, floor, inf
 
 from sim.engine.books import book
-from sim.engine.jit import kernel
+from sim.engine.jit import kernel, rare
 from sim.engine.meter import cached_tokens
 from sim.engine.state import (
     API_QUEUED,
@@ -31,7 +31,7 @@ from sim.engine.timers import set_timer
 __all__ = ["bill", "bill_so_far", "has_room", "send_to_api", "start_at_api"]
 
 
-@kernel
+@rare
 def has_room(pool: Records, req: Records, now_s: float) -> bool:
     """True if the API's rate limits let the request begin now."""
     return _wait_s(pool, req, now_s) <= 0.0
@@ -63,7 +63,7 @@ def _tokens_s(pool: Records, req: Records) -> float:
     return min((req.prompt_tokens + req.output_tokens) * pool.s_per_token, pool.burst_s)
 
 
-@kernel
+@rare
 def send_to_api(s: State, r: int, slot: int, now_s: float) -> None:
     """Send a request: it begins now, or queues for the rate limit."""
     req = s.requests[slot]
@@ -82,7 +82,7 @@ def send_to_api(s: State, r: int, slot: int, now_s: float) -> None:
         start_at_api(s, slot)
 
 
-@kernel
+@rare
 def start_at_api(s: State, slot: int) -> None:
     """The API begins with a request: all that will come of it is known now."""
     req = s.requests[slot]
@@ -107,7 +107,7 @@ def _per_token_s(pool: Records, call: Records) -> float:
     return 1.0 / (pool.tokens_per_s * exp(pool.speed_sigma * call.speed_luck))
 
 
-@kernel
+@rare
 def bill(s: State, slot: int, output_tokens: int, use: int) -> None:
     """Bill a request's prompt and the tokens it was given, by the tariff window that counts."""
     req = s.requests[slot]
@@ -128,7 +128,7 @@ def bill(s: State, slot: int, output_tokens: int, use: int) -> None:
     book(s, slot, p, use)
 
 
-@kernel
+@rare
 def bill_so_far(s: State, slot: int, now_s: float, use: int) -> None:
     """Bill a running request that ends at `now_s` for the tokens it has been given: none by a batch tier."""
     req = s.requests[slot]

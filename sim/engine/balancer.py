@@ -10,7 +10,7 @@ they are.
 from __future__ import annotations
 
 from sim.engine.api import has_room
-from sim.engine.jit import kernel
+from sim.engine.jit import kernel, rare
 from sim.engine.memory import blocks_of
 from sim.engine.state import (
     CLOSED_TO_ALL,
@@ -46,7 +46,7 @@ def choose_replica(s: State, req: Records, luck: float, now_s: float) -> int:
     return NONE
 
 
-@kernel
+@rare
 def why_refused(s: State, req: Records) -> int:
     """Why no replica took the request: of all reasons that of the replica that came closest to taking it.
 

@@ -9,7 +9,7 @@ queue and is computed again later (preemption by recompute).
 from __future__ import annotations
 
 from sim.engine.books import charge_row
-from sim.engine.jit import kernel
+from sim.engine.jit import kernel, rare
 from sim.engine.memory import blocks_of, free_blocks, growth, row_kv, row_phase
 from sim.engine.queues import append, pop_first, prepend, remove, remove_row, row_slot
 from sim.engine.state import CLASSES, NONE, Records, State
@@ -148,7 +148,7 @@ def _would_fit_alone(s: State, r: int, rep: Records, req: Records, rows_advance:
     return blocks_of(req.target) <= free
 
 
-@kernel
+@rare
 def _newest_of_lowest_class(s: State, r: int, rep: Records) -> int:
     """Slot of the admitted request that gives way: of the lowest class present, the one admitted last."""
     lowest = CLASSES - 1
@@ -163,7 +163,7 @@ def _newest_of_lowest_class(s: State, r: int, rep: Records) -> int:
     return newest
 
 
-@kernel
+@rare
 def _preempt(s: State, r: int, rep: Records, slot: int) -> None:
     """Send an admitted request back to the front of its queue; what it had produced joins its prompt."""
     req = s.requests[slot]

@@ -6,7 +6,7 @@ from math import isnan, nan
 
 import numpy as np
 
-from sim.engine.jit import kernel
+from sim.engine.jit import kernel, rare
 from sim.engine.meter import write_row
 from sim.engine.state import (
     BACKING_OFF,
@@ -23,17 +23,10 @@ from sim.engine.state import (
 )
 from sim.engine.timers import cancel_timer, set_timer
 
-__all__ = ["REFUSED_PAUSE_S", "begin_attempt", "fail_attempt", "release", "reset_work"]
+__all__ = ["REFUSED_PAUSE_S", "fail_attempt", "release", "reset_work"]
 
 REFUSED_PAUSE_S = 1.0
 """A closed-loop client whose request was refused waits this long before its next one."""
-
-
-@kernel
-def begin_attempt(s: State, slot: int) -> None:
-    """A request is sent."""
-    s.streams[s.requests[slot].stream].attempts += 1
-    s.calls[slot].attempts += 1
 
 
 @kernel
@@ -48,7 +41,7 @@ def reset_work(s: State, slot: int) -> None:
     req.gone = 0
 
 
-@kernel
+@rare
 def fail_attempt(s: State, slot: int, status: int, at_s: float, now_s: float) -> None:
     """An attempt has come to nothing: its client learns it at `at_s`, and the server is done with it at `now_s`.
 

@@ -16,7 +16,7 @@ import numba
 
 from sim.paths import cache_home
 
-__all__ = ["cache_folder", "entry", "kernel", "source_digest"]
+__all__ = ["cache_folder", "entry", "kernel", "rare", "source_digest"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -39,6 +39,15 @@ def entry(function: Function) -> Function:
 def kernel(function: Function) -> Function:
     """`function` compiled as part of an entry: compiled code calls it, Python cannot."""
     return _compiled(function, forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+
+
+def rare(function: Function) -> Function:
+    """`function` compiled once, apart from the entries that call it.
+
+    A call passes the whole state by value, some 4 kB; where it is seldom that does not matter, and the code that always
+    runs stays short, as does compiling it.
+    """
+    return _compiled(function, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 
 
 def _compiled(function: Function, **options: bool) -> Function:

@@ -14,7 +14,7 @@ import numpy as np
 from sim.engine.batch import fill_chunked, fill_prompts, leave_rows, make_room
 from sim.engine.books import accrue, book, fold, share_time
 from sim.engine.clients import fail_attempt, release
-from sim.engine.jit import kernel
+from sim.engine.jit import kernel, rare
 from sim.engine.memory import blocks_of, free_blocks, growth, row_phase, steps_that_fit
 from sim.engine.meter import front_end_s, measure
 from sim.engine.queues import append, play, pop_first, push_row, remove, row_key, row_slot, row_step
@@ -45,11 +45,11 @@ __all__ = ["begin_woken", "boundary", "give_up", "receive", "rest", "wake"]
 
 
 @kernel
-def receive(s: State, r: int, slot: int, now_s: float, late: bool) -> None:
+def receive(s: State, r: int, slot: int, now_s: float) -> None:
     """Queue a request that was routed here, and have the replica look at it as soon as it may be admitted.
 
-    What comes late (sent on an answer, or again) comes just after all step boundaries of that instant, other
-    arrivals come just before. A replica that is not open yet only holds it.
+    What is late comes just after all step boundaries of that instant, other arrivals come just before. A replica that
+    is not open yet only holds it.
     """
     rep = s.replicas[r]
     req = s.requests[slot]
@@ -59,7 +59,7 @@ def receive(s: State, r: int, slot: int, now_s: float, late: bool) -> None:
         if rep.mode == IDLE:
             wake(s, r, rep, now_s)
         elif rep.mode == DECODE and not _is_blocked(s, r, rep, c):
-            _cut_span(s, r, rep, np.nextafter(now_s, inf) if late else now_s)
+            _cut_span(s, r, rep, np.nextafter(now_s, inf) if s.calls[slot].late else now_s)
     append(s.requests, s.waiting_head, s.waiting_tail, r, c, slot)
     req.admission = 0
     rep.waiting += 1
@@ -76,7 +76,7 @@ def wake(s: State, r: int, rep: Records, now_s: float) -> None:
         s.run[0].wake_s = now_s
 
 
-@kernel
+@rare
 def give_up(s: State, slot: int, now_s: float) -> None:
     """The client of a request at a replica has waited long enough.
 
@@ -97,7 +97,7 @@ def give_up(s: State, slot: int, now_s: float) -> None:
         _cut_span(s, r, rep, np.nextafter(now_s, inf))
 
 
-@kernel
+@rare
 def _time_out(s: State, r: int, slot: int, now_s: float) -> None:
     """A replica is rid of a request whose client has given up."""
     book(s, slot, s.replicas[r].pool, GIVEN_UP)
@@ -228,7 +228,7 @@ def _leave(s: State, r: int, rep: Records, slot: int) -> None:
     rep.ghosts -= req.gone
 
 
-@kernel
+@rare
 def _let_go(s: State, r: int, rep: Records, now_s: float) -> None:
     """Admitted requests whose clients have given up leave."""
     at = 0
@@ -282,7 +282,7 @@ def _begin_idle(s: State, r: int, rep: Records, now_s: float) -> None:
         rest(s, rep, now_s)
 
 
-@kernel
+@rare
 def rest(s: State, rep: Records, now_s: float) -> None:
     """A draining replica has nothing left: its server goes off if the other ranks have nothing left either."""
     last = rep.server + s.pools[rep.pool].ranks

@@ -13,8 +13,8 @@ from math import inf, nan
 from sim.engine.api import bill, bill_so_far, send_to_api, start_at_api
 from sim.engine.balancer import choose_replica, why_refused
 from sim.engine.books import accrue, book, charge_unfinished, fold, settle_rows
-from sim.engine.clients import begin_attempt, fail_attempt, release, reset_work
-from sim.engine.jit import entry, kernel
+from sim.engine.clients import fail_attempt, release, reset_work
+from sim.engine.jit import entry, kernel, rare
 from sim.engine.meter import measure, write_row
 from sim.engine.replica import begin_woken, boundary, give_up, receive
 from sim.engine.state import (
@@ -56,31 +56,35 @@ def serve(s: State, until_s: float) -> int:
             return BLOCK_EMPTY
         if s.finished.size > 0 and s.finished.size - run.rows < rows_needed:
             return ROWS_FULL
-        if run.lost != NONE:
-            _send_lost(s, run)
-            continue
         arrival_s = s.arrival_s[run.cursor] if run.cursor < run.block_rows else inf
         client = _next_client(s)
         client_s = s.closed_ring_s[client, s.closed[client].first] if client != NONE else inf
         timer_s = s.timer_s[0] if run.timers > 0 else inf
         r = s.winner[1]
         now_s = min(arrival_s, s.event_s[r], timer_s, client_s, run.wake_s)
-        if now_s >= until_s:
+        if run.lost != NONE:
+            now_s = run.lost_s
+        elif now_s >= until_s:
             return REACHED
-        if run.free == NONE:
+        elif run.free == NONE:
             return SLOTS_FULL
-        if now_s == arrival_s:
-            _arrive(s, run, now_s)
+        slot = NONE
+        if run.lost != NONE:
+            slot = _lost(s, run)
+        elif now_s == arrival_s:
+            slot = _arrive(s, run, now_s)
         elif now_s == s.event_s[r]:
             boundary(s, r)
         elif now_s == timer_s:
-            _go_off(s, s.timer_slot[0], now_s)
+            slot = _go_off(s, now_s)
         elif now_s == client_s:
             if s.closed[client].used == s.closed[client].drawn:
                 return CLOSED_EMPTY
-            _ask(s, run, client, now_s)
+            slot = _ask(s, run, client, now_s)
         else:
             begin_woken(s)
+        if slot != NONE:
+            _send(s, slot, now_s)
 
 
 @entry
@@ -140,8 +144,8 @@ def _next_client(s: State) -> int:
 
 
 @kernel
-def _arrive(s: State, run: Records, now_s: float) -> None:
-    """Take the next request off the arrival block."""
+def _arrive(s: State, run: Records, now_s: float) -> int:
+    """Take the next request off the arrival block; returns its slot."""
     i = run.cursor
     run.cursor += 1
     slot = _take_slot(s, run, now_s, s.stream[i], s.priority[i], s.prompt_tokens[i], s.output_tokens[i])
@@ -152,12 +156,13 @@ def _arrive(s: State, run: Records, now_s: float) -> None:
     call.luck = s.luck[i]
     if s.api_luck.shape[0] > 0:
         call.first_luck, call.speed_luck = s.api_luck[i, 0], s.api_luck[i, 1]
-    _send(s, slot, now_s, False)
+    call.late = 0
+    return slot
 
 
 @kernel
-def _ask(s: State, run: Records, c: int, now_s: float) -> None:
-    """A client of closed stream c sends its next request."""
+def _ask(s: State, run: Records, c: int, now_s: float) -> int:
+    """A client of closed stream c has its next request; returns its slot."""
     client = s.closed[c]
     i = client.used
     client.used += 1
@@ -174,7 +179,8 @@ def _ask(s: State, run: Records, c: int, now_s: float) -> None:
     call.luck = s.closed_luck[c, i]
     if s.closed_api_luck.shape[1] > 0:
         call.first_luck, call.speed_luck = s.closed_api_luck[c, i, 0], s.closed_api_luck[c, i, 1]
-    _send(s, slot, now_s, True)
+    call.late = 1
+    return slot
 
 
 @kernel
@@ -199,6 +205,7 @@ def _take_slot(
     req.timer = NONE
     req.carried = 0
     call = s.calls[slot]
+    call.due_s = now_s + s.streams[stream].timeout_s
     call.spent_usd = 0.0
     call.attempts = 0
     call.retries = 0
@@ -209,18 +216,43 @@ def _take_slot(
 
 
 @kernel
-def _send(s: State, slot: int, now_s: float, late: bool) -> None:
-    """The client sends a request, for the first time or once more."""
-    begin_attempt(s, slot)
-    s.calls[slot].due_s = now_s + s.streams[s.requests[slot].stream].timeout_s
-    _route(s, slot, now_s, late)
+def _lost(s: State, run: Records) -> int:
+    """The next of what was taken off a replica, to be sent again; its client, who waits as before, notices nothing."""
+    slot = run.lost
+    run.lost = s.requests[slot].next
+    s.calls[slot].late = 0
+    return slot
+
+
+@rare
+def _go_off(s: State, now_s: float) -> int:
+    """The timer that comes first: what is due depends on where its request is; the slot to send again, or NONE."""
+    slot = s.timer_slot[0]
+    call = s.calls[slot]
+    if call.place == BACKING_OFF:
+        cancel_timer(s, slot)
+        s.streams[s.requests[slot].stream].retried += 1
+        call.due_s = now_s + s.streams[s.requests[slot].stream].timeout_s
+        call.late = 1
+        return slot
+    if call.place == AT_REPLICA:
+        cancel_timer(s, slot)
+        give_up(s, slot, now_s)
+    elif call.place == API_QUEUED and call.start_s <= now_s:
+        start_at_api(s, slot)
+    else:
+        _end_at_api(s, slot, now_s)
+    return NONE
 
 
 @kernel
-def _route(s: State, slot: int, now_s: float, late: bool) -> None:
-    reset_work(s, slot)
+def _send(s: State, slot: int, now_s: float) -> None:
+    """Send a request to a replica: for the first time, or from scratch once more."""
     req = s.requests[slot]
     call = s.calls[slot]
+    s.streams[req.stream].attempts += 1
+    call.attempts += 1
+    reset_work(s, slot)
     r = choose_replica(s, req, call.luck, now_s)
     req.replica = r
     if r == NONE:
@@ -231,35 +263,9 @@ def _route(s: State, slot: int, now_s: float, late: bool) -> None:
     if pool.is_api:
         send_to_api(s, r, slot, now_s)
         return
-    receive(s, r, slot, now_s, late)
+    receive(s, r, slot, now_s)
     if call.due_s < inf:
         set_timer(s, slot, call.due_s)
-
-
-@kernel
-def _send_lost(s: State, run: Records) -> None:
-    """Send the next of what was taken off a replica again, at the instant of its loss; the client notices nothing."""
-    slot = run.lost
-    run.lost = s.requests[slot].next
-    begin_attempt(s, slot)
-    _route(s, slot, run.lost_s, False)
-
-
-@kernel
-def _go_off(s: State, slot: int, now_s: float) -> None:
-    """A request's timer: what is due depends on where the request is."""
-    place = s.calls[slot].place
-    if place == BACKING_OFF:
-        cancel_timer(s, slot)
-        s.streams[s.requests[slot].stream].retried += 1
-        _send(s, slot, now_s, True)
-    elif place == AT_REPLICA:
-        cancel_timer(s, slot)
-        give_up(s, slot, now_s)
-    elif place == API_QUEUED and s.calls[slot].start_s <= now_s:
-        start_at_api(s, slot)
-    else:
-        _end_at_api(s, slot, now_s)
 
 
 @kernel

@@ -111,6 +111,7 @@ CALL = np.dtype(
         ("attempts", "i8"),
         ("retries", "i8"),
         ("window", "i8"),  # tariff window an API bills it by
+        ("late", "i8"),  # 1: it was sent on an answer, or again: just after the step boundaries of that instant
     ]
 )
 """The client's side of a request in flight."""

@@ -23,7 +23,9 @@ def compile_engine(announce: Callable[[], object]) -> None:
     """
     with event.install_listener("numba:compile", _First(announce)):
         plane = DataPlane([_POOL], [StreamSpec()], [[[0]]])
+        plane.price(0, 0.0, 0, 0.0)
         plane.advance(0.0)
+        plane.lose(0, 0.0, down=False)
         plane.finish(0.0)
 
 
