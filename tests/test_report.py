@@ -406,6 +406,13 @@ class TestNothing:
         assert "Nothing was charged." in page
         assert "There were no objectives to meet" in page
 
+    def test_where_no_step_was_made_no_step_times_are_told(self, tmp_path: Path) -> None:
+        source = load_source(make_folder(tmp_path, NOTHING))
+        no_gpus = source.summary | {"fleet": source.summary["fleet"] | {"step_times": {}}}
+
+        assert "How far to trust this" in report_page(source)
+        assert "How far to trust this" not in report_page(replace(source, summary=no_gpus))
+
     def test_tables_without_rows_make_a_page(self, tmp_path: Path) -> None:
         folder = make_folder(tmp_path, NOTHING)
         for table in folder.glob("*.parquet"):
