@@ -106,6 +106,8 @@ _REJECTIONS = {
     "rate_limited": "were over the rate limit of an API",
 }
 _EVENTS = {"starts": "launches", "reclaims": "reclaims", "failures": "failures of servers"}
+_PLACES = 6
+"""Differences of means over replications are counts again when rounded to so many places."""
 _POWER_LINES = ("electricity", "demand_charge", "customer_charge")
 
 
@@ -125,7 +127,8 @@ def _attempts(requests: dict[str, Any]) -> str:
     beyond = requests["attempts"] - requests["offered"]
     if beyond <= 0:
         return ""
-    ways = {"retries": requests["retries"], "resent": beyond - requests["retries"]}
+    resent = round(beyond - requests["retries"], _PLACES)
+    ways = {"retries": requests["retries"], "resent": resent}
     told = _counted(ways, {"retries": "retries of clients", "resent": "sent again after a loss"})
     return f"{words.count(beyond)} attempts beyond the first: {told}"
 

@@ -85,14 +85,16 @@ class Api:
 
     def increments_s(self, job: Job) -> tuple[float, float]:
         tokens = job.prompt_tokens + job.output_tokens
-        increments_s = 60.0 / self.server.requests_per_minute, tokens * 60.0 / self.server.tokens_per_minute
-        return min(increments_s[0], self.server.burst_s), min(increments_s[1], self.server.burst_s)
+        return 60.0 / self.server.requests_per_minute, tokens * 60.0 / self.server.tokens_per_minute
 
     def wait_s(self, job: Job, now_s: float) -> float:
-        """Seconds until both limits have room: each lets `burst_s` come at once, and then no more than its rate."""
+        """Seconds until both limits have room: each lets `burst_s` come at once, and then no more than its rate.
+
+        What is larger than the burst waits until all of it is there.
+        """
         waits_s = [0.0]
         for theoretical_s, increment_s in zip(self.theoretical_s, self.increments_s(job), strict=True):
-            over_s = max(theoretical_s, now_s) - now_s + increment_s - self.server.burst_s
+            over_s = max(theoretical_s, now_s) - now_s + min(increment_s, self.server.burst_s) - self.server.burst_s
             if not self.exact_ties and abs(over_s) < 1e-10 and theoretical_s > now_s:
                 raise NearTie
             waits_s.append(over_s)
@@ -101,8 +103,9 @@ class Api:
     def receive(self, attempt: Attempt, now_s: float) -> None:
         job, server = attempt.job, self.server
         start_s = now_s + self.wait_s(job, now_s)
-        for limit, increment_s in enumerate(self.increments_s(job)):
-            self.theoretical_s[limit] = max(self.theoretical_s[limit], start_s) + increment_s
+        if start_s <= attempt.deadline_s:
+            for limit, increment_s in enumerate(self.increments_s(job)):
+                self.theoretical_s[limit] = max(self.theoretical_s[limit], start_s) + increment_s
         first_luck, token_luck = job.api_luck
         token_s = 1.0 / (server.tokens_per_s_median * exp(server.tokens_per_s_sigma * token_luck))
         first_s = start_s + server.ttft_median_s * exp(server.ttft_sigma * first_luck)

@@ -389,7 +389,7 @@ def _apis(draw: st.DrawFn, grain: int) -> ApiSpec:
         bill_by=draw(st.integers(0, 2)),
         requests_per_minute=60.0 / request_s if request_s else inf,
         tokens_per_minute=60.0 / token_s if token_s else inf,
-        burst_s=request_s + seconds(1, 12_000),
+        burst_s=seconds(1, draw(st.sampled_from([64, 12_000]))),
         waits=draw(st.booleans()),
         max_model_len=draw(st.sampled_from([100, oracle.NO_LIMIT])),
         rates_usd_per_token=np.array(draw(st.lists(st.floats(0.0, 5.0), min_size=6, max_size=6))).reshape(2, 3),

@@ -165,6 +165,7 @@ fleet:
 
 WHOLE = "is not a whole number; give a whole number, such as 4"
 FINITE = "is not a finite number; give a number, such as 1.5"
+TRUTH = "true is a truth value, not a number; give a number"
 KINDS = "poisson, gamma, daily, clients, trace, closed"
 BALANCERS = "round-robin, least-outstanding, power-of-two"
 UNITS = "give seconds as a number, or a number with one of the units ms, s, m, h, d, such as 250ms or 24h"
@@ -181,8 +182,10 @@ UNITS = "give seconds as a number, or a number with one of the units ms, s, m, h
         (
             "rps: 2.0",
             "rps: yes",
-            "workload.0.arrivals.rps: true is a truth value, not a number; give a number",
+            f"workload.0.arrivals.rps: {TRUTH}",
         ),
+        ("rps: 2.0}", "rps: 2.0}\n    growth: {per_month: yes}", f"workload.0.growth.per_month: {TRUTH}"),
+        ("horizon: 10m", "horizon: 10m\nforecast: {bias: yes}", f"forecast.bias: {TRUTH}"),
         (
             "rps: 2.0",
             "rps: many",

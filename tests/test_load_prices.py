@@ -87,6 +87,10 @@ RESERVED = {"kind": "reserved", "cloud": "aws", "region": "us-east-1"}
             "fleet.0.offer: aws ap-northeast-2 has no spot price of H100-SXM; take another region, or give",
         ),
         (
+            with_pool(offer={"kind": "spot", "tariff": "spot-nebius-us-central1-B200-SXM"}),
+            "fleet.0.offer.tariff: spot-nebius-us-central1-B200-SXM is a tariff of B200-SXM, not of H100-SXM; take one",
+        ),
+        (
             with_pool(offer={**RESERVED, "commitment": "h100-1y"}),
             "fleet.0.offer.commitment: h100-1y is no shipped commitment, did you mean 'h100-3y'?",
         ),

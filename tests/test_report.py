@@ -29,6 +29,7 @@ from sim.report.latency import latency_charts
 from sim.report.names import line_name
 from sim.report.objectives import attainment_chart, endings_chart, stream_table
 from sim.report.series import MOST_POINTS, MOST_ROWS, mean_over_time, wide_enough
+from sim.report.slots import slots_of
 from sim.report.timeline import timeline_chart
 from sim.report.windows import shades_of
 from sim.validation.page import validation_page
@@ -193,6 +194,15 @@ class TestCost:
 
 
 class TestTimeline:
+    def test_what_arrives_is_told_though_no_pool_takes_it(self, tmp_path: Path) -> None:
+        source = made(tmp_path)
+        turned_away = source.buckets.assign(arrived=0.0, completed=0.0)
+        slots = slots_of(replace(source, buckets=turned_away), source.bucket_s)
+
+        asked = (slots.arriving * slots.hours * 3600.0).sum()
+        assert asked == pytest.approx(source.streams["offered"].sum() / source.replications)
+        assert not slots.answered.any()
+
     def test_all_panels_share_one_clock(self, source: Source) -> None:
         chart = chart_of(source, "timeline")
         drawn = [trace for trace in chart.figure.data if "x" not in trace]
@@ -395,6 +405,13 @@ class TestNothing:
 
         assert "Nothing was charged." in page
         assert "There were no objectives to meet" in page
+
+    def test_where_no_step_was_made_no_step_times_are_told(self, tmp_path: Path) -> None:
+        source = load_source(make_folder(tmp_path, NOTHING))
+        no_gpus = source.summary | {"fleet": source.summary["fleet"] | {"step_times": {}}}
+
+        assert "How far to trust this" in report_page(source)
+        assert "How far to trust this" not in report_page(replace(source, summary=no_gpus))
 
     def test_tables_without_rows_make_a_page(self, tmp_path: Path) -> None:
         folder = make_folder(tmp_path, NOTHING)

@@ -207,6 +207,25 @@ def test_an_api_limits_tokens_too(tell: Tell) -> None:
     assert [end[3] for end in tell(world)] == [2.5, 2.5, 3.5]
 
 
+def test_a_burst_shorter_than_a_request_raises_no_limit(tell: Tell) -> None:
+    jobs = [Job(0.0, 4, 4), Job(0.0, 4, 4), Job(0.0, 4, 4)]
+    for limit in ({"requests_per_minute": 60.0}, {"tokens_per_minute": 480.0}):
+        world = World([api(burst_s=0.25, waits=True, **limit)], jobs, streams=[PATIENT])
+        assert [end[3] for end in tell(world)] == [2.5, 3.5, 4.5]
+
+
+def test_clients_that_go_before_their_turn_take_none_of_the_rate_limit(tell: Tell) -> None:
+    jobs = [Job(0.0, 4, 3), Job(0.5, 4, 3, stream=1), Job(0.5, 4, 3, stream=1), Job(0.5, 4, 3)]
+    hasty = replace(PATIENT, timeout_s=0.25)
+    world = World([api(requests_per_minute=60.0, burst_s=1.0, waits=True)], jobs, streams=[PATIENT, hasty])
+    assert tell(world) == told(
+        ("completed", 1, 0, 2.0, 34.0),
+        ("timed_out", 1, 0, 0.75, 0.0),
+        ("timed_out", 1, 0, 0.75, 0.0),
+        ("completed", 1, 0, 3.0, 34.0),
+    )
+
+
 def test_an_api_bills_what_it_has_said_when_its_client_goes(tell: Tell) -> None:
     assert tell(World([api()], [Job(0.0, 4, 8)], streams=[HASTY])) == told(("timed_out", 1, 0, 2.0, 4.0 + 30.0))
 

@@ -110,6 +110,13 @@ def test_what_went_wrong_is_told_if_it_did(changes: dict[str, Any], line: str) -
     assert line in shown(summary)
 
 
+def test_rounding_of_means_is_no_loss() -> None:
+    summary = simulate(scenario()).summary
+    summary["requests"] |= {"offered": 1301050.0, "attempts": 1301954.6666666667, "retries": 904.6666666666666}
+
+    assert "905 attempts beyond the first: 905 retries of clients\n" in shown(summary)
+
+
 def test_what_happened_to_servers_is_told_if_it_did() -> None:
     summary = simulate(scenario()).summary
 

@@ -4,7 +4,9 @@ An interactive API streams: first token after a lognormal time, later ones at a 
 answer whole, after a lognormal time, or not at all once its completion window is over.
 
 Rate limits are a generic cell rate algorithm (ITU-T I.371): each request moves the time at which the limit would be
-used up evenly by its share of a minute, and may be `burst_s` ahead of it.
+used up evenly by its share of a minute, and may be `burst_s` ahead of it. A request larger than the burst goes when
+all of the burst is there, and those after it wait for the rest. One whose client will be gone before its turn takes
+nothing.
 """
 
 from __future__ import annotations
@@ -42,25 +44,20 @@ def _wait_s(pool: Records, req: Records, now_s: float) -> float:
     """Seconds until both limits have room for the request; zero or less: now."""
     wait_s = -inf
     if pool.s_per_request > 0.0:
-        wait_s = max(wait_s, _lead_s(pool.requests_full_s, now_s, _request_s(pool)) - pool.burst_s)
+        wait_s = max(wait_s, _over_s(pool.requests_full_s, now_s, pool.s_per_request, pool.burst_s))
     if pool.s_per_token > 0.0:
-        wait_s = max(wait_s, _lead_s(pool.tokens_full_s, now_s, _tokens_s(pool, req)) - pool.burst_s)
+        wait_s = max(wait_s, _over_s(pool.tokens_full_s, now_s, _tokens_s(pool, req), pool.burst_s))
     return wait_s
 
 
 @kernel
-def _lead_s(full_s: float, now_s: float, increment_s: float) -> float:
-    return max(full_s, now_s) - now_s + increment_s
-
-
-@kernel
-def _request_s(pool: Records) -> float:
-    return min(pool.s_per_request, pool.burst_s)
+def _over_s(full_s: float, now_s: float, increment_s: float, burst_s: float) -> float:
+    return max(full_s, now_s) - now_s + min(increment_s, burst_s) - burst_s
 
 
 @kernel
 def _tokens_s(pool: Records, req: Records) -> float:
-    return min((req.prompt_tokens + req.output_tokens) * pool.s_per_token, pool.burst_s)
+    return (req.prompt_tokens + req.output_tokens) * pool.s_per_token
 
 
 @rare
@@ -73,8 +70,9 @@ def send_to_api(s: State, r: int, slot: int, now_s: float) -> None:
     if pool.bill_by == BILL_ARRIVAL:
         call.window = pool.window
     call.start_s = now_s + max(_wait_s(pool, req, now_s), 0.0)
-    pool.requests_full_s = max(pool.requests_full_s, call.start_s) + _request_s(pool)
-    pool.tokens_full_s = max(pool.tokens_full_s, call.start_s) + _tokens_s(pool, req)
+    if call.start_s <= call.due_s:
+        pool.requests_full_s = max(pool.requests_full_s, call.start_s) + pool.s_per_request
+        pool.tokens_full_s = max(pool.tokens_full_s, call.start_s) + _tokens_s(pool, req)
     if call.start_s > now_s:
         call.place = API_QUEUED
         set_timer(s, slot, min(call.start_s, call.due_s))

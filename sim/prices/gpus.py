@@ -41,7 +41,7 @@ def gpu_prices(
     """
     if offer.tariff is None:
         return constant((hourly_price(offer, gpu),), _LABELS)
-    tariff = shipped_gpu(offer.tariff) if isinstance(offer.tariff, str) else offer.tariff
+    tariff = shipped_gpu(offer.tariff, gpu) if isinstance(offer.tariff, str) else offer.tariff
     return _clock(tariff, start, zone, random, horizon_s)
 
 

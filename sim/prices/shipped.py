@@ -79,9 +79,16 @@ def shipped_tokens(name: str) -> TokenWindows:
     return tariff
 
 
-def shipped_gpu(name: str) -> SpotProcess:
-    """A shipped price of GPUs: a fitted spot process."""
+def shipped_gpu(name: str, gpu: str | None = None) -> SpotProcess:
+    """A shipped price of GPUs: a fitted spot process.
+
+    Raises:
+        InputError: where there is none of the name, or it is not that of `gpu`.
+    """
     row = _named("spot-processes", name, "is no shipped tariff of GPUs")
+    if gpu not in (None, row["gpu"]):
+        remedy = "take one of this GPU, or give `mean_usd_per_gpu_hour` and its like in a tariff of kind `spot-process`"
+        raise InputError(name, f"is a tariff of {row['gpu']}, not of {gpu}", remedy)
     return SpotProcess(
         mean_usd_per_gpu_hour=float(row["mean_usd_per_gpu_hour"]),
         volatility=float(row["volatility"]),

@@ -62,8 +62,8 @@ _Lines = Callable[..., list[Line]]
 
 
 def _load(slots: Slots) -> Iterator[Panel]:
-    arriving = Line("arriving", _values(slots.rate("arrived")), "@c0")
-    answered = Line("answered", _values(slots.rate("completed")), "@c1", "dot")
+    arriving = Line("arriving", _values(slots.arriving), "@c0")
+    answered = Line("answered", _values(slots.answered), "@c1", "dot")
     yield Panel("Requests a second", [arriving, answered])
     running = Line("being answered", _values(slots.total["running"]), "@c0", stacked=True)
     waiting = Line("waiting", _values(slots.total["waiting"]), "@c1", stacked=True)

@@ -16,7 +16,7 @@ __all__ = ["Slots", "slots_of"]
 
 _TIMES = ("busy_s", "idle_s", "starting_s", "draining_s", "down_s", "off_s")
 _MONEY = ("busy_usd", "unused_usd", "api_usd", "other_usd")
-_SUMS = ("arrived", "completed", *_TIMES, *_MONEY, "kwh", "carbon_kg")
+_SUMS = ("completed", *_TIMES, *_MONEY, "kwh", "carbon_kg")
 _LEVELS = ("running", "waiting", "accepting_replicas", "starting_replicas")
 _PRICES = ("usd_per_gpu_hour", "output_usd_per_1m")
 
@@ -30,6 +30,8 @@ class Slots:
     """Pools with GPUs that have buckets, in the scenario's order."""
     apis: tuple[str, ...]
     """Pools that are an API, likewise."""
+    offered: pd.Series[float]
+    """Requests that arrived, by slot, whether a pool took them or not; each once, however often it was sent."""
 
     @cached_property
     def edges(self) -> pd.DataFrame:
@@ -56,9 +58,15 @@ class Slots:
         """Replicas launched and not yet open, by slot."""
         return self.frame[self.frame["pool"].isin(self.gpus)].groupby("slot")["starting_replicas"].sum()
 
-    def rate(self, column: str) -> pd.Series[float]:
-        """A sum of all pools, by the second."""
-        return self.total[column] / self.hours / 3600.0
+    @property
+    def arriving(self) -> pd.Series[float]:
+        """Requests that arrived, by the second."""
+        return self.offered / self.hours / 3600.0
+
+    @property
+    def answered(self) -> pd.Series[float]:
+        """Requests that all pools answered, by the second."""
+        return self.total["completed"] / self.hours / 3600.0
 
     def of(self, pool: str, column: str) -> pd.Series[float]:
         """A column of a pool by slot."""
@@ -82,4 +90,6 @@ def slots_of(source: Source, width_s: float) -> Slots:
     frame = mean_over_time(source.buckets, width_s, "pool", sums=_SUMS, levels=_LEVELS, last=_PRICES)
     there = set(frame["pool"])
     gpus, apis = (tuple(name for name in source.pools_of(kind) if name in there) for kind in ("gpu", "api"))
-    return Slots(frame, gpus, apis)
+    streams = mean_over_time(source.streams, width_s, "stream", sums=("offered",))
+    offered = streams.groupby("slot")["offered"].sum().reindex(sorted(set(frame["slot"])), fill_value=0.0)
+    return Slots(frame, gpus, apis, offered)

@@ -26,7 +26,7 @@ METRICS = {"ttft_s": "ttft", "tpot_s": "tpot", "e2e_s": "e2e"}
 
 COLUMNS: dict[str, tuple[str, ...]] = {
     "buckets": (
-        *("replication", "pool", "begin_s", "end_s", "arrived", "completed", "running", "waiting", "kv_used_share"),
+        *("replication", "pool", "begin_s", "end_s", "completed", "running", "waiting", "kv_used_share"),
         *("busy_s", "idle_s", "starting_s", "draining_s", "down_s", "off_s"),
         *("busy_usd", "unused_usd", "api_usd", "other_usd", "kwh", "carbon_kg"),
         *("accepting_replicas", "starting_replicas", "window"),

@@ -36,8 +36,8 @@ def timetable(source: Source) -> Table:
 
 def _load(slots: Slots) -> dict[str, list[str]]:
     return {
-        "arriving a second": _texts(slots.rate("arrived"), words.number),
-        "answered a second": _texts(slots.rate("completed"), words.number),
+        "arriving a second": _texts(slots.arriving, words.number),
+        "answered a second": _texts(slots.answered, words.number),
         "being answered": _texts(slots.total["running"], words.number),
         "waiting": _texts(slots.total["waiting"], words.number),
     }

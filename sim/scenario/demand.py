@@ -10,7 +10,17 @@ from pydantic import Field, model_validator
 from sim.scenario.clients import ClientArrivals
 from sim.scenario.lengths import Lengths
 from sim.scenario.part import Part, Refusal, refuse_all
-from sim.scenario.quantities import Amount, Count, Duration, LengthOfTime, Rate, Share, Whole, format_duration
+from sim.scenario.quantities import (
+    Amount,
+    Change,
+    Count,
+    Duration,
+    LengthOfTime,
+    Rate,
+    Share,
+    Whole,
+    format_duration,
+)
 from sim.scenario.shape import Growth, SpecialDay, Weekday, Weekly
 
 __all__ = [
@@ -164,7 +174,7 @@ class ForecastError(Part):
     """Standard deviation of the logarithm of the error; 0 is a perfect forecast."""
     correlation: Duration = 3600.0
     """Time in which the correlation of errors falls to 1/e; 0 for errors that know nothing of each other."""
-    bias: Annotated[float, Field(ge=-1, le=100)] = 0.0
+    bias: Change = 0.0
     """Mean error as a share of the truth; 0.1 is 10 % too high."""
     window: LengthOfTime = 300.0
     """Time between new errors, and width of the windows in which a trace's own requests are counted."""

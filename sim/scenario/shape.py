@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
 
 from sim.scenario.part import Part, refuse
-from sim.scenario.quantities import Amount, Hours
+from sim.scenario.quantities import Amount, Change, Hours
 
 __all__ = ["Growth", "SpecialDay", "Weekday", "Weekly"]
 
@@ -42,7 +42,7 @@ def _weekly_form(value: Any) -> str:
 class Growth(Part):
     """Growth of the rate, compound and smooth, from the scenario's start."""
 
-    per_month: Annotated[float, Field(ge=-0.99, le=100)]
+    per_month: Annotated[Change, Field(ge=-0.99)]
     """Growth in a month of 30.4375 days as a share; 0.1 makes 1 into 1.1, below zero it shrinks."""
 
 
