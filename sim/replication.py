@@ -33,6 +33,8 @@ class Replication:
     """Completed requests, [P, S, A, C]."""
     ended_output_tokens: NDArray[np.int64]
     """Their output tokens, [P, S, A, C]."""
+    full_batch_s: NDArray[np.float64]
+    """Replica seconds that the answers of each pool would have taken in full batches, [P]; 0 for an API."""
     cached_tokens: int
     """Prompt tokens of completed requests that were cached."""
     unfinished: int

@@ -171,6 +171,7 @@ class _Run:
             energy=np.array([self.energy.read(p) for p in range(len(self.scenario.fleet))]),
             ended_requests=state.ended_requests.copy(),
             ended_output_tokens=state.ended_output_tokens.copy(),
+            full_batch_s=np.array([_full_batch_s(self.plane, p, pool) for p, pool in enumerate(self.scenario.fleet)]),
             cached_tokens=int(state.pools["cached_tokens"].sum()),
             unfinished=int(state.run[0].in_flight),
             peak_replicas=self.servers.peak_replicas,
@@ -180,6 +181,10 @@ class _Run:
             windows=[clock.windows for clock in self.prices.clocks],
             skipped_rows=sum(self.workload.skipped.values()),
         )
+
+
+def _full_batch_s(plane: DataPlane, index: int, pool: GpuPool | ApiPool) -> float:
+    return plane.full_batch_s(index, *plane.completed(index).tolist()) if isinstance(pool, GpuPool) else 0.0
 
 
 def _forecast(scenario: Scenario, streams: RandomStreams) -> Forecast | None:

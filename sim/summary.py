@@ -14,13 +14,13 @@ from sim.cost import cost_splits
 from sim.errors import EngineError
 from sim.fleet import Fleet
 from sim.replication import Replication
-from sim.scenario import ApiPool, GpuPool, Reserved, Scenario
+from sim.scenario import ApiPool, GpuPool, Reserved, Scenario, Stream
 from sim.stats import half_width
 from sim.tally import COUNTS, REJECTIONS, batch_figures, figures
 
 __all__ = ["summarise"]
 
-_SHARES = ("slo.attainment", "fleet.busy_share")
+_SHARES = ("slo.attainment", "fleet.busy_share", "fleet.work_share")
 _COMPLETED = COUNTS.index("completed")
 
 
@@ -41,7 +41,7 @@ def summarise(scenario: Scenario, fleet: Fleet, replications: Sequence[Replicati
         "warm_up_s": scenario.warm_up,
         "requests": requests,
         "latency": figure["latency"],
-        "slo": figure["slo"],
+        "slo": figure["slo"] | {"set": any(_has_objectives(stream) for stream in scenario.workload)},
         "quality": {"accuracy": None},
         "cost": figure["cost"] | {"usd_per_correct": None} | cost_splits(scenario, fleet, replications),
         "energy": _energy(scenario, replications),
@@ -74,15 +74,19 @@ def _headline(
 ) -> tuple[dict[str, float | None], dict[str, list[float] | None]]:
     """Point estimates and 95 % Student intervals: over replications, or over the batches of a single one."""
     gpus = _gpus(scenario)
-    runs = [figures(run.tally, gpus) for run in replications]
+    runs = [figures(run.tally, gpus) | {"fleet.work_share": _work_share(run, gpus)} for run in replications]
     points = {name: _mean([run[name] for run in runs]) for name in runs[0]}
     if len(runs) == 1:
         run_s = float(replications[0].tally.seconds[0])
         samples = [batch_figures(batch, gpus, run_s) for batch in replications[0].batches]
         unknown = () if all(_is_steady(pool) for pool in scenario.fleet) else _BY_THE_CLOCK
-        return points, _intervals(points, samples) | dict.fromkeys(unknown)
+        return points, _intervals(points, samples) | dict.fromkeys((*unknown, "fleet.work_share"))
     completed = [float(run.tally.streams[:, _COMPLETED].sum()) for run in replications]
     return points, _intervals(points, runs) | {"requests.completed": _interval("", _mean(completed), completed)}
+
+
+def _has_objectives(stream: Stream) -> bool:
+    return any(limit_s is not None for limit_s in (stream.slo.ttft, stream.slo.tpot, stream.slo.e2e))
 
 
 def _is_steady(pool: GpuPool | ApiPool) -> bool:
@@ -93,10 +97,17 @@ def _is_steady(pool: GpuPool | ApiPool) -> bool:
     return steady_price and not pool.schedule and pool.electricity is None
 
 
+def _work_share(run: Replication, gpus: NDArray[np.int64]) -> float:
+    """GPU time that the answers would have taken in full batches, over the time paid for: how full the fleet is."""
+    return float(gpus @ run.full_batch_s) / paid_s if (paid_s := float(gpus @ run.tally.pool_s.sum(axis=1))) else np.nan
+
+
 def _intervals(
     points: Mapping[str, float | None], samples: Sequence[Mapping[str, float]]
 ) -> dict[str, list[float] | None]:
-    return {name: _interval(name, point, [sample[name] for sample in samples]) for name, point in points.items()}
+    return {
+        name: _interval(name, point, [sample.get(name, np.nan) for sample in samples]) for name, point in points.items()
+    }
 
 
 def _interval(name: str, point: float | None, values: Sequence[float]) -> list[float] | None:

@@ -40,6 +40,8 @@ def _headline_table(summary: dict[str, Any]) -> Table:
     table = _table("", "", "95 % interval")
     for name, label, form in words.HEADLINES:
         section, key = name.split(".")
+        if name == "slo.attainment" and not summary["slo"]["set"]:
+            label = "answered (no objectives set)"
         table.add_row(label, form(summary[section][key]), words.range_of(summary["intervals"].get(name), form))
     return table
 
@@ -101,7 +103,7 @@ def _footer(summary: dict[str, Any]) -> Text:
 _ENDS = {name: name.replace("_", " ") for name in ("completed", "rejected", "timed_out", "failed", "unfinished")}
 _REJECTIONS = {
     "too_long": "too long for any KV cache or model",
-    "no_replica": "came while no replica was open",
+    "no_replica": "came while nothing was open: no replica, nor an API at its price",
     "queue_full": "found all queues full",
     "rate_limited": "were over the rate limit of an API",
 }

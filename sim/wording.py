@@ -136,5 +136,6 @@ HEADLINES: tuple[tuple[str, str, _Form], ...] = (
     ("cost.usd_per_1m_output_tokens", "per 1M output tokens", usd),
     ("slo.attainment", "objectives met", share),
     ("fleet.busy_share", "GPUs busy", share),
+    ("fleet.work_share", "load, of full batches", share),
 )
 """The headline figures: dotted name in the summary, label, form."""

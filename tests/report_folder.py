@@ -313,6 +313,7 @@ def _summary(
         "fleet": {
             "gpu_hours": paid_s / 3600.0 / runs,
             "busy_share": float(gpu["busy_s"].sum()) / paid_s,
+            "work_share": 0.5 * float(gpu["busy_s"].sum()) / paid_s,
             "peak_replicas": 7,
             "step_times": {made.pools[0]: trust, made.pools[1]: unknown},
             "starts": 61,

@@ -70,7 +70,7 @@ def measure(s: State, req: Records, now_s: float) -> None:
     _count(s, req.stream, TTFT, ttft_s)
     _count(s, req.stream, E2E, e2e_s)
     met = ttft_s <= stream.ttft_slo_s and e2e_s <= stream.e2e_slo_s
-    if req.output_tokens > 1:
+    if req.output_tokens > 1 and s.pools[pool].batch_window_s == 0.0:
         tpot_s = (now_s - req.first_token_s) / (req.output_tokens - 1)
         _count(s, req.stream, TPOT, tpot_s)
         met = met and tpot_s <= stream.tpot_slo_s

@@ -93,6 +93,7 @@ _TILES: tuple[tuple[str, str, _Form], ...] = (
     ("latency.ttft_s.p99", "First token, 99% within", words.seconds),
     ("latency.e2e_s.p99", "Whole answer, 99% within", words.seconds),
     ("fleet.busy_share", "GPUs busy", words.share),
+    ("fleet.work_share", "Load, of what full batches can do", words.share),
     ("fleet.gpu_hours", "GPU-hours", words.number),
     ("cost.output_tokens_per_usd", "Output tokens per dollar", words.count),
     ("energy.kwh", "Electricity", lambda value: f"{words.number(value)} kWh"),

@@ -32,7 +32,7 @@ ENDINGS = {
 
 REJECTIONS = {
     "too_long": "turned away: too long for any pool",
-    "no_replica": "turned away: no replica open",
+    "no_replica": "turned away: nothing open",
     "queue_full": "turned away: queues full",
     "rate_limited": "turned away: API rate limit",
 }

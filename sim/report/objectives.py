@@ -158,7 +158,7 @@ def _time_layout(source: Source, lines: int, narrow: bool) -> Layout:
             "title": zone_title(source.scenario["time_zone"], 8),
         },
         yaxis={
-            "rangemode": "normal",
+            "rangemode": "nonnegative",
             "tickformat": ".0~%",
             "gridcolor": "@grid",
             "zeroline": False,

@@ -31,7 +31,7 @@ class Admission(Part):
 
 
 class Failures(Part):
-    """Servers that break down by chance while they run, and are repaired."""
+    """Servers that break down by chance, from their launch on, and are repaired."""
 
     mtbf: LengthOfTime
     """Mean time between failures of one server; exponentially distributed."""
@@ -48,3 +48,10 @@ class Power(Part):
     """Watts while it is switched on and does not; a share of the catalogue's TDP where left out."""
     pue: Annotated[Amount, Field(ge=1, le=10)] = 1.0
     """Power usage effectiveness: watts the site draws for each watt of its servers."""
+
+    @model_validator(mode="after")
+    def _works_hardest_when_busy(self) -> Power:
+        if self.busy_w is not None and self.idle_w is not None and self.idle_w > self.busy_w:
+            rule = f"must be at most busy_w ({self.busy_w:g})"
+            refuse_all([Refusal(("idle_w",), f"{self.idle_w:g}", rule, "lower it, or raise busy_w")])
+        return self
