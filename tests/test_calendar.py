@@ -158,6 +158,14 @@ def test_an_hour_that_comes_twice_holds_twice() -> None:
     ]
 
 
+@pytest.mark.parametrize(("zone", "day"), [("Atlantic/Azores", (2026, 10, 25)), ("America/Havana", (2026, 11, 1))])
+def test_the_hour_after_midnight_may_come_twice(zone: str, day: tuple[int, int, int]) -> None:
+    windows = {"hours": "00:30-05:00"}, {"days": ["sat", "sun"]}
+    doubled = clock(*windows, start=datetime(*day), zone=ZoneInfo(zone))
+
+    assert hours_of(doubled, 25) == [(0, 0.5, "3"), (0.5, 1, "2"), (1, 1.5, "3"), (1.5, 6, "2"), (6, 25, "3")]
+
+
 def test_a_window_within_the_hour_left_out_does_not_hold() -> None:
     # Berlin, 29 March 2026: 02:00-03:00 does not come.
     gone = clock({"hours": "02:00-03:00"}, start=datetime(2026, 3, 29), zone=BERLIN)
