@@ -14,11 +14,11 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from sim.scenario.quantities import parse_hours
+from sim.scenario.shape import WEEKDAYS
 from sim.scenario.windows import Window
 
 __all__ = ["Moment", "Month", "Rule", "edges_s", "instant_of", "local", "months", "rule_of", "window_seconds", "within"]
 
-_DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _DAY_S = 86_400
 _WHOLE_DAY = (0, _DAY_S)
 
@@ -59,7 +59,7 @@ def rule_of(window: Window, holidays: Iterable[date], zone: ZoneInfo) -> Rule:
     holidays = frozenset(holidays)
     return Rule(
         hours=tuple(parse_hours(hours) for hours in window.hours) or (_WHOLE_DAY,),
-        days=frozenset(_DAYS.index(day) for day in window.days),
+        days=frozenset(WEEKDAYS.index(day) for day in window.days),
         months=frozenset(window.months),
         dates=None if window.dates is None else frozenset(window.dates),
         only=holidays if window.holidays == "only" else None,
