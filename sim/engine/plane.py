@@ -172,13 +172,6 @@ class DataPlane:
         if not on:
             self._take_off(replica, now_s)
 
-    def switch(self, replica: int, on: bool, now_s: float) -> None:
-        """Let a replica take new requests, or let it finish what it has and then stop."""
-        if on:
-            self.open(replica, now_s)
-        else:
-            self.drain(replica, now_s)
-
     def price(self, pool: int, usd_per_replica_hour: float, window: int, now_s: float) -> None:
         """What a replica of a pool costs from now on, and in which tariff window."""
         reprice(self.state, pool, usd_per_replica_hour / 3600.0, window, now_s)
