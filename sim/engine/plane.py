@@ -184,11 +184,6 @@ class DataPlane:
         """Send an API nothing more, or send to it again; what it has it answers."""
         self._accept(self.first_replica[pool], st.CLOSED_TO_ALL if closed else st.OPEN_TO_ALL)
 
-    def queued(self, pool: int) -> tuple[int, int]:
-        """Requests waiting, and requests in the batches, of a pool's replicas."""
-        mine = self.state.replicas[self.first_replica[pool] : self.first_replica[pool + 1]]
-        return int(mine["waiting"].sum()), int(mine["seqs"].sum())
-
     def _live(self, replica: int, life: int, now_s: float) -> None:
         self.settle(now_s)
         rep = self.state.replicas[replica]
