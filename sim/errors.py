@@ -1,12 +1,14 @@
 """Everything Nightshift raises on purpose.
 
 NightshiftError
- ├─ InputError            something given from outside is wrong: exit code 2
- │   ├─ ScenarioError     all faults of a scenario at once
- │   ├─ TraceError        a fault in a trace file
- │   ├─ MeasurementError  all faults of a file of measurements at once (sim.measurements)
- │   └─ CatalogueError    an unknown GPU, model or calibration
- └─ EngineError           our fault: exit code 1
+ ├─ InputError                something given from outside is wrong: exit code 2
+ │   ├─ FaultsError           all faults of a file at once
+ │   │   ├─ ScenarioError     of a scenario
+ │   │   ├─ MeasurementError  of a file of measurements (sim.measurements)
+ │   │   └─ TableError        of a table of clients, and a TraceError (sim.workload)
+ │   ├─ TraceError            a fault in a trace file
+ │   └─ CatalogueError        an unknown GPU, model or calibration
+ └─ EngineError               our fault: exit code 1
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ __all__ = [
     "CatalogueError",
     "EngineError",
     "Fault",
+    "FaultsError",
     "InputError",
     "NightshiftError",
     "ScenarioError",
@@ -90,8 +93,10 @@ class Fault:
         return self.rule if names_its_key else f"{shown(self.value)} {self.rule}"
 
 
-class ScenarioError(InputError):
-    """All faults of a scenario, one line each, in the order in which they stand in the file."""
+class FaultsError(InputError):
+    """All faults of a file, one line each, in the order in which they stand there; of many the first `most_shown`."""
+
+    most_shown: int | None = 10
 
     def __init__(self, faults: Sequence[Fault]) -> None:
         self.faults = tuple(faults)
@@ -99,10 +104,18 @@ class ScenarioError(InputError):
         super().__init__(first.value, first.rule, first.remedy, where=first.where)
 
     def __str__(self) -> str:
-        return "\n".join(map(str, self.faults))
+        told = self.faults[: self.most_shown]
+        more = len(self.faults) - len(told)
+        return "\n".join([*map(str, told), *([f"and {more} more"] if more else [])])
 
     def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self.faults,)
+
+
+class ScenarioError(FaultsError):
+    """All faults of a scenario."""
+
+    most_shown = None
 
 
 class EngineError(NightshiftError):

@@ -93,7 +93,7 @@ def _pool_spec(pool: GpuPool, step_time: StepTime, catalogue: Catalogue) -> Pool
         scheduler=_SCHEDULERS[pool.engine.scheduler],
         max_num_seqs=pool.engine.max_num_seqs,
         max_num_batched_tokens=pool.engine.max_num_batched_tokens,
-        max_model_len=pool.engine.max_model_len or catalogue.model(pool.model).max_position or 1 << 62,
+        max_model_len=pool.engine.max_model_len or catalogue.model(pool.model).max_position or st.NO_LIMIT,
         always_paid=isinstance(pool.offer, Reserved),
         ranks=pool.data_parallel,
         tier=pool.tier,

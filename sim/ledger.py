@@ -24,22 +24,22 @@ _NUMBERS = ("usd", "hours", "kwh", "carbon_kg")
 COLUMNS = ("replication", *_NAMES, *_NUMBERS)
 
 LINES = {
-    "busy": "work of replicas on requests that were answered",
-    "api": "tokens of requests that an API answered",
-    "lost_work": "work on requests that were lost with their replica",
-    "timed_out": "work and tokens for requests whose clients had given up",
-    "idle": "replicas open and unused",
+    "busy": "GPUs at work on requests that were answered, or still in flight at the end",
+    "api": "tokens bought from an API",
+    "lost_work": "GPUs at work on requests that were lost with their replica",
+    "timed_out": "work for clients that had given up waiting",
+    "idle": "replicas open with nothing to do",
     "starting": "replicas launched and not yet open",
-    "draining": "ranks that are done and wait for others of their server",
-    "down": "reserved replicas that have failed",
-    "off": "reserved replicas that are switched off",
-    "minimum_billing": "time billed beyond what was used: minima and begun units",
-    "upfront": "share of upfront payments that falls to the run",
-    "electricity": "energy, where it is paid apart from the GPUs",
-    "demand_charge": "the month's highest power",
-    "customer_charge": "the electricity customer's charge by the day",
+    "draining": "replicas closed to new requests that wait for others of their server",
+    "down": "reserved replicas that had failed",
+    "off": "reserved replicas that were switched off",
+    "minimum_billing": "what a provider bills beyond the time used",
+    "upfront": "the share of payments in advance that falls on this time",
+    "electricity": "energy by the hour's price",
+    "demand_charge": "electricity, by the highest draw of a month",
+    "customer_charge": "electricity, a fixed charge of the supplier",
 }
-"""Lines of the bill and what they hold."""
+"""Lines of the bill and what they are for."""
 
 _GPU_USES = ("busy", "lost_work", "timed_out")
 _API_USES = ("api", "lost_work", "timed_out")

@@ -33,7 +33,7 @@ QUANTILES = {"p50": 0.50, "p90": 0.90, "p95": 0.95, "p99": 0.99}
 
 @dataclass(frozen=True)
 class Tally:
-    """Sums since the start. S streams, P pools, A strategies, C priority classes."""
+    """Sums since the start. S streams, P pools, K counts."""
 
     seconds: NDArray[np.float64]
     """Time since the start [1], and of it after the warm-up [1]: shape [2]."""
@@ -44,7 +44,7 @@ class Tally:
     latency_count: NDArray[np.int64]
     """[S, 3]."""
     streams: NDArray[np.int64]
-    """The counts named in COUNTS, [S, 17]."""
+    """The counts named in COUNTS, [S, K]."""
     pool_s: NDArray[np.float64]
     """Replica seconds busy, and paid for but unused, [P, 2]."""
     usd: NDArray[np.float64]

@@ -118,7 +118,7 @@ def _endings(requests: dict[str, Any]) -> list[str]:
     refused = requests["rejected_by"]
     return [
         f"{words.count(requests['offered'])} requests offered: {_counted(requests, _ENDS) or '0 completed'}",
-        "the fleet cannot keep up: latencies are those of answered requests only" if _is_swamped(requests) else "",
+        words.swamped(requests),
         *(f"{words.count(refused[name])} {what}" for name, what in _REJECTIONS.items() if refused[name]),
         _attempts(requests),
     ]
@@ -155,11 +155,6 @@ def _trust(pool: str, trust: dict[str, Any]) -> str:
     """How far to trust the step times of a pool, in a line."""
     errors = words.trust_errors(trust)
     return f"step times of {words.printable(pool)} are {trust['standing']} ({trust['basis']}){errors and f': {errors}'}"
-
-
-def _is_swamped(requests: dict[str, Any]) -> bool:
-    """True where more than one request in twenty was left unanswered at the end."""
-    return bool(requests["unfinished"] > 0.05 * requests["offered"])
 
 
 def _table(*columns: str) -> Table:

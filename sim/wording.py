@@ -15,6 +15,7 @@ __all__ = [
     "range_of",
     "seconds",
     "share",
+    "swamped",
     "trust_errors",
     "usd",
 ]
@@ -128,6 +129,16 @@ def trust_errors(trust: dict[str, Any]) -> str:
     told = (("TPOT", trust["tpot_error"]), ("TTFT", trust["ttft_error"]))
     errors = [f"{label} within {share(error)}" for label, error in told if error is not None]
     return f"{', '.join(errors)} on half of the runs left out" if errors else ""
+
+
+def swamped(requests: dict[str, Any]) -> str:
+    """A warning where more than one request in twenty was left unanswered at the end.
+
+    >>> swamped({"unfinished": 5, "offered": 100})
+    ''
+    """
+    behind = requests["unfinished"] > 0.05 * requests["offered"]
+    return "the fleet cannot keep up: latencies are those of answered requests only" if behind else ""
 
 
 HEADLINES: tuple[tuple[str, str, _Form], ...] = (

@@ -18,6 +18,7 @@ STARTS = [
     ("Australia/Lord_Howe", "2026-04-05T00:30"),
     ("Pacific/Chatham", "2026-09-27T01:15"),
     ("Asia/Kolkata", "2026-01-31T22:15"),
+    ("Atlantic/Azores", "2026-10-24T22:30"),
     ("UTC", "2026-02-28T22:00"),
     ("UTC", "2026-12-31T21:30"),
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import islice, pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -15,6 +15,7 @@ from sim.errors import InputError
 from sim.prices import Period, PriceClock, electricity_prices
 from sim.prices.calendar import months
 from sim.scenario import ElectricityWindows
+from tests.plain_tariffs import holds
 
 UTC, BERLIN, NEW_YORK = ZoneInfo("UTC"), ZoneInfo("Europe/Berlin"), ZoneInfo("America/New_York")
 MONDAY = datetime(2026, 1, 5)
@@ -158,6 +159,14 @@ def test_an_hour_that_comes_twice_holds_twice() -> None:
     ]
 
 
+@pytest.mark.parametrize(("zone", "day"), [("Atlantic/Azores", (2026, 10, 25)), ("America/Havana", (2026, 11, 1))])
+def test_the_hour_after_midnight_may_come_twice(zone: str, day: tuple[int, int, int]) -> None:
+    windows = {"hours": "00:30-05:00"}, {"days": ["sat", "sun"]}
+    doubled = clock(*windows, start=datetime(*day), zone=ZoneInfo(zone))
+
+    assert hours_of(doubled, 25) == [(0, 0.5, "3"), (0.5, 1, "2"), (1, 1.5, "3"), (1.5, 6, "2"), (6, 25, "3")]
+
+
 def test_a_window_within_the_hour_left_out_does_not_hold() -> None:
     # Berlin, 29 March 2026: 02:00-03:00 does not come.
     gone = clock({"hours": "02:00-03:00"}, start=datetime(2026, 3, 29), zone=BERLIN)
@@ -227,8 +236,9 @@ def test_months_are_those_of_the_local_calendar() -> None:
 
 minutes = st.integers(0, 1439)
 windows = st.fixed_dictionaries(
-    {"hours": st.tuples(minutes, minutes).filter(lambda pair: pair[0] != pair[1]).map(lambda pair: span(*pair))},
+    {},
     optional={
+        "hours": st.tuples(minutes, minutes).filter(lambda pair: pair[0] != pair[1]).map(lambda pair: span(*pair)),
         "days": st.lists(st.sampled_from(["mon", "tue", "wed", "thu", "fri", "sat", "sun"]), min_size=1, unique=True),
         "months": st.lists(st.sampled_from([3, 4, 10, 11]), min_size=1, unique=True),
         "holidays": st.sampled_from(["skip", "only", "ignore"]),
@@ -245,31 +255,18 @@ def by_the_minute(of: ElectricityWindows, start: datetime, zone: ZoneInfo, count
     """Prices minute by minute, told by the words of the schema alone."""
     origin = start.replace(tzinfo=zone).timestamp()
     moments = [datetime.fromtimestamp(origin + 60 * minute, zone) for minute in range(count)]
-    return [next((w.usd_per_kwh for w in of.windows if holds(w, of, moment)), of.usd_per_kwh) for moment in moments]
-
-
-def holds(window: Any, of: ElectricityWindows, moment: datetime) -> bool:
-    names = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-    begin, end = (int(text[:2]) * 60 + int(text[3:]) for text in window.hours[0].split("-"))
-    minute, day = moment.hour * 60 + moment.minute, moment.date()
-    if begin < end:
-        inside = begin <= minute < end
-    else:
-        inside = minute >= begin or minute < end
-        day -= timedelta(days=minute < end)
-    free = day in of.holidays
-    allowed = {"skip": not free, "only": free, "ignore": True}[window.holidays]
-    valid = (
-        window.valid_from is None or moment.timestamp() >= window.valid_from.replace(tzinfo=moment.tzinfo).timestamp()
-    )
-    return inside and names[day.weekday()] in window.days and day.month in window.months and allowed and valid
+    return [
+        next((w.usd_per_kwh for w in of.windows if holds(w, of.holidays, moment)), of.usd_per_kwh) for moment in moments
+    ]
 
 
 @settings(max_examples=60, deadline=None)
 @given(
     drawn=st.lists(windows, max_size=3),
     start=st.sampled_from([datetime(2026, 3, 7, 22), datetime(2026, 10, 24), datetime(2026, 10, 31, 5, 17), MONDAY]),
-    zone=st.sampled_from(["UTC", "Europe/Berlin", "America/New_York", "America/Havana", "Asia/Kolkata"]),
+    zone=st.sampled_from(
+        ["UTC", "Europe/Berlin", "America/New_York", "America/Havana", "Atlantic/Azores", "Asia/Kolkata"]
+    ),
 )
 def test_the_integral_of_the_price_is_the_sum_of_its_minutes(
     drawn: list[dict[str, Any]], start: datetime, zone: str

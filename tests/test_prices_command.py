@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import json
 from typing import Any
 
 import pytest
-from rich.console import Console
 
 from sim import commands
 from sim.cli import run
@@ -15,6 +13,7 @@ from sim.errors import InputError
 from sim.prices import tier
 from sim.prices.shipped import gpu_price, shipped_carbon, shipped_electricity, shipped_gpu, shipped_tokens, spot_runs
 from sim.prices.terminal import format_prices
+from tests.console import printed
 
 LOOK_UP: dict[str, Any] = {
     "tokens": shipped_tokens,
@@ -27,10 +26,7 @@ LOOK_UP: dict[str, Any] = {
 
 
 def shown(*words: str) -> str:
-    console = Console(file=io.StringIO(), width=80)
-    console.print(format_prices(commands.prices(words), brief=not words))
-    text: str = console.file.getvalue()  # type: ignore[attr-defined]
-    return text
+    return printed(format_prices(commands.prices(words), brief=not words))
 
 
 def test_every_price_has_its_source_and_date() -> None:

@@ -17,6 +17,7 @@ from rich.console import Console
 from sim.ledger import LINES
 from sim.simulation import Progress, simulate
 from sim.terminal import _Bar, format_summary
+from tests.console import printed
 from tests.small import chat, pool, scenario
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -24,11 +25,7 @@ TWO_STREAMS = {"workload": [chat(), chat(name="summaries", priority="batch")]}
 
 
 def shown(summary: dict[str, Any], width: int = 80) -> str:
-    console = Console(file=io.StringIO(), width=width)
-    console.print(format_summary(summary))
-    # It prints into a StringIO, which the stubs do not know.
-    text: str = console.file.getvalue()  # type: ignore[attr-defined]
-    return text
+    return printed(format_summary(summary), width)
 
 
 def text_of(**changes: Any) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html.parser
-import io
 import json
 import re
 import xml.etree.ElementTree as ET
@@ -12,7 +11,6 @@ from typing import Any
 
 import plotly.graph_objects as go
 import pytest
-from rich.console import Console
 
 from sim.pages.axes import limits_of, log_ticks
 from sim.validation.chart import chart_panels, marks_of
@@ -23,6 +21,7 @@ from sim.validation.payload import Payload, held_out_errors
 from sim.validation.svg import validation_svg
 from sim.validation.terminal import format_validation
 from sim.validation.wording import amount, answer, by_configuration
+from tests.console import printed
 from tests.made_comparisons import comparison, frame, row
 from tests.test_validation_payload import payload
 
@@ -43,11 +42,7 @@ def nasty() -> Payload:
 
 
 def on_terminal(found: Payload, width: int = 80) -> str:
-    console = Console(file=io.StringIO(), width=width)
-    console.print(format_validation(found))
-    # It prints into a StringIO, which the stubs do not know.
-    text: str = console.file.getvalue()  # type: ignore[attr-defined]
-    return text
+    return printed(format_validation(found), width)
 
 
 def test_the_answer_is_a_sentence_on_both_kinds_of_pairs() -> None:

@@ -10,13 +10,11 @@ from typing import Protocol
 import simpy
 
 from sim.control.clock import Clock
-from sim.control.moments import until
+from sim.control.moments import SAME_INSTANT_S, until
 from sim.control.servers import Servers
 from sim.scenario.autoscale import Scaling
 
 __all__ = ["Autoscaler", "Rule"]
-
-_LAST_DIGITS_S = 1e-6
 
 
 class Rule(Protocol):
@@ -63,7 +61,7 @@ class Autoscaler:
         return max(number for _, number in self._asked)
 
     def _is_within_cool_down(self, then_s: float, now_s: float) -> bool:
-        return now_s - then_s < self._scaling.cool_down - _LAST_DIGITS_S
+        return now_s - then_s < self._scaling.cool_down - SAME_INSTANT_S
 
     def _within_limits(self, desired: int, before: int) -> int:
         scaling = self._scaling

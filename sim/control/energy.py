@@ -120,12 +120,8 @@ class Energy:
             self._read(pool)
         self._now_s = now_s
 
-    def usd(self, now_s: float) -> float:
-        """All that electricity has cost up to `now_s`; the present month's demand as if its highest power stood."""
-        return sum(entry.usd for entry in self.entries(now_s))
-
     def entries(self, now_s: float) -> list[Entry]:
-        """The lines of the bill up to `now_s`; the demand of a month that is not over counts by its part."""
+        """The lines of the bill up to `now_s`; a month that is not over counts by its part, as if its demand stood."""
         self.advance(now_s)
         self._meter_due(now_s)
         lines = [

@@ -1,4 +1,4 @@
-"""Waiting for a moment of simulated time."""
+"""Moments of simulated time: waiting for one, and telling two apart."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from collections.abc import Generator
 
 import simpy
 
-__all__ = ["until"]
+__all__ = ["SAME_INSTANT_S", "until"]
+
+SAME_INSTANT_S = 1e-6
+"""Times that differ by less differ by rounding alone."""
 
 
 def until(clock: simpy.Environment, at_s: float) -> Generator[simpy.Event]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["OpenServers", "PaidInterval"]
+from sim.control.moments import SAME_INSTANT_S
 
-_SAME_INSTANT_S = 1e-6
+__all__ = ["OpenServers", "PaidInterval"]
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class OpenServers:
 
     def change(self, servers: int, now_s: float) -> None:
         """So many more (or fewer) are open; what happens at one instant counts together."""
-        if now_s > self._now_s + _SAME_INSTANT_S:
+        if now_s > self._now_s + SAME_INSTANT_S:
             self._most = self.most
             self._now_s = now_s
         self._open += servers

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
+from sim.control.moments import SAME_INSTANT_S
 from sim.control.schedule import replicas_at
 from sim.control.servers import Servers
 from sim.prices.calendar import instant_of, local
@@ -22,7 +23,6 @@ from sim.scenario import BusyAutoscale, PredictiveAutoscale, QueueAutoscale, Sch
 __all__ = ["BusyRule", "ClockRule", "ForecastRule", "Outlook", "QueueRule", "RateForecast"]
 
 _LAST_DIGITS = 1e-9
-_LAST_DIGITS_S = 1e-6
 _MINUTE_S = 60.0
 
 
@@ -47,7 +47,7 @@ class BusyRule:
     def desired(self, now_s: float) -> int:
         """Servers wanted."""
         self._seen.append((now_s, self._read()))
-        while len(self._seen) > 2 and self._seen[1][0] <= now_s - self._scaling.average + _LAST_DIGITS_S:
+        while len(self._seen) > 2 and self._seen[1][0] <= now_s - self._scaling.average + SAME_INSTANT_S:
             self._seen.popleft()
         (then_s, before), (_, now) = self._seen[0], self._seen[-1]
         return _servers_for(self._work_s(now - before) / (now_s - then_s), self._scaling.target_busy)
@@ -75,7 +75,7 @@ class QueueRule:
     def desired(self, now_s: float) -> int:
         """Servers wanted."""
         self._seen.append((now_s, self._servers.outstanding + self._overflow()))
-        while len(self._seen) > 1 and now_s - self._seen[0][0] > self._average_s - _LAST_DIGITS_S:
+        while len(self._seen) > 1 and now_s - self._seen[0][0] > self._average_s - SAME_INSTANT_S:
             self._seen.popleft()
         return _servers_for(fmean(requests for _, requests in self._seen), self._target)
 

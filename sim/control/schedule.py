@@ -14,7 +14,7 @@ from sim.control.servers import Servers
 from sim.prices import calendar
 from sim.prices.calendar import instant_of, local, within
 from sim.scenario import GpuPool, ScheduleWindow
-from sim.scenario.autoscale import WEEKDAYS
+from sim.scenario.shape import WEEKDAYS
 
 __all__ = ["Timetable", "edges_s", "replicas_at"]
 

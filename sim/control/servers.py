@@ -175,19 +175,15 @@ class Servers:
     def _now_s(self) -> float:
         return float(self._clock.now)
 
-    @property
-    def _up(self) -> int:
-        return sum(server.is_up for server in self._servers)
-
     def _adjust(self, *, at_once: bool = False) -> None:
         """Bring servers up or down until as many are up as are wanted, or no more can be."""
         self.sweep()
-        while self._up < self.wanted and (server := self._next_up()) is not None:
+        while self.up < self.wanted and (server := self._next_up()) is not None:
             if at_once or server.life is Life.DRAINING:
                 self._open(server)
             else:
                 self._launch(server)
-        while self._up > self.wanted and (server := self._next_down()) is not None:
+        while self.up > self.wanted and (server := self._next_down()) is not None:
             if server.life is Life.STARTING:
                 self._end(server, self._now_s)
             else:
@@ -247,7 +243,7 @@ class Servers:
 
     def _hold(self) -> None:
         """While none is up, one that can start holds requests: the one that does already, if it still can."""
-        able = [server for server in self._servers if server.can_start] if self._holds and not self._up else []
+        able = [server for server in self._servers if server.can_start] if self._holds and not self.up else []
         holder = next((server for server in able if server.holds), next(iter(able), None))
         if holder is not None and not holder.holds:
             holder.hold(True, self._now_s)

@@ -16,6 +16,7 @@ from sim.engine.state import (
     CLOSED_TO_ALL,
     HOLDS,
     LEAST_OUTSTANDING,
+    NO_LIMIT,
     NO_REPLICA,
     NONE,
     OPEN_TO_ALL,
@@ -129,7 +130,7 @@ def _least_outstanding(s: State, req: Records, tier: int, now_s: float, which: i
     """Fewest requests not ended; of equals the next in turn, so that an idle fleet is used evenly."""
     first, last = s.target_first[tier], s.target_first[tier + 1]
     turn = min(first + s.target_turn[tier], last)
-    best, least = _least(s, req, turn, last, NONE, 1 << 62, now_s, which)
+    best, least = _least(s, req, turn, last, NONE, NO_LIMIT, now_s, which)
     best, _ = _least(s, req, first, turn, best, least, now_s, which)
     if best == NONE:
         return NONE

@@ -71,9 +71,9 @@ def new_state(
 
 def longer(array: Any, rows: int) -> Any:
     """The array with its rows up to `rows`, the new ones zero; a record array stays one."""
-    longer = np.zeros((rows, *array.shape[1:]), array.dtype)
-    longer[: array.shape[0]] = array
-    return longer.view(type(array))
+    grown = np.zeros((rows, *array.shape[1:]), array.dtype)
+    grown[: array.shape[0]] = array
+    return grown.view(type(array))
 
 
 def _rates(pools: Sequence[PoolSpec | ApiSpec], windows: int) -> st.Floats:

@@ -172,13 +172,6 @@ class DataPlane:
         if not on:
             self._take_off(replica, now_s)
 
-    def switch(self, replica: int, on: bool, now_s: float) -> None:
-        """Let a replica take new requests, or let it finish what it has and then stop."""
-        if on:
-            self.open(replica, now_s)
-        else:
-            self.drain(replica, now_s)
-
     def price(self, pool: int, usd_per_replica_hour: float, window: int, now_s: float) -> None:
         """What a replica of a pool costs from now on, and in which tariff window."""
         reprice(self.state, pool, usd_per_replica_hour / 3600.0, window, now_s)
@@ -190,11 +183,6 @@ class DataPlane:
     def close_api(self, pool: int, closed: bool) -> None:
         """Send an API nothing more, or send to it again; what it has it answers."""
         self._accept(self.first_replica[pool], st.CLOSED_TO_ALL if closed else st.OPEN_TO_ALL)
-
-    def queued(self, pool: int) -> tuple[int, int]:
-        """Requests waiting, and requests in the batches, of a pool's replicas."""
-        mine = self.state.replicas[self.first_replica[pool] : self.first_replica[pool + 1]]
-        return int(mine["waiting"].sum()), int(mine["seqs"].sum())
 
     def _live(self, replica: int, life: int, now_s: float) -> None:
         self.settle(now_s)

@@ -23,7 +23,7 @@ class PoolSpec:
     scheduler: int = st.CHUNKED
     max_num_seqs: int = 256
     max_num_batched_tokens: int = 8192
-    max_model_len: int = 1 << 62
+    max_model_len: int = st.NO_LIMIT
     """Most tokens of prompt and output together."""
     always_paid: bool = True
     """Reserved capacity is paid whether it is switched on or not."""
@@ -60,7 +60,7 @@ class ApiSpec:
     """How far ahead of an even flow the limits may be used up."""
     waits: bool = False
     """Beyond its limits requests queue; otherwise they are refused."""
-    max_model_len: int = 1 << 62
+    max_model_len: int = st.NO_LIMIT
     tier: int = 1
     spill_at: int = st.NO_LIMIT
     max_outstanding: int = st.NO_LIMIT

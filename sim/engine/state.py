@@ -1,6 +1,6 @@
 """Everything a run holds between two control events, as named arrays.
 
-Three record tables carry the moving parts (requests in flight, replicas, pools); the arrays beside them
+Record tables carry the moving parts (requests in flight, replicas, pools ...); the arrays beside them
 are those the hot loop scans. Sizes depend on the fleet and on the number of requests in flight, never on
 the horizon.
 """
@@ -299,10 +299,10 @@ class State(NamedTuple):
     finished: Records  # ROW [capacity]; empty unless rows are kept
 
     event_s: Floats  # [leaves] when each replica's batch next changes; inf: idle
-    winner: Integers  # [leaves] tournament over event_s; node 1 is the replica that comes first
+    winner: Integers  # [2 leaves] tournament over event_s; node 1 is the replica that comes first
     woken: Integers  # [R] idle replicas about to begin
     outstanding: Integers  # [R] requests routed there and not ended
-    accepting: Integers  # [R] 1: takes new requests
+    accepting: Integers  # [R] CLOSED_TO_ALL, OPEN_TO_ALL or HOLDS
     waiting_head: Integers  # [R, CLASSES]
     waiting_tail: Integers  # [R, CLASSES]
     prefill_head: Integers  # [R, CLASSES]

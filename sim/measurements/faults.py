@@ -2,33 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from pandas import Series
 
-from sim.errors import Fault, InputError
+from sim.errors import Fault, FaultsError
 
 __all__ = ["Faults", "MeasurementError"]
 
-_MOST_SHOWN = 10
 
-
-class MeasurementError(InputError):
-    """The faults of a file of measurements, a line each, in the order in which they stand in the file."""
-
-    def __init__(self, faults: Sequence[Fault]) -> None:
-        self.faults = tuple(faults)
-        first = self.faults[0]
-        super().__init__(first.value, first.rule, first.remedy, where=first.where)
-
-    def __str__(self) -> str:
-        more = len(self.faults) - _MOST_SHOWN
-        rest = [f"and {more} more"] if more > 0 else []
-        return "\n".join([*map(str, self.faults[:_MOST_SHOWN]), *rest])
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return type(self), (self.faults,)
+class MeasurementError(FaultsError):
+    """The faults of a file of measurements."""
 
 
 class Faults:

@@ -14,12 +14,13 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from sim.scenario.quantities import parse_hours
+from sim.scenario.shape import WEEKDAYS
 from sim.scenario.windows import Window
 
 __all__ = ["Moment", "Month", "Rule", "edges_s", "instant_of", "local", "months", "rule_of", "window_seconds", "within"]
 
-_DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-_WHOLE_DAY = (0, 86_400)
+_DAY_S = 86_400
+_WHOLE_DAY = (0, _DAY_S)
 
 
 class Moment(NamedTuple):
@@ -58,7 +59,7 @@ def rule_of(window: Window, holidays: Iterable[date], zone: ZoneInfo) -> Rule:
     holidays = frozenset(holidays)
     return Rule(
         hours=tuple(parse_hours(hours) for hours in window.hours) or (_WHOLE_DAY,),
-        days=frozenset(_DAYS.index(day) for day in window.days),
+        days=frozenset(WEEKDAYS.index(day) for day in window.days),
         months=frozenset(window.months),
         dates=None if window.dates is None else frozenset(window.dates),
         only=holidays if window.holidays == "only" else None,
@@ -85,7 +86,8 @@ def edges_s(seconds: Iterable[int], start_instant: float, zone: ZoneInfo) -> Ite
     They never end. A reading that comes twice is an edge twice; one left out is an edge too, an hour off.
     """
     day, last_s = local(start_instant, zone).date() - timedelta(days=1), 0.0
-    seconds = sorted(set(seconds))
+    # The end of a day is the midnight of the next, which may come twice, and its early hours in between.
+    seconds = {second % _DAY_S for second in seconds}
     while True:
         instants = {_instant(day, second, fold, zone) for second in seconds for fold in (0, 1)} | _leaps(day, zone)
         for edge_s in sorted(instant - start_instant for instant in instants):

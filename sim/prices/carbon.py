@@ -11,7 +11,7 @@ from sim.prices.series import series_periods
 from sim.prices.shipped import shipped_carbon
 from sim.prices.table import table_periods
 from sim.prices.windows import names, windowed
-from sim.scenario.tariffs import Carbon, CarbonSeries, CarbonTable
+from sim.scenario.energy import Carbon, CarbonSeries, CarbonTable
 
 __all__ = ["carbon_intensity"]
 

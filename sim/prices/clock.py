@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from sim.errors import InputError
 
-__all__ = ["BASE", "Period", "PriceClock", "TokenClock", "constant"]
+__all__ = ["FLAT", "Period", "PriceClock", "TokenClock", "constant"]
 
-BASE = "flat"
+FLAT = "flat"
 """Name of the only window of a price that never changes."""
-_TOKEN_LABELS = ("input_usd_per_token", "cached_input_usd_per_token", "output_usd_per_token")
+_TOKENS = ("input_usd_per_token", "cached_input_usd_per_token", "output_usd_per_token")
 _LONGEST_S = 366 * 86_400.0
 
 
@@ -96,16 +96,14 @@ class TokenClock(PriceClock):
     def __init__(
         self, windows: tuple[str, ...], table: NDArray[np.float64], bill_by: str, periods: Iterable[Period]
     ) -> None:
-        super().__init__(
-            windows, ("input_usd_per_token", "cached_input_usd_per_token", "output_usd_per_token"), periods
-        )
+        super().__init__(windows, _TOKENS, periods)
         self.table = table
         """Rates of each window, [windows, 3]; a window has the same rates whenever it holds."""
         self.bill_by = bill_by
         """The instant of a request whose window counts: arrival, start or completion."""
 
 
-def constant(rates: tuple[float, ...], labels: tuple[str, ...], window: str = BASE) -> PriceClock:
+def constant(rates: tuple[float, ...], labels: tuple[str, ...], window: str = FLAT) -> PriceClock:
     """A price that never changes."""
     return PriceClock((window,), labels, [Period(0.0, inf, window, rates)])
 

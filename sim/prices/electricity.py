@@ -13,7 +13,7 @@ from sim.prices.series import series_periods
 from sim.prices.shipped import shipped_electricity
 from sim.prices.table import table_periods
 from sim.prices.windows import names, windowed
-from sim.scenario.tariffs import DemandCharge, Electricity, ElectricitySeries, ElectricityTable, ElectricityWindows
+from sim.scenario.energy import DemandCharge, Electricity, ElectricitySeries, ElectricityTable, ElectricityWindows
 
 __all__ = ["billing_months", "demand_charges", "electricity_prices", "usd_per_day"]
 

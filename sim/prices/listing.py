@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from sim.errors import InputError
 from sim.prices.shipped import shipped_carbon, shipped_electricity, shipped_names, shipped_rows, shipped_tokens
 from sim.prices.tokens import token_prices
-from sim.scenario.tariffs import ElectricityWindows
+from sim.scenario.energy import ElectricityWindows
 from sim.scenario.windows import Calendar
 
 __all__ = ["price_list"]

@@ -13,18 +13,10 @@ from pydantic import TypeAdapter
 
 from sim.errors import InputError, did_you_mean
 from sim.paths import data_path
+from sim.scenario.energy import Carbon, CarbonTable, Electricity, ElectricityTable, ElectricityWindows
 from sim.scenario.offers import RunLengths
 from sim.scenario.quantities import parse_duration
-from sim.scenario.tariffs import (
-    Carbon,
-    CarbonTable,
-    Electricity,
-    ElectricityTable,
-    ElectricityWindows,
-    SpotProcess,
-    TokenTariff,
-    TokenWindows,
-)
+from sim.scenario.tariffs import SpotProcess, TokenTariff, TokenWindows
 
 __all__ = [
     "Commitment",

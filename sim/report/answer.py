@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from sim import wording as words
-from sim.report.names import LINES, line_name
+from sim.ledger import LINES
+from sim.report.names import line_name
 from sim.report.objectives import unanswered
 from sim.report.source import Source
 
@@ -58,7 +59,7 @@ def _biggest_line(source: Source) -> str:
     if not total:
         return "Nothing was charged."
     line = max(lines, key=lambda name: lines[name])
-    meaning = f" ({LINES[line][1]})" if line in LINES else ""
+    meaning = f" ({LINES[line]})" if line in LINES else ""
     cost = f"{words.usd(lines[line])}, {words.share(lines[line] / total)} of the bill"
     return f"Biggest cost: {line_name(line)}{meaning}, {cost}."
 
@@ -80,9 +81,8 @@ def _most_misses(source: Source) -> str:
 
 
 def _swamped(source: Source) -> str:
-    requests = source.summary["requests"]
-    behind = requests["unfinished"] > 0.05 * requests["offered"]
-    return "The fleet cannot keep up: latencies are those of answered requests only." if behind else ""
+    told = words.swamped(source.summary["requests"])
+    return told and f"{told[0].upper()}{told[1:]}."
 
 
 _TILES: tuple[tuple[str, str, _Form], ...] = (

@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sim import wording as words
+from sim.ledger import LINES
+from sim.prices.clock import FLAT
 from sim.report.chart import Chart, Figure, Key, Layout, Table, base_layout, category_axis, label_of, rounded
-from sim.report.names import LINES, line_name, window_name
+from sim.report.names import line_name, window_name
 from sim.report.source import Source
 from sim.report.windows import window_colours
 
@@ -65,7 +67,7 @@ def _line_table(
             *(words.usd(usd[line].get(window)) for window in several),
             words.usd(sum(usd[line].values())),
             words.share(sum(usd[line].values()) / total),
-            LINES.get(line, ("", ""))[1],
+            LINES.get(line, ""),
         )
         for line in lines
     ]
@@ -142,7 +144,7 @@ def _per_1k(source: Source, stream: str, allocated: Mapping[str, float]) -> str:
 
 def _split(source: Source, by: str, within: str) -> dict[str, dict[str, float]]:
     """Dollars of a replication, by two columns of the ledger; without those that cost nothing."""
-    ledger = source.ledger.fillna({"window": "flat", "pool": "no pool of its own"})
+    ledger = source.ledger.fillna({"window": FLAT, "pool": "no pool of its own"})
     sums = ledger.groupby([by, within], dropna=True, as_index=False)["usd"].sum()
     usd: dict[str, dict[str, float]] = {}
     for name, part, value in zip(sums[by], sums[within], sums["usd"], strict=True):

@@ -2,25 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ["ENDINGS", "LATENCIES", "LINES", "REJECTIONS", "line_name", "window_name"]
+from sim.prices.clock import FLAT
 
-LINES: dict[str, tuple[str, str]] = {
-    "busy": ("answering", "GPUs at work on requests that were answered, or still in flight at the end"),
-    "api": ("API tokens", "tokens bought from an API"),
-    "idle": ("idle", "replicas open with nothing to do"),
-    "starting": ("starting", "replicas launched and not yet open"),
-    "draining": ("draining", "replicas closed to new requests that wait for others of their server"),
-    "down": ("down", "reserved replicas that had failed"),
-    "off": ("off", "reserved replicas that were switched off"),
-    "lost_work": ("lost work", "GPUs at work on requests that were lost with their replica"),
-    "timed_out": ("timed out", "work for clients that had given up waiting"),
-    "minimum_billing": ("minimum billing", "what a provider bills beyond the time used"),
-    "upfront": ("upfront", "the share of payments in advance that falls on this time"),
-    "electricity": ("electricity", "energy by the hour's price"),
-    "demand_charge": ("demand charge", "electricity, by the highest draw of a month"),
-    "customer_charge": ("customer charge", "electricity, a fixed charge of the supplier"),
-}
-"""Lines of the bill: a name, and what it is for."""
+__all__ = ["ENDINGS", "LATENCIES", "REJECTIONS", "line_name", "window_name"]
+
+_LINES = {"busy": "answering", "api": "API tokens"}
+"""Lines of the bill whose names do not say it."""
 
 ENDINGS = {
     "rejected": ("turned away", "no pool could take them"),
@@ -47,12 +34,12 @@ LATENCIES = {
 
 
 def line_name(line: str) -> str:
-    """A line of the bill in words; a line that is not known by its own name.
+    """A line of the bill in words.
 
     >>> line_name("busy"), line_name("new_line")
     ('answering', 'new line')
     """
-    return LINES[line][0] if line in LINES else line.replace("_", " ")
+    return _LINES.get(line, line.replace("_", " "))
 
 
 def window_name(window: str | None) -> str:
@@ -61,4 +48,4 @@ def window_name(window: str | None) -> str:
     >>> window_name("flat"), window_name("peak")
     ('at any hour', 'peak')
     """
-    return "at any hour" if window in (None, "", "flat") else str(window)
+    return "at any hour" if window in (None, "", FLAT) else str(window)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from sim.prices.clock import FLAT
 from sim.report.source import Source
 
 if TYPE_CHECKING:
@@ -21,12 +22,12 @@ _COLOURS = ("@c4", "@c2", "@c3", "@c5", "@c1", "@c6")
 
 def window_colours(source: Source) -> dict[str, str]:
     """A colour for each tariff window, the same in all charts: what holds at any hour first, then by dollars."""
-    usd = source.ledger.groupby(source.ledger["window"].fillna("flat").astype(str))["usd"].sum()
+    usd = source.ledger.groupby(source.ledger["window"].fillna(FLAT).astype(str))["usd"].sum()
     names = dict.fromkeys(
         [*usd.sort_values(ascending=False).index, *sorted(source.buckets["window"].dropna().unique())]
     )
-    varied = [name for name in names if name != "flat"]
-    return {"flat": "@c0"} | {name: _COLOURS[place % len(_COLOURS)] for place, name in enumerate(varied)}
+    varied = [name for name in names if name != FLAT]
+    return {FLAT: "@c0"} | {name: _COLOURS[place % len(_COLOURS)] for place, name in enumerate(varied)}
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def shades_of(source: Source) -> tuple[list[Shade], bool]:
 
 def _runs(rows: pd.DataFrame) -> Iterator[tuple[str, float, float]]:
     """Window, begin and end of each stretch of buckets that is not in the usual window."""
-    windows = rows["window"].fillna("flat").astype(str)
+    windows = rows["window"].fillna(FLAT).astype(str)
     if windows.nunique() < 2:
         return
     usual = windows.mode().iloc[0]

@@ -34,17 +34,7 @@ from sim.scenario.demand import (
     TraceArrivals,
     TraceFormat,
 )
-from sim.scenario.engine import Engine, Precision, StepTimeFile
-from sim.scenario.inline import InlineModel
-from sim.scenario.lengths import ConstantLengths, Lengths, LognormalLengths, QuantileLengths
-from sim.scenario.local_time import LocalTime, TimeZone
-from sim.scenario.offers import Availability, Billing, Offer, OnDemand, Reserved, RunLengths, Spot
-from sim.scenario.operation import Admission, Failures, Power
-from sim.scenario.part import Part, refuse_all
-from sim.scenario.quantities import Count, Duration, LengthOfTime, Whole
-from sim.scenario.shape import Growth, SpecialDay, Weekday, Weekly
-from sim.scenario.supply import GpuPool, Pool
-from sim.scenario.tariffs import (
+from sim.scenario.energy import (
     Carbon,
     CarbonSeries,
     CarbonTable,
@@ -58,6 +48,18 @@ from sim.scenario.tariffs import (
     ElectricityTableRow,
     ElectricityWindow,
     ElectricityWindows,
+)
+from sim.scenario.engine import Engine, Precision, StepTimeFile
+from sim.scenario.inline import InlineModel
+from sim.scenario.lengths import ConstantLengths, Lengths, LognormalLengths, QuantileLengths
+from sim.scenario.local_time import LocalTime, TimeZone
+from sim.scenario.offers import Availability, Billing, Offer, OnDemand, Reserved, RunLengths, Spot
+from sim.scenario.operation import Admission, Failures, Power
+from sim.scenario.part import Part, refuse_all
+from sim.scenario.quantities import Count, Duration, LengthOfTime, Whole
+from sim.scenario.shape import Growth, SpecialDay, Weekday, Weekly
+from sim.scenario.supply import GpuPool, Pool
+from sim.scenario.tariffs import (
     GpuSeries,
     GpuTariff,
     GpuWindow,
@@ -68,9 +70,9 @@ from sim.scenario.tariffs import (
     TokenTariff,
     TokenWindow,
     TokenWindows,
-    Window,
 )
 from sim.scenario.ways import AlwaysRouter, DirectStrategy, RandomRouter, RoundRobinRouter, Router
+from sim.scenario.windows import Window
 
 __all__ = [
     "Admission",

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from sim.scenario.part import DefaultKind, Part, Refusal, refuse_all
 from sim.scenario.quantities import Amount, Count, Duration, Hours, LengthOfTime, Rate, Share, Whole, parse_hours
-from sim.scenario.shape import Weekday
+from sim.scenario.shape import WEEKDAYS, Weekday
 
 __all__ = [
     "MOST_REPLICAS",
@@ -23,7 +23,6 @@ __all__ = [
 ]
 
 MOST_REPLICAS = 100_000
-WEEKDAYS: tuple[Weekday, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
 class ScheduleWindow(Part):

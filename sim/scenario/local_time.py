@@ -1,4 +1,4 @@
-"""Where and when a scenario starts: local date and time, and the time zone they are local to."""
+"""Local dates and times, and the time zone they are local to."""
 
 from __future__ import annotations
 
@@ -10,7 +10,16 @@ from pydantic import AfterValidator, BeforeValidator
 from sim.errors import nearest
 from sim.scenario.part import refuse
 
-__all__ = ["LocalTime", "TimeZone"]
+__all__ = ["LocalDate", "LocalTime", "TimeZone"]
+
+
+def _local_date(value: Any) -> date:
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return value
+    try:
+        return date.fromisoformat(value if isinstance(value, str) else "")
+    except ValueError:
+        raise refuse(value, "is not a date", "give a local date such as 2026-12-25") from None
 
 
 def _local_time(value: Any) -> datetime:
@@ -59,6 +68,8 @@ def _zone_remedy(name: str) -> str:
     return f"did you mean '{near}'?" if near else "use a name such as UTC, Europe/Berlin or America/New_York"
 
 
+LocalDate = Annotated[date, BeforeValidator(_local_date)]
+"""A local date without a time."""
 LocalTime = Annotated[datetime, BeforeValidator(_local_time)]
 """A date and time without a zone, or a date for its midnight."""
 

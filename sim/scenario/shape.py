@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
+from pydantic import AfterValidator, Discriminator, Field, Tag
 
+from sim.scenario.local_time import LocalDate
 from sim.scenario.part import Part, refuse
 from sim.scenario.quantities import Amount, Change, Hours
 
-__all__ = ["Growth", "SpecialDay", "Weekday", "Weekly"]
+__all__ = ["WEEKDAYS", "Growth", "SpecialDay", "Weekday", "Weekly"]
 
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+WEEKDAYS: tuple[Weekday, ...] = get_args(Weekday)
+"""In the order of `date.weekday`."""
 
 HOURS_OF_A_WEEK = 168
-
-
-def _day(value: Any) -> date:
-    if isinstance(value, date) and not isinstance(value, datetime):
-        return value
-    try:
-        return date.fromisoformat(value if isinstance(value, str) else "")
-    except ValueError:
-        raise refuse(value, "is not a date", "give a local date such as 2026-11-27") from None
 
 
 def _whole_week(factors: list[float]) -> list[float]:
@@ -49,7 +42,7 @@ class Growth(Part):
 class SpecialDay(Part):
     """A day unlike others of its weekday."""
 
-    date: Annotated[date, BeforeValidator(_day)]
+    date: LocalDate
     """Local date."""
     factor: Amount
     """Factor on the rate, on top of all others."""

@@ -9,12 +9,12 @@ from pydantic import ConfigDict, Discriminator, Field, Tag, ValidationInfo, fiel
 
 from sim.scenario.api import ApiPool
 from sim.scenario.autoscale import MOST_REPLICAS, Autoscale, Scaling, ScheduleWindow
+from sim.scenario.energy import Carbon, Electricity
 from sim.scenario.engine import Engine, Precision, StepTimeFile
 from sim.scenario.offers import Offer
 from sim.scenario.operation import Admission, Failures, Power
 from sim.scenario.part import DefaultKind, Part, Refusal, refuse, refuse_all
 from sim.scenario.quantities import Count, Duration, Whole
-from sim.scenario.tariffs import Carbon, Electricity
 
 __all__ = ["GpuPool", "Pool"]
 

@@ -1,4 +1,4 @@
-"""Prices that follow the clock: of tokens, of GPUs, of electricity, and the carbon of its making.
+"""Prices of tokens and of GPUs that follow the clock; those of electricity are in `energy`.
 
 Every tariff has `base` rates and windows that replace some of them; or a series of prices; or, for spot GPUs, a
 random process. How they become prices over a run is in `sim.prices`.
@@ -10,39 +10,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, Tag, model_validator
 
-from sim.scenario.energy import (
-    Carbon,
-    CarbonSeries,
-    CarbonTable,
-    CarbonTableRow,
-    CarbonWindow,
-    CarbonWindows,
-    DemandCharge,
-    Electricity,
-    ElectricitySeries,
-    ElectricityTable,
-    ElectricityTableRow,
-    ElectricityWindow,
-    ElectricityWindows,
-)
 from sim.scenario.part import Part, Refusal, refuse_all
 from sim.scenario.quantities import Amount, LengthOfTime, Rate
 from sim.scenario.windows import Calendar, Name, Series, Window, Windowed, by_kind, series_refusals
 
 __all__ = [
-    "Carbon",
-    "CarbonSeries",
-    "CarbonTable",
-    "CarbonTableRow",
-    "CarbonWindow",
-    "CarbonWindows",
-    "DemandCharge",
-    "Electricity",
-    "ElectricitySeries",
-    "ElectricityTable",
-    "ElectricityTableRow",
-    "ElectricityWindow",
-    "ElectricityWindows",
     "GpuSeries",
     "GpuTariff",
     "GpuWindow",
@@ -53,7 +25,6 @@ __all__ = [
     "TokenTariff",
     "TokenWindow",
     "TokenWindows",
-    "Window",
 ]
 
 BillBy = Literal["arrival", "start", "completion"]
@@ -81,7 +52,23 @@ class TokenWindow(Window):
     """US dollars for a million output tokens; the base's where left out."""
 
 
-class TokenWindows(Windowed):
+class Scaled(Part):
+    """Prices that a tier or a factor changes."""
+
+    tier: str | None = None
+    """Service tier as PROVIDER/TIER, such as openai/batch: its published multiplier is applied to all prices."""
+    multiplier: Rate | None = None
+    """Factor on all prices, such as 0.5; 1, or that of the tier, where left out."""
+
+    @model_validator(mode="after")
+    def _one_factor(self) -> Scaled:
+        if self.tier is not None and self.multiplier is not None:
+            rule = "cannot be given with a tier, which has its own"
+            refuse_all([Refusal(("multiplier",), self.multiplier, rule, "leave one out")])
+        return self
+
+
+class TokenWindows(Windowed, Scaled):
     """Token prices by the clock."""
 
     kind: Literal["windows"] = "windows"
@@ -92,18 +79,9 @@ class TokenWindows(Windowed):
     """Hours with other prices; the first that holds counts."""
     bill_by: BillBy = "arrival"
     """The instant of a request whose price counts: its arrival, its start, or its completion."""
-    tier: str | None = None
-    """Service tier as PROVIDER/TIER, such as openai/batch: its published multiplier is applied to all prices."""
-    multiplier: Rate | None = None
-    """Factor on all prices, such as 0.5; 1, or that of the tier, where left out."""
-
-    @model_validator(mode="after")
-    def _one_factor(self) -> TokenWindows:
-        refuse_all(_tier_refusals(self.tier, self.multiplier))
-        return self
 
 
-class NamedTokens(Part):
+class NamedTokens(Scaled):
     """A shipped tariff, changed a little."""
 
     kind: Literal["named"] = "named"
@@ -112,15 +90,6 @@ class NamedTokens(Part):
     """Name of the tariff, such as deepseek-2026-08."""
     bill_by: BillBy | None = None
     """The instant of a request whose price counts; as the tariff says where left out."""
-    tier: str | None = None
-    """Service tier as PROVIDER/TIER, such as openai/batch: its published multiplier is applied to all prices."""
-    multiplier: Rate | None = None
-    """Factor on all prices; 1, or that of the tier, where left out."""
-
-    @model_validator(mode="after")
-    def _one_factor(self) -> NamedTokens:
-        refuse_all(_tier_refusals(self.tier, self.multiplier))
-        return self
 
 
 class GpuWindow(Window):
@@ -194,9 +163,3 @@ GpuTariff = Annotated[
     by_kind,
 ]
 """Price of a GPU: the name of a shipped tariff, or one written out."""
-
-
-def _tier_refusals(tier: str | None, multiplier: float | None) -> list[Refusal]:
-    if tier is None or multiplier is None:
-        return []
-    return [Refusal(("multiplier",), multiplier, "cannot be given with a tier, which has its own", "leave one out")]

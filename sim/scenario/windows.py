@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, WithJsonSchema, model_validator
 
-from sim.scenario.local_time import LocalTime, TimeZone
-from sim.scenario.part import Part, Refusal, refuse, refuse_all
+from sim.scenario.local_time import LocalDate, LocalTime, TimeZone
+from sim.scenario.part import Part, Refusal, refuse_all
 from sim.scenario.quantities import HOURS_SCHEMA, Hours, LengthOfTime
-from sim.scenario.shape import Weekday
+from sim.scenario.shape import WEEKDAYS, Weekday
 
 __all__ = ["ALL_MONTHS", "Calendar", "Months", "Name", "Series", "Window", "Windowed", "by_kind", "series_refusals"]
 
@@ -20,28 +20,16 @@ def _listed(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
-def _local_date(value: Any) -> date:
-    if isinstance(value, date) and not isinstance(value, datetime):
-        return value
-    try:
-        return date.fromisoformat(value)
-    except (TypeError, ValueError):
-        raise refuse(value, "is not a date", "give one such as 2026-12-25") from None
-
-
 HoursOrList = Annotated[
     list[Hours],
     BeforeValidator(_listed),
     WithJsonSchema({"anyOf": [HOURS_SCHEMA, {"type": "array", "items": HOURS_SCHEMA}]}),
 ]
 """A daily window, or a list of them."""
-LocalDate = Annotated[date, BeforeValidator(_local_date)]
-"""A local date without a time."""
 Month = Annotated[int, Field(strict=True, ge=1, le=12)]
 Months = Annotated[list[Month], Field(min_length=1)]
 Days = Annotated[list[Weekday], Field(min_length=1)]
 ALL_MONTHS = list(range(1, 13))
-_ALL_DAYS = list(get_args(Weekday))
 
 
 class Window(Part):
@@ -51,7 +39,7 @@ class Window(Part):
     """Name under which the ledger keeps these hours; made of hours and days where left out."""
     hours: HoursOrList = Field(default=[])
     """Hours such as "22:00-03:00", or a list of them, start inclusive, end exclusive; all day where left out."""
-    days: Days = Field(default=_ALL_DAYS)
+    days: Days = Field(default=list(WEEKDAYS))
     """Local weekdays; every day where left out."""
     months: Months = Field(default=ALL_MONTHS)
     """Months, 1 to 12; all year where left out."""

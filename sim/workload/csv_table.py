@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.errors import Fault, TraceError
+from sim.errors import Fault, FaultsError, TraceError
 from sim.workload.blocks import Floats, Integers
 from sim.workload.traces.fields import number
 from sim.workload.traces.lines import read_lines
@@ -18,25 +18,11 @@ from sim.workload.traces.table import RowFault
 
 __all__ = ["CsvTable", "TableError", "read_table"]
 
-_MOST_SHOWN = 10
 _CORRECT = "correct the row"
 
 
-class TableError(TraceError):
-    """The faults of a table, a line each, in the order in which they stand in the file."""
-
-    def __init__(self, faults: Sequence[Fault]) -> None:
-        self.faults = tuple(faults)
-        first = self.faults[0]
-        super().__init__(first.value, first.rule, first.remedy, where=first.where)
-
-    def __str__(self) -> str:
-        more = len(self.faults) - _MOST_SHOWN
-        rest = [f"and {more} more"] if more > 0 else []
-        return "\n".join([*map(str, self.faults[:_MOST_SHOWN]), *rest])
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return type(self), (self.faults,)
+class TableError(FaultsError, TraceError):
+    """The faults of a table."""
 
 
 @dataclass

@@ -15,8 +15,9 @@ from typing import NamedTuple
 import numpy as np
 
 from sim.scenario import Daily, Gamma, Poisson
+from sim.scenario.shape import WEEKDAYS
 from sim.workload.blocks import Floats
-from sim.workload.local_days import WEEKDAYS, LocalDay, local_days
+from sim.workload.local_days import LocalDay, local_days
 from sim.workload.shape import Shape
 
 __all__ = ["CumulativeRate", "cumulative_rate", "pass_through"]
@@ -85,7 +86,6 @@ def _rate(arrivals: Poisson | Gamma | Daily, day: LocalDay) -> Floats | float:
     """Requests a second in each minute of a day, [k - 1], before any shape."""
     if not isinstance(arrivals, Daily):
         return arrivals.rps
-    # The factors have literal keys; a plain text finds them as well.
-    factor = arrivals.weekday_factors.get(WEEKDAYS[day.date.weekday()], 1.0)  # type: ignore[call-overload]
+    factor = arrivals.weekday_factors.get(WEEKDAYS[day.date.weekday()], 1.0)
     swing = arrivals.amplitude * np.cos((day.hours - arrivals.peak_hour) * (2 * math.pi / 24))
     return np.asarray(arrivals.mean_rps * factor * (1.0 + swing))

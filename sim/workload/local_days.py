@@ -11,9 +11,8 @@ import numpy as np
 
 from sim.workload.blocks import Floats
 
-__all__ = ["WEEKDAYS", "LocalDay", "local_days"]
+__all__ = ["LocalDay", "local_days"]
 
-WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _STEP_S = 60.0
 
 

@@ -11,8 +11,9 @@ import numpy as np
 
 from sim.scenario import Growth, SpecialDay, Stream, Weekly
 from sim.scenario.quantities import parse_hours
+from sim.scenario.shape import WEEKDAYS
 from sim.workload.blocks import Floats
-from sim.workload.local_days import WEEKDAYS, LocalDay
+from sim.workload.local_days import LocalDay
 
 __all__ = ["MONTH_S", "Shape"]
 
@@ -44,8 +45,7 @@ class Shape:
     def _weekly_factor(self, day: LocalDay) -> Floats | float:
         weekday = day.date.weekday()
         if isinstance(self.weekly, dict):
-            # The factors have literal keys; a plain text finds them as well.
-            return float(self.weekly.get(WEEKDAYS[weekday], 1.0))  # type: ignore[call-overload]
+            return self.weekly.get(WEEKDAYS[weekday], 1.0)
         return np.asarray(self.weekly)[24 * weekday + day.hours.astype(np.int64)]
 
 
