@@ -7,6 +7,7 @@ that, pool by pool; what a pool costs that nobody used is borne by all.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,9 +27,13 @@ def pool_usd(charges: Charges) -> NDArray[np.float64]:
 
 
 def allocated_usd(charges: Charges) -> NDArray[np.float64]:
-    """All dollars by stream, strategy and class, [S, A, C]; they sum to the bill unless nothing was used at all."""
+    """All dollars by stream, strategy and class, [S, A, C]; they sum to the bill unless nothing was used at all.
+
+    The cost of GPUs that are free by the hour (their electricity, say) is shared out by the output tokens of answers.
+    """
     used = charges.used_usd.sum(axis=(4, 5))
-    usd: NDArray[np.float64] = _spread(used, pool_usd(charges)).sum(axis=0)
+    weights = _or_else(used, charges.answered_tokens)
+    usd: NDArray[np.float64] = _spread(weights, pool_usd(charges)).sum(axis=0)
     return usd
 
 
@@ -38,14 +43,23 @@ def token_kinds_usd(charges: Charges, is_api: Sequence[bool]) -> NDArray[np.floa
     An API's bill says so itself. A GPU's work is for prompts or for output, a step's prompts paying for what they add
     to it; tokens found in a cache cost nothing there.
     """
-    kinds = charges.token_usd.sum(axis=1)
-    prompt_usd = charges.prompt_usd.sum(axis=1)
-    work_usd = charges.used_usd.sum(axis=(1, 2, 3, 4, 5))
+    kinds, seconds = charges.token_usd.sum(axis=1), np.zeros((len(is_api), 3))
+    work_usd = charges.used_usd.sum(axis=(1, 2, 3, 5))
+    prompt_share = charges.prompt_s / np.where(charges.work_s > 0.0, charges.work_s, 1.0)
     gpu = ~np.asarray(is_api, dtype=bool)
-    kinds[gpu, st.INPUT] = prompt_usd[gpu]
-    kinds[gpu, st.OUTPUT] = np.maximum(work_usd - prompt_usd, 0.0)[gpu]
-    usd: NDArray[np.float64] = _spread(kinds, pool_usd(charges)).sum(axis=0)
+    kinds[gpu, st.INPUT] = (work_usd * prompt_share).sum(axis=1)[gpu]
+    kinds[gpu, st.OUTPUT] = (work_usd * (1.0 - prompt_share)).sum(axis=1)[gpu]
+    seconds[:, st.INPUT] = charges.prompt_s.sum(axis=1)
+    seconds[:, st.OUTPUT] = (charges.work_s - charges.prompt_s).sum(axis=1)
+    usd: NDArray[np.float64] = _spread(_or_else(kinds, seconds), pool_usd(charges)).sum(axis=0)
     return usd
+
+
+def _or_else(usd: NDArray[np.float64], others: NDArray[Any]) -> NDArray[np.float64]:
+    """Weights of what each pool's total is shared out by: dollars [P, ...], or the others where a pool has none."""
+    axes = tuple(range(1, usd.ndim))
+    none = (usd.sum(axis=axes) == 0.0).reshape((-1, *(1 for _ in axes)))
+    return np.where(none, others, usd)
 
 
 def _spread(direct: NDArray[np.float64], total: NDArray[np.float64]) -> NDArray[np.float64]:

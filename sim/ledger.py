@@ -66,12 +66,14 @@ class Charges:
     """Cost of requests by what it went into, [P, S, A, C, W, 3]: an answer, lost work, work nobody waited for."""
     work_s: NDArray[np.float64]
     """Replica time in which there was work, [P, W]."""
-    prompt_usd: NDArray[np.float64]
-    """Of what it cost the part for prompts, [P, W]."""
+    prompt_s: NDArray[np.float64]
+    """Of it the part for prompts, [P, W]."""
     unused_usd: NDArray[np.float64]
     """Cost of unused time by the replica's life, [P, W, 5]."""
     unused_s: NDArray[np.float64]
     """[P, W, 5]."""
+    answered_tokens: NDArray[np.int64]
+    """Output tokens of answers, [P, S, A, C]."""
     billed_tokens: NDArray[np.int64]
     """What APIs have billed: prompt tokens, cached ones, output tokens, [P, W, 3]."""
     token_usd: NDArray[np.float64]
@@ -131,6 +133,10 @@ def _used_rows(charges: Charges, names: Names) -> Iterator[tuple[Any, ...]]:
         line = line_of(use, is_api=api)
         who = (names.streams[stream], names.strategies[strategy], names.priorities[priority])
         yield (line, names.pools[p], *who, names.windows[p][window], usd, hours, None, None)
+    for p, window in zip(*np.nonzero((charges.work_s > 0.0) & (worked_usd == 0.0)), strict=True):
+        # Work on GPUs that cost nothing by the hour is nobody's in dollars.
+        hours = float(charges.work_s[p, window]) / 3600.0
+        yield ("busy", names.pools[p], None, None, None, names.windows[p][window], 0.0, hours, None, None)
 
 
 def _unused_rows(charges: Charges, names: Names) -> Iterator[tuple[Any, ...]]:

@@ -160,7 +160,7 @@ def _electricity(draw: st.DrawFn) -> Fields:
     return tariff | {"demand": charges} | draw(_optional(usd_per_day=_usd))
 
 
-_power = _optional(busy_w=st.floats(100, 1000), idle_w=st.floats(10, 300), pue=st.floats(1, 2))
+_power = _optional(busy_w=st.floats(300, 1000), idle_w=st.floats(10, 300), pue=st.floats(1, 2))
 _carbon = _by_windows("g_co2_per_kwh", st.floats(0, 900), 15) | _by_series("g_co2_per_kwh", st.floats(0, 900), 15)
 _admission = _one_of([{}, {"max_outstanding": 2}, {"spill_at": 1, "max_outstanding": 6}])
 _engine = _one_of([{}, {"max_num_seqs": 2}, {"kv_capacity_tokens": 4096, "max_num_seqs": 8}])

@@ -34,6 +34,23 @@ def test_idle_time_is_shared_out_by_what_was_used(tmp_path: Path) -> None:
     assert allocated == pytest.approx({"long": 3600.0 * share, "short": 3600.0 * (1.0 - share)})
 
 
+def test_what_free_gpus_cost_besides_is_shared_out_by_answers() -> None:
+    """GPUs of one's own at nothing by the hour, whose electricity is paid."""
+    electricity = {"kind": "windows", "usd_per_kwh": 0.20}
+    own = pool(replicas=1, offer={"kind": "reserved", "usd_per_gpu_hour": 0.0}, electricity=electricity)
+    results = simulate(scenario(workload=[chat(), chat(name="other")], fleet=[own], horizon="1h"))
+    cost, busy = results.summary["cost"], results.ledger.query("line == 'busy'")
+
+    kinds = ("input", "generated")
+    tokens = (results.summary["requests"]["prompt_tokens"], results.summary["requests"]["output_tokens"])
+    by_kind = [cost[f"usd_per_1m_{kind}_tokens"] * count / 1e6 for kind, count in zip(kinds, tokens, strict=True)]
+    assert cost["by_line"]["electricity"] == cost["total_usd"] > 0.0
+    assert sum(cost["allocated"]["by_stream"].values()) == pytest.approx(cost["total_usd"])
+    assert min(cost["allocated"]["by_stream"].values()) > 0.4 * cost["total_usd"]
+    assert sum(by_kind) == pytest.approx(cost["total_usd"])
+    assert (busy["usd"].sum(), busy["hours"].sum()) == (0.0, pytest.approx(0.76, abs=0.1))
+
+
 def test_a_pool_is_paid_by_those_who_use_it() -> None:
     """An API for one stream, a server for the other: neither bears the other's bill."""
     fleet = [pool(name="own", replicas=1, model="Llama-3.1-8B"), api(model="hosted")]

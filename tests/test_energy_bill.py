@@ -84,6 +84,15 @@ def test_demand_is_the_highest_mean_of_a_quarter_of_an_hour() -> None:
     assert bill(results, "line") == pytest.approx({"demand_charge": 2.0 * 20.0 / 31})
 
 
+def test_quarters_of_an_hour_are_those_of_the_clock() -> None:
+    """From seven minutes past on: the first quarter is what is left of one, the others begin at :15, :30 and so on."""
+    on = switched(("12:15-12:30", 10), otherwise=5)
+    fleet = [site(schedule=on, electricity=tariff(0.0, demand=[demand(20.0)]))]
+    results = empty(start="2026-01-05T12:07:00", horizon="60m", fleet=fleet)
+
+    assert usd(results, "demand_charge") == pytest.approx(3.0 * 20.0 / (31 * 24))
+
+
 def test_the_last_quarter_of_a_run_counts_as_well() -> None:
     fleet = [site(schedule=switched(("00:45-01:00", 10), otherwise=5), electricity=tariff(0.0, demand=[demand(20.0)]))]
 

@@ -139,7 +139,7 @@ def assert_every_dollar_is_somebodys(plane: DataPlane, rows: state.Records) -> N
     np.testing.assert_allclose(s.ended_usd.sum(axis=(1, 2, 3, 5)), bill_usd, rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(rows["cost_usd"].sum(), bill_usd.sum(), rtol=1e-9, atol=1e-9)
     assert (rows["cost_usd"] >= -1e-12).all()
-    assert (s.prompt_usd <= s.work_usd * (1 + 1e-9)).all()
+    assert (s.prompt_s <= s.work_s * (1 + 1e-9)).all()
 
 
 def assert_time_is_paid_once(plane: DataPlane, world: World) -> None:

@@ -125,7 +125,8 @@ def test_a_bill_that_is_not_the_invoice_is_our_fault() -> None:
     unused_usd, none = np.array([[[0.0, 0.0, 2.0, 0.0, 0.0]]]), np.zeros((1, 1, 3))
     used_usd = np.full((1, 1, 1, 3, 1, 1), 1.0) * [1.0, 0.0, 0.0]
     work = np.ones((1, 1))
-    fair = Charges(used_usd, work, work, unused_usd, unused_usd, none.astype(np.int64), none, [])
+    tokens = np.zeros((1, 1, 1, 3), np.int64)
+    fair = Charges(used_usd, work, work, unused_usd, unused_usd, tokens, none.astype(np.int64), none, [])
     check_books(fair, np.array([5.0]), np.array([[3.0]]))
 
     with pytest.raises(EngineError, match="not the invoice"):

@@ -89,7 +89,7 @@ REFUSED = {"too_long": 0, "no_replica": 0, "queue_full": 0, "rate_limited": 0}
         ({"skipped_rows": 3}, "3 bad rows of traces skipped"),
         ({"offered": 100, "unfinished": 6}, "the fleet cannot keep up"),
         ({"rejected_by": REFUSED | {"too_long": 4}}, "4 too long for any KV cache or model"),
-        ({"rejected_by": REFUSED | {"no_replica": 5}}, "5 came while no replica was open"),
+        ({"rejected_by": REFUSED | {"no_replica": 5}}, "5 came while nothing was open"),
         ({"rejected_by": REFUSED | {"queue_full": 6}}, "6 found all queues full"),
         ({"rejected_by": REFUSED | {"rate_limited": 7}}, "7 were over the rate limit of an API"),
         ({"timed_out": 8}, ", 8 timed out"),

@@ -54,9 +54,10 @@ class Bill:
         charges = Charges(
             used_usd=s.ended_usd.copy(),
             work_s=s.work_s.copy(),
-            prompt_usd=s.prompt_usd.copy(),
+            prompt_s=s.prompt_s.copy(),
             unused_usd=s.unused_usd.copy(),
             unused_s=s.unused_s.copy(),
+            answered_tokens=s.ended_output_tokens.copy(),
             billed_tokens=s.billed_tokens.copy(),
             token_usd=s.billed_tokens * s.rates_usd,
             entries=list(self._entries(end_s)),

@@ -18,7 +18,7 @@ import simpy
 from numpy.typing import NDArray
 
 from sim.control.clock import Clock
-from sim.control.moments import until
+from sim.control.moments import SAME_INSTANT_S, until
 from sim.engine import state as st
 from sim.engine.plane import DataPlane
 from sim.hardware.power import Draw
@@ -32,13 +32,14 @@ from sim.prices import (
     electricity_prices,
     usd_per_day,
 )
+from sim.prices.calendar import instant_of
 from sim.scenario import ApiPool, Electricity, GpuPool, Scenario
 
 __all__ = ["Energy"]
 
 _J_PER_KWH = 3.6e6
 _METER_S = 900.0
-"""Demand is metered in quarters of an hour."""
+"""Demand is metered in quarters of an hour, from :00, :15, :30 and :45."""
 _ON = [st.STARTING, st.OPEN, st.DRAINING]
 
 
@@ -86,6 +87,7 @@ class Energy:
         self._plane = plane
         self._now_s = 0.0
         start, zone = scenario.start, ZoneInfo(scenario.time_zone)
+        self._start_instant = instant_of(start, zone)
         self._pools = {
             index: _meter(index, pool, draw, scenario, zone)
             for index, (pool, draw) in enumerate(zip(scenario.fleet, draws, strict=True))
@@ -142,15 +144,21 @@ class Energy:
 
     def _meter(self, clock: Clock, site: _Site) -> Generator[simpy.Event]:
         while True:
-            yield from until(clock, site.metered_s + _METER_S)
+            yield from until(clock, self._quarter_end_s(site))
             self.advance(clock.now)
             self._meter_due(clock.now)
 
     def _meter_due(self, now_s: float) -> None:
         """End the quarters of an hour that are over: the run may end with one, before any process sees it."""
         for site in self._sites:
-            if site.charges.labels and now_s >= site.metered_s + _METER_S:
+            if site.charges.labels and now_s >= self._quarter_end_s(site):
                 _meter_demand(site, now_s)
+
+    def _quarter_end_s(self, site: _Site) -> float:
+        """Where the quarter of an hour on the clock ends in which a site was last metered."""
+        into_s = (self._start_instant + site.metered_s) % _METER_S
+        # What is short of an edge by the last digits is the edge.
+        return site.metered_s + _METER_S - (into_s if into_s < _METER_S - SAME_INSTANT_S else 0.0)
 
     def _read(self, pool: _Pool) -> None:
         s = self._plane.state

@@ -51,7 +51,7 @@ def fold(s: State, rep: Records) -> None:
     rep.busy_s += rep.recent_busy_s
     s.work_s[rep.pool, w] += rep.recent_busy_s
     s.work_usd[rep.pool, w] += rep.recent_busy_s * rep.usd_per_s
-    s.prompt_usd[rep.pool, w] += rep.recent_prompt_s * rep.usd_per_s
+    s.prompt_s[rep.pool, w] += rep.recent_prompt_s
     s.unused_s[rep.pool, w, rep.life] += rep.recent_unused_s
     s.unused_usd[rep.pool, w, rep.life] += rep.recent_unused_s * rep.usd_per_s
     rep.recent_busy_s = 0.0

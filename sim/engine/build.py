@@ -59,7 +59,7 @@ def new_state(
         recent_usd=np.zeros((*shape, windows, st.USES)),
         work_s=np.zeros((len(pools), windows)),
         work_usd=np.zeros((len(pools), windows)),
-        prompt_usd=np.zeros((len(pools), windows)),
+        prompt_s=np.zeros((len(pools), windows)),
         unused_s=np.zeros((len(pools), windows, st.LIVES)),
         unused_usd=np.zeros((len(pools), windows, st.LIVES)),
         rates_usd=_rates(pools, windows),

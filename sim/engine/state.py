@@ -345,8 +345,8 @@ class State(NamedTuple):
     ended_usd: Floats  # [P, S, A, CLASSES, W, USES] cost of requests that had ended at the last settlement
     recent_usd: Floats  # [P, S, A, CLASSES, W, USES] and of those since
     work_s: Floats  # [P, W] replica time in which there was work
+    prompt_s: Floats  # [P, W] of it for prompts
     work_usd: Floats  # [P, W] what it cost
-    prompt_usd: Floats  # [P, W] of it for prompts
     unused_s: Floats  # [P, W, LIVES] replica time paid for and not used
     unused_usd: Floats  # [P, W, LIVES]
     rates_usd: Floats  # [P, W, 3] what an API takes for a token of each kind
