@@ -60,9 +60,9 @@ class Servers:
         self.wanted = wanted
         for number in absent:
             self._servers[number].is_there = False
-        on = [server for server in self._servers if server.is_there][:wanted]
+        on = {server.number for server in [server for server in self._servers if server.is_there][:wanted]}
         for server in self._servers:
-            if server not in on:
+            if server.number not in on:
                 server.life = Life.OFF
                 server.drain(self._now_s)
         self._open_servers.change(len(on), self._now_s)

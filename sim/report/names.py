@@ -11,7 +11,7 @@ _LINES = {"busy": "answering", "api": "API tokens"}
 
 ENDINGS = {
     "rejected": ("turned away", "no pool could take them"),
-    "timed_out": ("timed out", "their clients gave up waiting"),
+    "timed_out": ("timed out", "clients gave up, or a batch expired"),
     "failed": ("failed", "lost with their replica"),
     "unfinished": ("unfinished", "still in flight at the end"),
 }

@@ -159,7 +159,7 @@ def _time_layout(source: Source, lines: int, narrow: bool) -> Layout:
         },
         yaxis={
             "rangemode": "nonnegative",
-            "tickformat": ".0~%",
+            "tickformat": ".2~%",
             "gridcolor": "@grid",
             "zeroline": False,
             "fixedrange": True,
