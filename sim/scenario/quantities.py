@@ -153,8 +153,8 @@ Rate = Annotated[float, BeforeValidator(_no_truth_value), Field(gt=0, le=1e9)]
 Amount = Annotated[float, BeforeValidator(_no_truth_value), Field(ge=0, le=1e15)]
 """A finite number, zero or more."""
 
-Change = Annotated[float, BeforeValidator(_no_truth_value), Field(ge=-1, le=100)]
-"""A change as a share of what there is: -1 leaves nothing, 0.1 adds a tenth."""
+Change = Annotated[float, BeforeValidator(_no_truth_value), Field(ge=-0.99, le=100)]
+"""A change as a share of what there is: -0.5 leaves half, 0.1 adds a tenth."""
 
 Share = Annotated[float, BeforeValidator(_no_truth_value), Field(ge=0, le=1)]
 """A number from 0 to 1."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, Discriminator, Field, Tag
+from pydantic import AfterValidator, Discriminator, Tag
 
 from sim.scenario.local_time import LocalDate
 from sim.scenario.part import Part, refuse
@@ -35,7 +35,7 @@ def _weekly_form(value: Any) -> str:
 class Growth(Part):
     """Growth of the rate, compound and smooth, from the scenario's start."""
 
-    per_month: Annotated[Change, Field(ge=-0.99)]
+    per_month: Change
     """Growth in a month of 30.4375 days as a share; 0.1 makes 1 into 1.1, below zero it shrinks."""
 
 
