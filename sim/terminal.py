@@ -85,7 +85,7 @@ def _several(kind: str, usd: dict[str, float]) -> dict[str, float]:
 
 def _footer(summary: dict[str, Any]) -> Text:
     requests, fleet, speed, runs = (summary[key] for key in ("requests", "fleet", "speed", "replications"))
-    gpus = f"{words.number(fleet['gpu_hours'])} GPU-hours, at most {words.count(fleet['peak_replicas'])} replicas"
+    gpus = f"{words.number(fleet['gpu_hours'])} GPU-hours, at most {words.things(fleet['peak_replicas'], 'replica')}"
     mean = f"figures are means over {runs} replications" if runs > 1 else ""
     lines = [
         *_endings(requests),
@@ -100,14 +100,18 @@ def _footer(summary: dict[str, Any]) -> Text:
     return Text("\n".join(line for line in lines if line), style="dim")
 
 
-_ENDS = {name: name.replace("_", " ") for name in ("completed", "rejected", "timed_out", "failed", "unfinished")}
+_ENDS = {name: (name.replace("_", " "),) * 2 for name in ("completed", "rejected", "timed_out", "failed", "unfinished")}
 _REJECTIONS = {
     "too_long": "too long for any KV cache or model",
     "no_replica": "came while nothing was open: no replica, nor an API at its price",
     "queue_full": "found all queues full",
     "rate_limited": "were over the rate limit of an API",
 }
-_EVENTS = {"starts": "launches", "reclaims": "reclaims", "failures": "failures of servers"}
+_EVENTS = {
+    "starts": ("launch", "launches"),
+    "reclaims": ("reclaim", "reclaims"),
+    "failures": ("failure of a server", "failures of servers"),
+}
 _PLACES = 6
 """Differences of means over replications are counts again when rounded to so many places."""
 _POWER_LINES = ("electricity", "demand_charge", "customer_charge")
@@ -131,7 +135,9 @@ def _attempts(requests: dict[str, Any]) -> str:
         return ""
     resent = round(beyond - requests["retries"], _PLACES)
     ways = {"retries": requests["retries"], "resent": resent}
-    told = _counted(ways, {"retries": "retries of clients", "resent": "sent again after a loss"})
+    told = _counted(
+        ways, {"retries": ("retry of a client", "retries of clients"), "resent": ("sent again after a loss",) * 2}
+    )
     return f"{words.count(beyond)} attempts beyond the first: {told}"
 
 
@@ -146,9 +152,9 @@ def _energy(summary: dict[str, Any]) -> str:
     return f"{words.number(energy['kwh'])} kWh{apiece}{carbon}"
 
 
-def _counted(counts: dict[str, Any], names: dict[str, str]) -> str:
-    """Those of the counts that are not nothing, each with its name."""
-    return ", ".join(f"{words.count(counts[key])} {name}" for key, name in names.items() if counts[key])
+def _counted(counts: dict[str, Any], names: dict[str, tuple[str, str]]) -> str:
+    """Those of the counts that are not nothing, each with its name for one and for more."""
+    return ", ".join(words.things(counts[key], *name) for key, name in names.items() if counts[key])
 
 
 def _trust(pool: str, trust: dict[str, Any]) -> str:

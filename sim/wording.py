@@ -16,6 +16,7 @@ __all__ = [
     "seconds",
     "share",
     "swamped",
+    "things",
     "trust_errors",
     "usd",
 ]
@@ -30,9 +31,19 @@ def answer(summary: dict[str, Any]) -> str:
     >>> answer(run)
     'day: $99.50 for 1,200 answers in 24 h'
     """
-    cost, answers = usd(summary["cost"]["total_usd"]), count(summary["requests"]["completed"])
+    cost, answers = usd(summary["cost"]["total_usd"]), things(summary["requests"]["completed"], "answer")
     time = hours((summary["horizon_s"] or 0.0) / 3600.0)
-    return f"{printable(summary['scenario'])}: {cost} for {answers} answers in {time}"
+    return f"{printable(summary['scenario'])}: {cost} for {answers} in {time}"
+
+
+def things(value: float | None, one: str, many: str | None = None) -> str:
+    """A count and what is counted.
+
+    >>> things(1, "launch", "launches"), things(2.0, "answer")
+    ('1 launch', '2 answers')
+    """
+    told = count(value)
+    return f"{told} {one if told == '1' else many or one + 's'}"
 
 
 def usd(value: float | None) -> str:

@@ -96,7 +96,7 @@ REFUSED = {"too_long": 0, "no_replica": 0, "queue_full": 0, "rate_limited": 0}
         ({"failed": 9}, ", 9 failed"),
         ({"offered": 90, "attempts": 100, "retries": 10}, "10 attempts beyond the first: 10 retries of clients"),
         ({"offered": 90, "attempts": 93, "retries": 0}, "3 attempts beyond the first: 3 sent again after a loss"),
-        ({"offered": 9, "attempts": 12, "retries": 1}, "first: 1 retries of clients, 2 sent again after a loss"),
+        ({"offered": 9, "attempts": 12, "retries": 1}, "first: 1 retry of a client, 2 sent again after a loss"),
     ],
 )
 def test_what_went_wrong_is_told_if_it_did(changes: dict[str, Any], line: str) -> None:

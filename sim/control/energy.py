@@ -7,39 +7,30 @@ means are charged by the month.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from math import isfinite
 from zoneinfo import ZoneInfo
 
-import numpy as np
 import simpy
-from numpy.typing import NDArray
 
 from sim.control.clock import Clock
-from sim.control.moments import SAME_INSTANT_S, until
+from sim.control.demand import DemandMeter
+from sim.control.moments import until
 from sim.engine import state as st
 from sim.engine.plane import DataPlane
 from sim.hardware.power import Draw
 from sim.ledger import Entry
 from sim.prices import (
-    Month,
     PriceClock,
-    billing_months,
     carbon_intensity,
-    demand_charges,
     electricity_prices,
-    usd_per_day,
 )
-from sim.prices.calendar import instant_of
 from sim.scenario import ApiPool, Electricity, GpuPool, Scenario
 
 __all__ = ["Energy"]
 
 _J_PER_KWH = 3.6e6
-_METER_S = 900.0
-"""Demand is metered in quarters of an hour, from :00, :15, :30 and :45."""
 _ON = [st.STARTING, st.OPEN, st.DRAINING]
 
 
@@ -59,27 +50,6 @@ class _Pool:
     """Dollars, kWh and kg of carbon by window of the electricity tariff."""
 
 
-@dataclass
-class _Site:
-    """Pools behind one meter."""
-
-    electricity: Electricity
-    pools: list[_Pool]
-    charges: PriceClock
-    months: Iterator[Month]
-    month: Month
-    metered_s: float = 0.0
-    metered_kwh: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
-    highest_kw: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
-    """Of this month, by charge."""
-    shares: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
-    """Of the pools in that highest power, [charges, pools]."""
-    rates: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
-    """US dollars a kW and month, by charge."""
-    usd: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
-    """Of the months that are over, [charges, pools]."""
-
-
 class Energy:
     """Meters of all GPU pools of a run. `draws` holds each pool's power; None for an API."""
 
@@ -87,14 +57,13 @@ class Energy:
         self._plane = plane
         self._now_s = 0.0
         start, zone = scenario.start, ZoneInfo(scenario.time_zone)
-        self._start_instant = instant_of(start, zone)
         self._pools = {
             index: _meter(index, pool, draw, scenario, zone)
             for index, (pool, draw) in enumerate(zip(scenario.fleet, draws, strict=True))
             if isinstance(pool, GpuPool) and draw is not None
         }
         self._sites = [
-            _site(electricity, [self._pools[index] for index in members], start, zone, scenario.horizon)
+            DemandMeter(electricity, [self._pools[index] for index in members], start, zone, scenario.horizon)
             for electricity, members in _sites(scenario.fleet)
         ]
 
@@ -105,7 +74,7 @@ class Energy:
                 if price is not None:
                     clock.process(self._follow(clock, price))
         for site in self._sites:
-            if site.charges.labels:
+            if site.charges_demand:
                 clock.process(self._meter(clock, site))
 
     def read(self, pool: int) -> tuple[float, float]:
@@ -132,7 +101,7 @@ class Energy:
             for window, (usd, kwh, kg) in pool.lines.items()
         ]
         for site in self._sites:
-            lines += _fixed_lines(site, now_s)
+            lines += site.lines(now_s)
         return lines
 
     def _follow(self, clock: Clock, price: PriceClock) -> Generator[simpy.Event]:
@@ -142,23 +111,17 @@ class Energy:
             yield from until(clock, edge_s)
             self.advance(clock.now)
 
-    def _meter(self, clock: Clock, site: _Site) -> Generator[simpy.Event]:
+    def _meter(self, clock: Clock, site: DemandMeter) -> Generator[simpy.Event]:
         while True:
-            yield from until(clock, self._quarter_end_s(site))
+            yield from until(clock, site.due_s)
             self.advance(clock.now)
             self._meter_due(clock.now)
 
     def _meter_due(self, now_s: float) -> None:
-        """End the quarters of an hour that are over: the run may end with one, before any process sees it."""
+        """Read the meters that are due: the run may end with a quarter of an hour, before any process sees it."""
         for site in self._sites:
-            if site.charges.labels and now_s >= self._quarter_end_s(site):
-                _meter_demand(site, now_s)
-
-    def _quarter_end_s(self, site: _Site) -> float:
-        """Where the quarter of an hour on the clock ends in which a site was last metered."""
-        into_s = (self._start_instant + site.metered_s) % _METER_S
-        # What is short of an edge by the last digits is the edge.
-        return site.metered_s + _METER_S - (into_s if into_s < _METER_S - SAME_INSTANT_S else 0.0)
+            if site.charges_demand and now_s >= site.due_s:
+                site.read(now_s)
 
     def _read(self, pool: _Pool) -> None:
         s = self._plane.state
@@ -202,60 +165,3 @@ def _sites(fleet: Sequence[GpuPool | ApiPool]) -> list[tuple[Electricity, list[i
             else:
                 members.append(index)
     return sites
-
-
-def _site(
-    electricity: Electricity, pools: list[_Pool], start: datetime, zone: ZoneInfo, horizon_s: float | None
-) -> _Site:
-    charges = demand_charges(electricity, start, zone, horizon_s=horizon_s)
-    months = billing_months(electricity, start, zone)
-    site = _Site(electricity, pools, charges, months, next(months))
-    site.metered_kwh = np.zeros(len(pools))
-    site.highest_kw = np.zeros(len(charges.labels))
-    site.shares = np.zeros((len(charges.labels), len(pools)))
-    site.rates = np.zeros(len(charges.labels))
-    site.usd = np.zeros((len(charges.labels), len(pools)))
-    return site
-
-
-def _meter_demand(site: _Site, now_s: float) -> None:
-    """End a quarter of an hour: its mean power may be the month's highest of the charges that count in it."""
-    begin_s, site.metered_s = site.metered_s, now_s
-    kwh = np.array([pool.kwh for pool in site.pools])
-    gained, site.metered_kwh = kwh - site.metered_kwh, kwh
-    if begin_s >= site.month.end_s:
-        site.usd += _month_usd(site, site.month.end_s)
-        site.month = next(site.months)
-        site.highest_kw[:] = 0.0
-    kw = float(gained.sum()) / ((now_s - begin_s) / 3600.0)
-    rates = np.array(site.charges.at(begin_s).rates)
-    higher = (rates > 0.0) & (kw > site.highest_kw)
-    site.highest_kw[higher] = kw
-    site.rates[higher] = rates[higher]
-    site.shares[higher] = gained / max(float(gained.sum()), 1e-300)
-
-
-def _month_usd(site: _Site, now_s: float) -> NDArray[np.float64]:
-    """Demand charges of the present month up to `now_s`, [charges, pools]."""
-    month = site.month
-    part = month.share * min((now_s - month.begin_s) / (month.end_s - month.begin_s), 1.0)
-    usd: NDArray[np.float64] = (site.highest_kw * site.rates * part)[:, np.newaxis] * site.shares
-    return usd
-
-
-def _fixed_lines(site: _Site, now_s: float) -> list[Entry]:
-    demand = site.usd + _month_usd(site, now_s)
-    lines = [
-        Entry("demand_charge", pool.index, label, usd=float(demand[c, p]))
-        for c, label in enumerate(site.charges.labels)
-        for p, pool in enumerate(site.pools)
-    ]
-    daily = usd_per_day(site.electricity) * now_s / 86_400.0
-    if daily:
-        kwh = sum(pool.kwh for pool in site.pools)
-        shares = [pool.kwh / kwh if kwh else 1.0 / len(site.pools) for pool in site.pools]
-        lines += [
-            Entry("customer_charge", pool.index, "daily", usd=daily * share)
-            for pool, share in zip(site.pools, shares, strict=True)
-        ]
-    return lines
