@@ -13,6 +13,7 @@ stays. Length-biased gaps of mean 1, in terms of the upper incomplete gamma func
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -57,9 +58,7 @@ def gap_laws(cv: Floats, weibull: NDArray[np.bool_]) -> GapLaws:
 def draw_gaps(random: np.random.Generator, weibull: bool, shape: float, gaps: int) -> Floats:
     """Independent gaps of mean 1, [gaps]."""
     if weibull:
-        from math import gamma
-
-        return random.weibull(shape, gaps) / gamma(1 + 1 / shape)
+        return random.weibull(shape, gaps) / math.gamma(1 + 1 / shape)
     return random.standard_gamma(shape, gaps) / shape
 
 
