@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from sim.cost import cost_splits
 from sim.errors import EngineError
 from sim.fleet import Fleet
+from sim.ledger import LIFE_LINES
 from sim.replication import Replication
 from sim.scenario import ApiPool, GpuPool, Reserved, Scenario, Stream
 from sim.stats import half_width
@@ -66,7 +67,10 @@ _EVENTS = ("starts", "reclaims", "failures")
 """What happened to servers."""
 
 _BY_THE_CLOCK = ("cost.total_usd", "cost.usd_per_hour", "fleet.gpu_hours")
-"""Figures that the clock or control moves from batch to batch: their spread within one run says nothing of chance."""
+"""Figures that the clock or control moves from batch to batch: their spread within a day says nothing of chance."""
+
+_DAY_S = 86_400.0
+_FEWEST_DAYS = 5
 
 
 def _headline(
@@ -79,10 +83,34 @@ def _headline(
     if len(runs) == 1:
         run_s = float(replications[0].tally.seconds[0])
         samples = [batch_figures(batch, gpus, run_s) for batch in replications[0].batches]
-        unknown = () if all(_is_steady(pool) for pool in scenario.fleet) else _BY_THE_CLOCK
-        return points, _intervals(points, samples) | dict.fromkeys((*unknown, "fleet.work_share"))
+        found = _intervals(points, samples) | {"fleet.work_share": None}
+        steady = all(_is_steady(pool) for pool in scenario.fleet)
+        return points, found if steady else found | _intervals_by_days(points, replications[0], gpus)
     completed = [float(run.tally.streams[:, _COMPLETED].sum()) for run in replications]
     return points, _intervals(points, runs) | {"requests.completed": _interval("", _mean(completed), completed)}
+
+
+def _intervals_by_days(
+    points: Mapping[str, float | None], run: Replication, gpus: NDArray[np.int64]
+) -> dict[str, list[float] | None]:
+    """Intervals of the figures that follow the clock, from the spread of the whole days of one run; None below five.
+
+    Days are alike but for the weekday, a trend and chance, so the interval is wide rather than narrow.
+    """
+    run_s, buckets = float(run.tally.seconds[0]), run.buckets
+    days = int(run_s // _DAY_S)
+    if days < _FEWEST_DAYS:
+        return dict.fromkeys(_BY_THE_CLOCK)
+    day = (buckets["begin_s"] // _DAY_S).astype(np.int64)
+    usd = sum(buckets[name] for name in ("busy_usd", "unused_usd", "api_usd", "other_usd"))
+    paid_s = buckets["busy_s"] + sum(buckets[f"{line}_s"] for line in LIFE_LINES)
+    usd_a_day = np.bincount(day, usd)[:days]
+    gpu_hours_a_day = np.bincount(day, paid_s * gpus[buckets["pool"]] / 3600.0)[:days]
+    samples = (usd_a_day * (run_s / _DAY_S), usd_a_day * (3600.0 / _DAY_S), gpu_hours_a_day * (run_s / _DAY_S))
+    return {
+        name: _interval(name, points[name], values.tolist())
+        for name, values in zip(_BY_THE_CLOCK, samples, strict=True)
+    }
 
 
 def _has_objectives(stream: Stream) -> bool:

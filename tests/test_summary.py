@@ -197,3 +197,22 @@ def test_nothing_to_measure_is_told_as_none() -> None:
 
     assert (summary["latency"]["ttft_s"]["p99"], summary["slo"]["attainment"]) == (None, None)
     assert (summary["cost"]["usd_per_1k_requests"], summary["strategies"]["direct"]["share"]) == (None, None)
+
+
+def test_a_run_of_many_days_has_an_interval_for_what_follows_the_clock() -> None:
+    """Nights are half price: the days tell how far the bill may be off, their hours do not."""
+    night = {"kind": "windows", "usd_per_gpu_hour": 2.0, "windows": [{"hours": "00:00-12:00", "usd_per_gpu_hour": 1.0}]}
+    offer = {"kind": "on-demand", "tariff": night}
+    scaling = {"kind": "queue", "min": 1, "max": 3, "target_outstanding": 3, "tick": "5m"}
+    fleet = [pool(offer=offer, replicas=1, autoscale=scaling)]
+    demand = [chat(arrivals={"kind": "gamma", "rps": 0.5, "cv": 4.0})]
+    short, long = (
+        simulate(scenario(horizon=horizon, workload=demand, fleet=fleet)).summary for horizon in ("4d", "8d")
+    )
+
+    for name in ("total_usd", "usd_per_hour"):
+        low, high = long["intervals"][f"cost.{name}"]
+        assert low < long["cost"][name] < high < 1.2 * low
+        assert short["intervals"][f"cost.{name}"] is None
+    low, high = long["intervals"]["fleet.gpu_hours"]
+    assert low < long["fleet"]["gpu_hours"] < high
