@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sim.allocation import pool_usd
 from sim.cost import cost_splits
 from sim.errors import EngineError
 from sim.fleet import Fleet
@@ -48,6 +49,7 @@ def summarise(scenario: Scenario, fleet: Fleet, replications: Sequence[Replicati
         "energy": _energy(scenario, replications),
         "strategies": _strategies(fleet, replications),
         "streams": _streams(scenario, replications),
+        "pools": _pools(scenario, replications),
         "sleep": {"prepared": 0, "hit_rate": None, "wasted_share": None},
         "fleet": figure["fleet"]
         | {
@@ -226,6 +228,24 @@ def _strategies(fleet: Fleet, replications: Sequence[Replication]) -> dict[str, 
         }
         for a, strategy in enumerate(fleet.strategies)
     }
+
+
+def _pools(scenario: Scenario, replications: Sequence[Replication]) -> dict[str, Any]:
+    """What each pool was sent and answered, every attempt counting, and what an answer of it costs."""
+    usd = np.mean([pool_usd(run.charges) for run in replications], axis=0)
+    found = {}
+    for p, pool in enumerate(scenario.fleet):
+        rows = [run.buckets[run.buckets["pool"] == p] for run in replications]
+        names = ("arrived", "completed", "prompt_tokens", "output_tokens")
+        counts = {name: _count([int(row[name].sum()) for row in rows]) for name in names}
+        found[pool.name] = {
+            "received": counts.pop("arrived"),
+            **counts,
+            "usd": float(usd[p]),
+            "usd_per_1k_requests": _ratio(float(usd[p]) * 1e3, counts["completed"]),
+            "usd_per_1m_output_tokens": _ratio(float(usd[p]) * 1e6, counts["output_tokens"]),
+        }
+    return found
 
 
 def _streams(scenario: Scenario, replications: Sequence[Replication]) -> dict[str, Any]:

@@ -26,11 +26,11 @@ _SHOW_AFTER_S = 1.0
 
 def format_summary(summary: dict[str, Any]) -> Group:
     """The summary as text and tables for rich to print, at most 80 columns wide."""
-    several = len(summary["streams"]) > 1
     tables = [
         _headline_table(summary),
         *_titled("Latency", _latency_table(summary)),
-        *(_titled("Streams", _stream_table(summary)) if several else ()),
+        *(_titled("Streams", _stream_table(summary)) if len(summary["streams"]) > 1 else ()),
+        *(_titled("Pools", _pool_table(summary)) if len(summary["pools"]) > 1 else ()),
         *_titled("Cost", _cost_table(summary)),
     ]
     return Group(Text(words.answer(summary), style="bold"), "", *tables, "", _footer(summary))
@@ -65,22 +65,29 @@ def _stream_table(summary: dict[str, Any]) -> Table:
     return table
 
 
+def _pool_table(summary: dict[str, Any]) -> Table:
+    """Who answered how much, and for how much; a pool that nothing reached shows as one."""
+    table = _table("", "answers", "share", "USD", "share", "per 1M output tokens")
+    answers, total = summary["requests"]["completed"], summary["cost"]["total_usd"]
+    for name, pool in summary["pools"].items():
+        of_answers = words.share(pool["completed"] / answers if answers else None)
+        of_cost = words.share(pool["usd"] / total if total else None)
+        prices = (words.usd(pool["usd"]), of_cost, words.usd(pool["usd_per_1m_output_tokens"]))
+        table.add_row(Text(words.printable(name)), words.count(pool["completed"]), of_answers, *prices)
+    return table
+
+
 def _cost_table(summary: dict[str, Any]) -> Table:
-    """Dollars by line, then by pool and by tariff window where there are several; what is nothing is left out."""
+    """Dollars by line, then by tariff window where there are several; what is nothing is left out."""
     cost = summary["cost"]
     table = _table("", "USD", "share")
     lines = {name.replace("_", " "): usd for name, usd in cost["by_line"].items()}
     shown = {name: usd for name, usd in lines.items() if usd} or lines
-    for name, usd in (shown | _several("pool", cost["by_pool"]) | _several("window", cost["by_window"])).items():
+    windows = {f"window {name}": usd for name, usd in cost["by_window"].items() if usd}
+    for name, usd in (shown | (windows if len(windows) > 1 else {})).items():
         part = usd / cost["total_usd"] if cost["total_usd"] else None
         table.add_row(Text(words.printable(name)), words.usd(usd), words.share(part))
     return table
-
-
-def _several(kind: str, usd: dict[str, float]) -> dict[str, float]:
-    """The parts of a split that has more than one."""
-    found = {f"{kind} {name}": value for name, value in usd.items() if value}
-    return found if len(usd if kind == "pool" else found) > 1 else {}
 
 
 def _footer(summary: dict[str, Any]) -> Text:

@@ -67,7 +67,12 @@ def test_streams_are_told_apart_where_there_are_several() -> None:
 
 
 def test_pools_are_told_apart_where_there_are_several() -> None:
-    assert ("pool" in text_of(), "pool other" in text_of(fleet=[pool(), pool(name="other")])) == (False, True)
+    text = text_of(fleet=[pool(), pool(name="other"), pool(name="spare", tier=1)])
+    table = text.split("Pools\n")[1].split("\n\n")[0].splitlines()
+
+    assert "Pools" not in text_of()
+    assert [line.split()[0] for line in table[1:]] == ["h100", "other", "spare"]
+    assert max(len(line) for line in table) <= 80
 
 
 def test_counts_are_whole_though_they_may_be_means() -> None:
@@ -234,7 +239,7 @@ def test_names_are_shown_as_they_are_and_steer_nothing() -> None:
     text = text_of(name="[bold]x[/] \x1b[31m", fleet=[pool(name="[/a]"), pool(name="b\x1b[2J")])
 
     assert "[bold]x[/] ?[31m: " in text
-    assert "pool [/a]" in text
+    assert "\n[/a]  " in text
     assert "\x1b" not in text
 
 
