@@ -242,7 +242,7 @@ def test_the_busy_share_of_the_last_tick_decides(busy: tuple[int, ...], desired:
     for replica in busy:
         world.plane.work(replica, 1e9)
     assert world.pool.autoscale is not None
-    rule = BusyRule(world.servers, world.pool.autoscale)  # type: ignore[arg-type]
+    rule = BusyRule(world.servers, world.pool.autoscale)
     world.until(30.0)
 
     assert rule.desired(30.0) == desired
@@ -252,7 +252,7 @@ def test_exactly_enough_is_enough() -> None:
     world = World(4, target_busy=0.7, of="time")
     for replica in range(4):
         world.plane.work(replica, 21.0)
-    rule = BusyRule(world.servers, world.pool.autoscale)  # type: ignore[arg-type]
+    rule = BusyRule(world.servers, world.pool.autoscale)
     world.until(30.0)
 
     assert rule.desired(30.0) == 4
@@ -264,12 +264,12 @@ def test_the_queue_decides(requests: int, desired: int) -> None:
     for request in range(requests):
         world.plane.work(request % 2, 1e9)
 
-    assert QueueRule(world.servers, world.pool.autoscale).desired(0.0) == desired  # type: ignore[arg-type]
+    assert QueueRule(world.servers, world.pool.autoscale).desired(0.0) == desired
 
 
 def test_a_queue_is_averaged_over_the_ticks_of_some_time() -> None:
     world = World(1, kind="queue", target_outstanding=2, average="60s")
-    rule = QueueRule(world.servers, world.pool.autoscale)  # type: ignore[arg-type]
+    rule = QueueRule(world.servers, world.pool.autoscale)
     wanted = []
     for tick, requests in enumerate([0, 8, 0, 0, 0]):
         world.plane.state.outstanding[0] = requests
@@ -281,7 +281,7 @@ def test_a_queue_is_averaged_over_the_ticks_of_some_time() -> None:
 
 def test_the_work_of_answered_requests_decides_whatever_time_it_took() -> None:
     world = World(4, target_busy=0.5, average="60s")
-    rule = BusyRule(world.servers, world.pool.autoscale)  # type: ignore[arg-type]
+    rule = BusyRule(world.servers, world.pool.autoscale)
     wanted = []
     for tick, requests in enumerate([30, 90, 90, 90], start=1):
         world.until(30.0 * tick)
@@ -296,7 +296,7 @@ def test_the_work_of_answered_requests_decides_whatever_time_it_took() -> None:
 def test_the_clock_on_the_wall_decides(hour: float, desired: int) -> None:
     windows = [{"hours": "08:00-20:00", "replicas": 3}]
     world = World(1, kind="schedule", min=1, windows=windows)
-    rule = ClockRule(world.pool.autoscale, datetime(2026, 3, 2), ZoneInfo("America/New_York"))  # type: ignore[arg-type]
+    rule = ClockRule(world.pool.autoscale, datetime(2026, 3, 2), ZoneInfo("America/New_York"))
 
     assert rule.desired(hour * 3600.0) == desired
 
@@ -316,7 +316,7 @@ class Ramp:
 @pytest.mark.parametrize(("beyond_rps", "desired"), [(0.0, 4), (3.0, 1), (50.0, 0)])
 def test_the_forecast_is_followed_as_far_ahead_as_a_start_up_takes(beyond_rps: float, desired: int) -> None:
     world = World(1, kind="predictive", rps_per_replica=1.0, beyond_rps=beyond_rps, lead="150s")
-    rule = ForecastRule(world.pool.autoscale, Outlook(Ramp()), [1])  # type: ignore[arg-type]
+    rule = ForecastRule(world.pool.autoscale, Outlook(Ramp()), [1])
 
     # In the minute before 180 s ahead of 60 s there are 3.5 requests a second.
     assert (rule.desired(0.0), rule.desired(60.0)) == (max(desired - 1, 0), desired)

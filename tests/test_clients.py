@@ -245,7 +245,7 @@ def test_the_busiest_are_those_with_most_requests_and_ask_the_same() -> None:
 
 def test_memory_does_not_grow_with_the_horizon() -> None:
     of, peaks = stream(path=RATES, tokens=TOKENS, scale=30), []
-    clients = Clients.of(of, of.arrivals)  # type: ignore[arg-type]
+    clients = Clients.of(of, of.arrivals)
     for horizon_s in (2 * HOUR, 8 * HOUR):
         tracemalloc.start()
         blocks = clients.requests(RandomStreams(1, 0), horizon_s, start=datetime(2026, 1, 5), time_zone="UTC")
@@ -280,7 +280,7 @@ def test_lengths_follow_client_and_time() -> None:
     """The chat's first row holds until minute 30; the batch has one row only, which holds before it too."""
     of = stream(path=RATES, tokens=TOKENS, scale=200)
     early, late = (
-        requests(of.model_copy(update={"arrivals": of.arrivals.model_copy(update={"begin": begin})}), WINDOW)  # type: ignore[union-attr]
+        requests(of.model_copy(update={"arrivals": of.arrivals.model_copy(update={"begin": begin})}), WINDOW)
         for begin in (600.0, 2400.0)
     )
 
@@ -382,7 +382,7 @@ def test_many_faults_are_cut_short(tmp_path: Path) -> None:
 
 def test_a_begin_beyond_the_table_is_refused() -> None:
     with pytest.raises(InputError, match=r"begin: 2h lies at or after the end of rates.csv \(50m\); lower it"):
-        read_rates(ClientArrivals(path=RATES, begin="2h"))  # type: ignore[arg-type]
+        read_rates(ClientArrivals(path=RATES, begin="2h"))
 
 
 def test_tables_may_be_gzip_and_have_other_columns_in_any_order(tmp_path: Path) -> None:
@@ -398,7 +398,7 @@ def token_faults(tmp_path: Path, *rows: str, shared: Any = None) -> str:
     file.write_text("\n".join([TOKENS.read_text().splitlines()[0], *rows]))
     of = stream(shared, path=RATES, tokens=file)
     with pytest.raises(TraceError) as caught:
-        Clients.of(of, of.arrivals)  # type: ignore[arg-type]
+        Clients.of(of, of.arrivals)
     return str(caught.value).replace(f"{file}:", "")
 
 

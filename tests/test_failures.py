@@ -29,7 +29,7 @@ class Drawn:
 def failing(world: World, *times_s: float, number: int = 0) -> Breakdowns:
     """Have one server fail and be repaired after these times in turn."""
     law = Failures(mtbf=1000.0, repair=100.0)
-    made = Breakdowns(world.servers, number, law, Drawn(*times_s))  # type: ignore[arg-type]
+    made = Breakdowns(world.servers, number, law, Drawn(*times_s))
     world.clock.process(made.run(world.clock))
     return made
 

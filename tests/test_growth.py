@@ -34,7 +34,7 @@ def stream(arrivals: Any = None, **changes: Any) -> Stream:
 def expected(of: Stream, days: float, start: datetime = MONDAY, time_zone: str = "UTC") -> tuple[Any, Any]:
     """Times and expected requests up to them."""
     shape = Shape.of(of)
-    parts = list(cumulative_rate(of.arrivals, start, time_zone, days * DAY, shape))  # type: ignore[arg-type]
+    parts = list(cumulative_rate(of.arrivals, start, time_zone, days * DAY, shape))
     return np.concatenate([part.time_s for part in parts]), np.concatenate([part.requests for part in parts])
 
 
@@ -47,7 +47,7 @@ def hourly(of: Stream, days: float, start: datetime = MONDAY, time_zone: str = "
 def times(of: Stream, days: float, rows: int = 65_536, start: datetime = MONDAY, time_zone: str = "UTC") -> Any:
     random = RandomStreams(1, 0).generator("chat/arrivals")
     blocks = arrival_times(
-        of.arrivals,  # type: ignore[arg-type]
+        of.arrivals,
         random,
         days * DAY,
         start=start,

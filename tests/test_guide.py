@@ -75,7 +75,7 @@ def test_the_guide_names_every_line_of_the_bill() -> None:
 
 
 def test_the_guide_names_every_way_to_scale() -> None:
-    kinds = {part.model_fields["kind"].default for part in Autoscale.__args__[0].__args__}  # type: ignore[attr-defined]
+    kinds = {part.model_fields["kind"].default for part in Autoscale.__args__[0].__args__}
     named = re.findall(r"^\| `(\w+)` \|", GUIDE.split("## Fleets that change")[1].split("## ")[0], re.MULTILINE)
 
     assert set(named) == kinds
