@@ -8,18 +8,32 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.control.paid import PaidInterval
 from sim.errors import EngineError
 from sim.ledger import Charges
 from sim.prices import Period
 
-__all__ = ["check_books", "last_period", "price_of_time_usd", "rounding_usd"]
+__all__ = ["PaidInterval", "check_books", "last_period", "price_of_time_usd", "rounding_usd"]
 
 _TOLERANCE = 1e-9
+
+
+@dataclass(frozen=True)
+class PaidInterval:
+    """A server's time from its launch until it is off, lost or down; of a reserved one the whole run."""
+
+    pool: int
+    """Index of the pool in the fleet."""
+    server: int
+    """Number of the server in its pool."""
+    begin_s: float
+    end_s: float
+    rounding_s: float
+    """Seconds that are billed beyond its length; none where the end of the run cut it, as its end is not known."""
 
 
 def check_books(charges: Charges, time_usd: NDArray[np.float64], booked_usd: NDArray[np.float64]) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from unittest.mock import patch
 
 from sim.control.fleet_control import FleetControl
-from sim.control.paid import PaidInterval
+from sim.invoice import PaidInterval
 from sim.scenario import ApiPool, GpuPool, Reserved, Scenario, SpotProcess
 from sim.simulation import simulate
 from tests.plain_tariffs import Wall, gpu_price, holds, seconds_by_minute, token_rates, value_at

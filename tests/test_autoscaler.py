@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from sim.control.paid import OpenServers
+from sim.control.open_servers import OpenServers
 from sim.control.rules import BusyRule, ClockRule, ForecastRule, Outlook, QueueRule
 from sim.control.server import Life
 from sim.scenario import Billing

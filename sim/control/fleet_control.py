@@ -8,13 +8,14 @@ from zoneinfo import ZoneInfo
 from sim.control.autoscaler import Autoscaler, Rule
 from sim.control.clock import Clock
 from sim.control.failures import Breakdowns
-from sim.control.paid import OpenServers, PaidInterval
+from sim.control.open_servers import OpenServers
 from sim.control.rules import BusyRule, ClockRule, ForecastRule, Outlook, QueueRule, RateForecast
 from sim.control.schedule import Timetable
 from sim.control.servers import Servers
 from sim.control.spot import SpotCapacity
 from sim.engine.plane import DataPlane
 from sim.errors import EngineError
+from sim.invoice import PaidInterval
 from sim.prices import availability_runs, billed_s
 from sim.scenario import (
     Autoscale,

@@ -8,10 +8,11 @@ import simpy
 
 from sim.control.clock import Clock
 from sim.control.moments import until
-from sim.control.paid import OpenServers, PaidInterval
+from sim.control.open_servers import OpenServers
 from sim.control.server import Life, Server
 from sim.engine.plane import DataPlane
 from sim.engine.state import Integers
+from sim.invoice import PaidInterval
 from sim.scenario import GpuPool, Reserved
 
 __all__ = ["Servers"]

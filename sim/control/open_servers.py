@@ -1,26 +1,10 @@
-"""What is paid for of a pool's servers, and how many of all pools are open at once."""
+"""How many servers of all pools are open at once."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from sim.control.moments import SAME_INSTANT_S
 
-__all__ = ["OpenServers", "PaidInterval"]
-
-
-@dataclass(frozen=True)
-class PaidInterval:
-    """A server's time from its launch until it is off, lost or down; of a reserved one the whole run."""
-
-    pool: int
-    """Index of the pool in the fleet."""
-    server: int
-    """Number of the server in its pool."""
-    begin_s: float
-    end_s: float
-    rounding_s: float
-    """Seconds that are billed beyond its length; none where the end of the run cut it, as its end is not known."""
+__all__ = ["OpenServers"]
 
 
 class OpenServers:
