@@ -15,6 +15,7 @@ from sim.fleet import Fleet
 from sim.ledger import LIFE_LINES, LINES, Charges, Names, line_of
 from sim.replication import Replication
 from sim.scenario import ApiPool, Scenario
+from sim.stats import ratio
 from sim.workload.blocks import PRIORITIES
 
 __all__ = ["cost_splits", "names_of"]
@@ -60,11 +61,11 @@ def _token_prices(replications: Sequence[Replication], names: Names) -> dict[str
     prompts = sum(_prompt_tokens(run) for run in replications)
     output = sum(int(run.ended_output_tokens.sum()) for run in replications)
     return {
-        "usd_per_1m_input_tokens": _ratio(usd[st.INPUT] * 1e6, prompts - cached),
-        "usd_per_1m_cached_tokens": _ratio(usd[st.CACHED_INPUT] * 1e6, cached),
-        "usd_per_1m_generated_tokens": _ratio(usd[st.OUTPUT] * 1e6, output),
-        "tokens_per_usd": _ratio(prompts + output, total),
-        "output_tokens_per_usd": _ratio(output, total),
+        "usd_per_1m_input_tokens": ratio(usd[st.INPUT] * 1e6, prompts - cached),
+        "usd_per_1m_cached_tokens": ratio(usd[st.CACHED_INPUT] * 1e6, cached),
+        "usd_per_1m_generated_tokens": ratio(usd[st.OUTPUT] * 1e6, output),
+        "tokens_per_usd": ratio(prompts + output, total),
+        "output_tokens_per_usd": ratio(output, total),
     }
 
 
@@ -124,7 +125,3 @@ def _by_request(usd: NDArray[np.float64], names: Names) -> dict[str, dict[str, f
 
 def _named(names: Sequence[str], values: NDArray[np.float64]) -> dict[str, float]:
     return {name: float(value) for name, value in zip(names, values, strict=True)}
-
-
-def _ratio(above: float, below: float) -> float | None:
-    return float(above / below) if below else None

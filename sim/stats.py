@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isfinite
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from sim.engine.meter import bin_edges_s
 
-__all__ = ["Estimate", "estimate", "half_width", "histogram_quantiles", "paired_difference"]
+__all__ = ["Estimate", "estimate", "half_width", "histogram_quantiles", "mean_of_known", "paired_difference", "ratio"]
 
 
 class Estimate(NamedTuple):
@@ -79,3 +80,16 @@ def paired_difference(values: Sequence[float], others: Sequence[float], confiden
     Estimate(mean=1.0, low=1.0, high=1.0)
     """
     return estimate([value - other for value, other in zip(values, others, strict=True)], confidence)
+
+
+def mean_of_known(values: Sequence[float]) -> float | None:
+    """Mean of the values that are there; a value that all share is given as it is."""
+    known = [float(value) for value in values if isfinite(value)]
+    if not known:
+        return None
+    return known[0] if len(set(known)) == 1 else float(np.mean(known))
+
+
+def ratio(above: float, below: float) -> float | None:
+    """One over the other; None over nothing."""
+    return float(above / below) if below else None
