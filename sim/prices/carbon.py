@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from sim.prices.clock import PriceClock
+from sim.prices.clock import HOURLY, PriceClock
 from sim.prices.run import run_of
 from sim.prices.series import series_periods
 from sim.prices.shipped import shipped_carbon
@@ -16,7 +16,6 @@ from sim.scenario.energy import Carbon, CarbonSeries, CarbonTable
 __all__ = ["carbon_intensity"]
 
 _LABELS = ("g_co2_per_kwh",)
-HOURLY = "hourly"
 
 
 def carbon_intensity(carbon: Carbon, start: datetime, zone: ZoneInfo, *, horizon_s: float | None = None) -> PriceClock:

@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 
 from sim.errors import InputError
 
-__all__ = ["FLAT", "Period", "PriceClock", "TokenClock", "constant"]
+__all__ = ["FLAT", "HOURLY", "Period", "PriceClock", "TokenClock", "constant"]
 
 FLAT = "flat"
 """Name of the only window of a price that never changes."""
+HOURLY = "hourly"
+"""Name of the only window of a series or table, whose price changes by the hour or so."""
 _TOKENS = ("input_usd_per_token", "cached_input_usd_per_token", "output_usd_per_token")
 _LONGEST_S = 366 * 86_400.0
 

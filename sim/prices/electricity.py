@@ -7,7 +7,7 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from sim.prices.calendar import Month, months, rule_of
-from sim.prices.clock import Period, PriceClock, constant
+from sim.prices.clock import HOURLY, Period, PriceClock, constant
 from sim.prices.run import Run, run_of, stretches, while_valid
 from sim.prices.series import series_periods
 from sim.prices.shipped import shipped_electricity
@@ -17,7 +17,7 @@ from sim.scenario.energy import DemandCharge, Electricity, ElectricitySeries, El
 
 __all__ = ["billing_months", "demand_charges", "electricity_prices", "usd_per_day"]
 
-HOURLY, DEMAND = "hourly", "demand"
+DEMAND = "demand"
 _LABELS = ("usd_per_kwh",)
 _KWH_PER_MWH = 1000.0
 _Whole = ElectricityWindows | ElectricitySeries | ElectricityTable

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from sim.errors import InputError
-from sim.prices.clock import PriceClock, constant
+from sim.prices.clock import HOURLY, PriceClock, constant
 from sim.prices.run import run_of, while_valid
 from sim.prices.series import series_periods
 from sim.prices.shipped import commitment, gpu_price, shipped_gpu
@@ -20,7 +20,6 @@ from sim.scenario.tariffs import GpuSeries, GpuWindow, GpuWindows, SpotProcess
 __all__ = ["gpu_prices", "hourly_price"]
 
 _LABELS = ("usd_per_gpu_hour",)
-HOURLY = "hourly"
 
 
 def gpu_prices(
