@@ -16,6 +16,7 @@ from sim.scenario import (
     ConstantCount,
     ConstantTime,
     CurveQuestions,
+    Daily,
     GeometricCount,
     LognormalTime,
     Queries,
@@ -23,6 +24,7 @@ from sim.scenario import (
     TableQuestions,
     Times,
     Tokens,
+    TraceArrivals,
 )
 from tests.conftest import SMALL_SCENARIO
 from tests.small import chat, pool, scenario
@@ -86,6 +88,15 @@ def test_a_trace_brings_its_contexts_and_the_scenario_adds_to_them() -> None:
     assert contexts.lead.mean == 300.0
     assert "contexts.queries: queries cannot be given with a trace, which holds its own" in complaint(
         workload=[trace("mooncake", queries=3)]
+    )
+
+
+def test_sessions_without_a_clock_begin_by_a_law() -> None:
+    arrivals = {"kind": "trace", "path": "t.csv", "format": "agentic", "starts": {"kind": "daily", "mean_rps": 0.01}}
+
+    assert TraceArrivals.model_validate(arrivals).starts == Daily(mean_rps=0.01)
+    assert "starts cannot be given with a trace of format azure, whose rows say when they come" in complaint(
+        workload=[{"name": "t", "arrivals": arrivals | {"format": "azure"}}]
     )
 
 
