@@ -12,6 +12,7 @@ import numpy as np
 from sim.workload.blocks import Floats, Integers
 from sim.workload.inspect_contexts import ContextFigures
 from sim.workload.traces import TraceReader
+from sim.workload.traces.formats import format_named
 
 __all__ = ["QUANTILES", "format_inspection", "inspect_trace"]
 
@@ -78,9 +79,9 @@ def inspect_trace(path: Path | str, format: str | None = None, on_bad_row: str =
 def format_inspection(inspection: dict[str, Any]) -> str:
     """The figures as text, for a terminal."""
     shown = {name: _shown(value) for name, value in {**inspection, **inspection["peak_rps"]}.items()}
-    skipped = inspection["skipped"]
+    skipped, in_sessions = inspection["skipped"], format_named(inspection["format"]).in_sessions
     lines = [
-        f"{inspection['file']} ({inspection['format']})",
+        f"{inspection['file']} ({inspection['format']}{', as if all sessions began at 0' if in_sessions else ''})",
         f"  requests      {inspection['rows']:,}" + (f"  ({skipped:,} bad rows skipped)" if skipped else ""),
         f"  span          {shown['span_s']} s, from {shown['first_s']} s",
         f"  rate          {shown['mean_rps']} requests/s",

@@ -88,7 +88,8 @@ class CsvParser:
                 dtype=np.dtype(list(types.items())),
             )
         rows = len(lines.texts)
-        columns = (self._column(ours, loaded, rows) for ours in RawRow._fields)
+        nothing = np.full(rows, NOTHING, np.int64)
+        columns = (self._column(ours, loaded) if ours in self._places else nothing for ours in RawRow._fields)
         return Table(np.arange(lines.first, lines.first + rows, dtype=np.int64), *columns)
 
     def _plain_type(self, ours: str) -> type:
@@ -96,9 +97,7 @@ class CsvParser:
             return np.float64
         return np.int64 if ours in ("prompt_tokens", "output_tokens") else object
 
-    def _column(self, ours: str, loaded: NDArray[Any], rows: int) -> NDArray[Any]:
-        if ours not in self._places:
-            return np.full(rows, NOTHING, np.int64)
+    def _column(self, ours: str, loaded: NDArray[Any]) -> NDArray[Any]:
         values = loaded[ours]
         if values.dtype == np.int64 and bool(((values > _EXACT) | (values < -_EXACT)).any()):
             raise ValueError
@@ -108,7 +107,7 @@ class CsvParser:
             return fields.instants_ns(values.tolist())
         texts = values.tolist()
         known = {text: self._readers[ours](text, ours) for text in set(texts)}
-        return np.fromiter((known[text] for text in texts), np.int64, rows)
+        return np.fromiter((known[text] for text in texts), np.int64, len(texts))
 
     def _row(self, text: str) -> RawRow:
         found = _split(text)
