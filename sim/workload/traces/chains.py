@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["CHAIN_BLOCK_TOKENS", "Chains", "Place"]
+__all__ = ["Chains", "Place"]
 
-CHAIN_BLOCK_TOKENS = 512
+_BLOCK_TOKENS = 512
 """Tokens of a block, but for the last one of a prompt."""
 
 _FEWEST_SHARED = 2
@@ -18,8 +18,8 @@ class Place(NamedTuple):
 
     context: int
     """Number of its context, by first appearance."""
-    shared_blocks: int
-    """Leading blocks that are those of the latest prompt on this context."""
+    shared_tokens: int
+    """First tokens that are those of the latest prompt on this context."""
 
 
 class Chains:
@@ -36,17 +36,24 @@ class Chains:
         self._context_of: dict[int, int] = {}
         """Context by block, of the blocks in some latest prompt."""
         self._latest: list[list[int]] = []
+        self._latest_tokens: list[int] = []
 
-    def place(self, chain: list[int]) -> Place:
+    def place(self, chain: list[int], prompt_tokens: int) -> Place:
         """The place of the next prompt, which consists of these blocks."""
         shared = self._shared(chain)
         if shared < _FEWEST_SHARED:
-            self._latest.append([])
-            context, shared = len(self._latest) - 1, 0
+            context, shared = self._begin(), 0
         else:
             context = self._context_of[chain[shared - 1]]
+        shared_tokens = min(_BLOCK_TOKENS * shared, prompt_tokens, self._latest_tokens[context])
+        self._latest_tokens[context] = prompt_tokens
         self._follow(context, chain, shared)
-        return Place(context, shared)
+        return Place(context, shared_tokens)
+
+    def _begin(self) -> int:
+        self._latest.append([])
+        self._latest_tokens.append(0)
+        return len(self._latest) - 1
 
     def _shared(self, chain: list[int]) -> int:
         for place, block in enumerate(chain):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sim.errors import InputError, TraceError, one_of
 from sim.workload.blocks import BLOCK_ROWS, Integers
 from sim.workload.columns import in_pieces, joined, taken
-from sim.workload.traces.chains import CHAIN_BLOCK_TOKENS, Chains
+from sim.workload.traces.chains import Chains
 from sim.workload.traces.formats import FORMATS, Format, detect_format, format_named, split_fields
 from sim.workload.traces.lines import Lines, read_lines
 from sim.workload.traces.parsers import CsvParser, JsonParser, Parsed, Parser
@@ -205,11 +205,10 @@ def _with_shares(rows: TraceRows, line: Integers, blocks: dict[int, list[int]], 
     found = [(row, blocks[number]) for row, number in enumerate(line.tolist()) if blocks.get(number)]
     if not found:
         return rows
-    places = [chains.place(chain) for _, chain in found]
+    places = [chains.place(chain, int(rows.prompt_tokens[row])) for row, chain in found]
     at = np.array([row for row, _ in found])
-    shared_tokens = np.array([place.shared_blocks for place in places]) * CHAIN_BLOCK_TOKENS
     rows.context_id[at] = [place.context for place in places]
-    rows.prefix_tokens[at] = np.minimum(shared_tokens, rows.prompt_tokens[at])
+    rows.prefix_tokens[at] = [place.shared_tokens for place in places]
     rows.keep_tokens[at] = rows.prompt_tokens[at]
     return rows
 
