@@ -38,6 +38,7 @@ class Layout(StrEnum):
     mooncake = "mooncake"
     burstgpt = "burstgpt"
     nightshift = "nightshift"
+    agentic = "agentic"
 
 
 class BadRow(StrEnum):
