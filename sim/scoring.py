@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -48,7 +46,7 @@ class Scorer:
         strategy = self._policy.choose(block.stream.size)
         if self._is_plain:
             return _plain(strategy, block.output_tokens)
-        if self._variants == self._most_steps == 1 and len(self._luck) == 1 and len(self._outcomes.steps) == 1:
+        if self._variants == self._most_steps == len(self._luck) == 1 and np.all(strategy == strategy[0]):
             return self._alone(strategy, block)
         return self._mixed(strategy, block)
 
@@ -70,29 +68,26 @@ class Scorer:
             for steps in self._outcomes.steps
             if not self._outcomes.is_modelled[stream]
         )
-        plain = all(law == PlainLaw() or _equal_plain(law) for law in laws)
-        return plain and not any(self._outcomes.is_modelled)
+        return not any(self._outcomes.is_modelled) and all(law == PlainLaw() for law in laws)
 
     def _alone(self, strategy: Integers, block: RequestBlock) -> Scored:
         """One stream, one strategy, one step."""
-        asked = self._asked(0, block)
-        answers = self._outcomes.law(0, self._outcomes.steps[0][0]).answers(asked)
-        return _scored(strategy, answers)
+        (placed,) = self._outcomes.steps[strategy[0]]
+        return _scored(strategy, self._outcomes.law(0, placed).answers(self._asked(0, block, slice(None))))
 
     def _mixed(self, strategy: Integers, block: RequestBlock) -> Scored:
         shape = (block.stream.size, self._variants, self._most_steps)
-        scored = Scored(
-            strategy, np.ones(shape, np.int64), np.full(shape, np.nan), np.full(shape, np.nan), np.zeros(shape, np.int64)
-        )
+        unknown, one, no = np.full(shape, np.nan), np.ones(shape, np.int64), np.zeros(shape, np.int64)
+        scored = Scored(strategy, one, unknown, unknown.copy(), no)
         for stream in range(len(self._luck)):
             rows = np.flatnonzero(block.stream == stream)
             if rows.size:
-                asked = self._asked(stream, RequestBlock(*(column[rows] for column in block)))
-                self._fill(scored, rows, stream, asked)
+                self._fill(scored, rows, stream, self._asked(stream, block, rows))
         return scored
 
-    def _asked(self, stream: int, block: RequestBlock) -> Asked:
-        return self._luck[stream].asked(block.key, block.output_tokens, block.context_id, block.question_id)
+    def _asked(self, stream: int, block: RequestBlock, rows: Integers | slice) -> Asked:
+        columns = block.key, block.output_tokens, block.context_id, block.question_id
+        return self._luck[stream].asked(*(column[rows] for column in columns))
 
     def _fill(self, scored: Scored, rows: Integers, stream: int, asked: Asked) -> None:
         """The columns of the requests of one stream."""
@@ -117,7 +112,8 @@ class Scorer:
             scored.p_sample[rows, variant, step] = answers.p_sample
             scored.p_correct[rows, variant, step] = answers.p_correct
             if isinstance(cascade, CascadeStrategy) and not isinstance(placed, VoteStrategy):
-                scored.escalates[rows, variant, step] = _doubts(cascade, asked, answers, law.prior, step)
+                prior = law.prior(prepared=bool(variant))
+                scored.escalates[rows, variant, step] = _doubts(cascade, asked, answers, prior, step)
 
 
 def _doubts(cascade: CascadeStrategy, asked: Asked, answers: Answers, prior: float, step: int) -> NDArray[np.bool_]:
@@ -126,10 +122,6 @@ def _doubts(cascade: CascadeStrategy, asked: Asked, answers: Answers, prior: flo
         return np.zeros(asked.key.size, np.bool_)
     sure = confidences(asked.key, answers.p_correct, prior=prior, auc=cascade.confidence_auc, step=step)
     return sure < cascade.escalate_below
-
-
-def _equal_plain(law: object) -> bool:
-    return isinstance(law, PlainLaw) and law.budget_tokens == 0 and law.tokens_factor == 1.0
 
 
 def _plain(strategy: Integers, output_tokens: Integers) -> Scored:

@@ -62,8 +62,9 @@ class Asked:
         """
         if not self.luck.stratified:
             return uniforms(self.identity, DIFFICULTY)
-        steps = np.arange(self.first, self.first + self.key.size) * _GOLDEN
-        return (steps + (self.luck.word >> 11) * 2.0**-53) % 1.0
+        number = np.arange(self.first, self.first + self.key.size)
+        found: Floats = np.modf(number * _GOLDEN + (self.luck.word >> 11) * 2.0**-53)[0]
+        return found
 
     @cached_property
     def predictability(self) -> Floats:
@@ -75,11 +76,8 @@ class Asked:
 
     def rows(self, which: Integers) -> Asked:
         """Some of them, with what has been drawn for all."""
-        some = Asked(self.luck, *(column[which] for column in self._columns()), first=self.first)
-        for name in ("identity", "own_rank", "predictability"):
-            if name in vars(self) or name != "predictability":
-                some.__dict__[name] = getattr(self, name)[which]
+        key, output_tokens = self.key[which], self.output_tokens[which]
+        some = Asked(self.luck, key, output_tokens, self.context_id[which], self.question_id[which], self.first)
+        if self.luck.stratified:
+            some.own_rank = self.own_rank[which]
         return some
-
-    def _columns(self) -> tuple[Integers, Integers, Integers, Integers]:
-        return self.key, self.output_tokens, self.context_id, self.question_id

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from math import expm1
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -98,9 +99,7 @@ class Gains(Part):
 
     def factor(self, effort: str, drafts: int) -> float:
         """For an effort and a number of drafts; 1 for one draft of medium effort."""
-        import math
-
-        more = 1.0 + self.drafts * -math.expm1((1 - drafts) / self.drafts_scale)
+        more = 1.0 + self.drafts * -expm1((1 - drafts) / self.drafts_scale)
         return self.effort[effort] * more  # type: ignore[index]  # the scenario knows no other effort
 
 
@@ -234,6 +233,14 @@ def read_curves(file: Path) -> Curves:
             return load_curves(content["same_as"]).model_copy(update={"name": file.stem})
         return Curves.model_validate(content)
     except (OSError, ValueError, yaml.YAMLError) as error:
-        told = error.errors()[0] if isinstance(error, ValidationError) else {"loc": (), "msg": error}
-        place = ".".join(map(str, told["loc"])) or file.name
-        raise InputError(place, f"is not as curves have it: {told['msg']}", "correct it", where=str(file)) from None
+        place, told = _first_fault(error)
+        raise InputError(
+            place or file.name, f"is not as curves have it: {told}", "correct it", where=str(file)
+        ) from None
+
+
+def _first_fault(error: Exception) -> tuple[str, str]:
+    if not isinstance(error, ValidationError):
+        return "", " ".join(str(error).split())
+    first = error.errors()[0]
+    return ".".join(map(str, first["loc"])), first["msg"]

@@ -142,7 +142,7 @@ class _Voting(NamedTuple):
     def errors(self, grid: _Grid) -> tuple[Floats, Floats]:
         """Of the votes, and of the verified solutions."""
         p = chances(self.mean, self.concentration)
-        # Every eighth cell will do for means.
+        # Means of four cells will do for means over all.
         p = p.reshape(-1, 4).mean(axis=1)
         votes = [plurality_chances(p, int(k), self.law).mean() - rate for k, rate in grid.votes]
         verified = [verified_chances(p, s, v, self.right, self.wrong).mean() - rate for s, v, rate in grid.verified]
@@ -160,10 +160,7 @@ def _fit_math(figure: Mapping[str, Any]) -> dict[str, Any]:
     found = least_squares(lambda raw: np.concatenate(_Voting.of(raw).errors(used)), start, diff_step=1e-4)
     law = _Voting.of(found.x)
     errors, checks = law.errors(used), law.errors(kept)
-    by_name = {
-        "samples": sorted(k for k, _ in kept.votes),
-        "verifications": middle,
-    }
+    samples = sorted(k for k, _ in kept.votes)
     return {
         "about": "MATH questions answered by Llama-3.1-8B-Instruct, verified by its fine-tuned verifier (GenRM-FT)",
         "source": MATH_SOURCE,
@@ -179,11 +176,9 @@ def _fit_math(figure: Mapping[str, Any]) -> dict[str, Any]:
         "sleep": _sleep(1.06, 0.59, 512.0, [1.0], _AIME_TOKENS, status="assumed", weights_status="assumed"),
         "correlation": {"rho": 0.0, "status": "assumed"},
         "fits": [
-            Quality(f"votes; {_list(by_name['samples'])} samples kept for checking", errors[0], checks[0]).document(),
+            Quality(f"votes; {_list(samples)} samples kept for checking", errors[0], checks[0]).document(),
             Quality(
-                f"solutions and verifications; {_list(by_name['verifications'])} verifications kept for checking",
-                errors[1],
-                checks[1],
+                f"solutions and verifications; {_list(middle)} verifications kept for checking", errors[1], checks[1]
             ).document(),
         ],
         "valid": {
@@ -256,13 +251,9 @@ def _fit_prepared(
 def _prepared_errors(
     thinking: Thinking, law: Prepared, points: Points, weights: Floats, gains: Sequence[float] | None = None
 ) -> Floats:
-    times = gains or [1.0] * len(points)
-    return np.array(
-        [
-            np.mean(_by_bin(thinking, law, b, weights * gain)) - rate
-            for (b, rate), gain in zip(points, times, strict=True)
-        ]
-    )
+    each = zip(points, gains or [1.0] * len(points), strict=True)
+    found = [_by_bin(thinking, law, b, weights * gain).mean() - rate for (b, rate), gain in each]
+    return np.array(found, np.float64)
 
 
 def _by_bin(thinking: Thinking, law: Prepared, tokens: float, weights: Floats) -> Floats:
@@ -294,7 +285,8 @@ def _fit_panel(
 ) -> dict[str, Any]:
     thinking = _fit_thinking(panel.bare)
     full = panel.bare[-1][0]
-    fits = [Quality(f"{panel.figure}, without preparation: {_hill(panel.bare)}", _thinking_errors(thinking, panel.bare))]
+    bare = f"{panel.figure}, without preparation: {_hill(panel.bare)}"
+    fits = [Quality(bare, _thinking_errors(thinking, panel.bare))]
     if bins is not None:
         law, found = _fit_bins(thinking, panel, full, np.array(bins))
         gained = _by_bin(thinking, law, panel.prepared[0][0], found) - thinking.accuracy(panel.bare[0][0])
@@ -307,8 +299,8 @@ def _fit_panel(
     told = f"{panel.figure}, prepared: m(b); checked by leaving out each point in turn"
     fits.insert(1, Quality(told, errors, _left_out(thinking, panel.prepared, full, found)))
     sleep = _sleep(law.scale, law.exponent, full, found.tolist(), _AIME_TOKENS, status="fitted", weights_status=status)
-    figures = f"{panel.figure}s 10" if bins else panel.figure
-    return _class(math, panel.about, f"{SLEEP_SOURCE}, {_figures(panel.figure, bins)}", thinking, sleep, fits, panel.bare)
+    source = f"{SLEEP_SOURCE}, {_figures(panel.figure, bins)}"
+    return _class(math, panel.about, source, thinking, sleep, fits, panel.bare)
 
 
 def _left_out(

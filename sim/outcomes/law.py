@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from functools import cached_property
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -34,8 +34,7 @@ class Answers(NamedTuple):
 class Law(Protocol):
     """Of a strategy that does work of its own."""
 
-    @property
-    def prior(self) -> float:
+    def prior(self, *, prepared: bool) -> float:
         """Mean chance of a right answer; NaN where that is not modelled."""
 
     def answers(self, asked: Asked) -> Answers:
@@ -57,11 +56,14 @@ class PlainLaw:
     tokens_factor: float = 1.0
     prepared_share: float = 1.0
     """Share of the thoughts that is left on a prepared context."""
-    prior: float = np.nan
+
+    def prior(self, *, prepared: bool) -> float:
+        """Nobody knows."""
+        return math.nan
 
     def answers(self, asked: Asked) -> Answers:
         """Of the lengths that the requests bring, and thoughts."""
-        return self._answers(asked, np.float64(1.0))
+        return self._answers(asked, 1.0)
 
     def prepared(self, asked: Asked) -> Answers:
         """With less to think about."""
@@ -72,15 +74,15 @@ class PlainLaw:
         """The share of thoughts that is not needed."""
         return np.full(predictability.size, (1.0 - self.prepared_share) * self.budget_tokens * self.tokens_factor)
 
-    def _answers(self, asked: Asked, share: Floats | np.float64) -> Answers:
+    def _answers(self, asked: Asked, share: Floats | float) -> Answers:
         unknown = np.broadcast_to(np.nan, asked.key.shape)
         if self.budget_tokens == 0 and self.tokens_factor == 1.0:
             return Answers(asked.output_tokens, unknown, unknown)
-        thoughts: Floats | float = 0.0
+        tokens = asked.output_tokens.astype(np.float64)
         if self.budget_tokens:
             spread = THINKING_SIGMA * normals(asked.key, THINKING) - THINKING_SIGMA**2 / 2
-            thoughts = self.budget_tokens * share * np.exp(spread)
-        return Answers(whole((asked.output_tokens + thoughts) * self.tokens_factor), unknown, unknown)
+            tokens += self.budget_tokens * share * np.exp(spread)
+        return Answers(whole(tokens * self.tokens_factor), unknown, unknown)
 
 
 @dataclass(frozen=True)
@@ -99,10 +101,9 @@ class CurveLaw:
     """Mean of the lengths that requests bring, by which the others are spread; None: they are not."""
     rho: float
 
-    @cached_property
-    def prior(self) -> float:
-        """Mean over difficulties."""
-        return float(self.p_correct[0].mean())
+    def prior(self, *, prepared: bool) -> float:
+        """Mean over difficulties, and over predictabilities."""
+        return float((self.p_correct[1:] if prepared else self.p_correct[0]).mean())
 
     def answers(self, asked: Asked) -> Answers:
         """From the first row."""
@@ -114,7 +115,7 @@ class CurveLaw:
 
     def saved_tokens(self, predictability: Floats) -> Floats:
         """By row."""
-        saved = self.tokens[0] - self.tokens[self._rows(predictability)]
+        saved: Floats = self.tokens[0] - self.tokens[self._rows(predictability)]
         return saved * (self.mean_own_tokens or 1.0) if self.is_own else saved
 
     def _rows(self, predictability: Floats) -> Integers:
@@ -126,7 +127,8 @@ class CurveLaw:
     def _answers(self, asked: Asked, row: Integers | None) -> Answers:
         cell = cells_of(self._difficulty(asked))
         if row is None:
-            return Answers(self._lengths(asked, self.tokens[0]), self.p_sample[0].take(cell), self.p_correct[0].take(cell))
+            tokens = self._lengths(asked, self.tokens[0])
+            return Answers(tokens, self.p_sample[0].take(cell), self.p_correct[0].take(cell))
         return Answers(self._lengths(asked, self.tokens[row]), self.p_sample[row, cell], self.p_correct[row, cell])
 
     def _difficulty(self, asked: Asked) -> Floats:
@@ -150,10 +152,9 @@ class TableLaw:
     """Samples of a vote are all like its measured answer, as the table does not hold them."""
     tokens_factor: float = 1.0
 
-    @cached_property
-    def prior(self) -> float:
+    def prior(self, *, prepared: bool) -> float:
         """Mean over the questions."""
-        return float(self.table.correct[self.strategy][0].mean())
+        return float(self.table.correct[self.strategy][int(prepared)].mean())
 
     def answers(self, asked: Asked) -> Answers:
         """Of the request's question."""

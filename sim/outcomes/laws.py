@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import NamedTuple
@@ -20,7 +20,6 @@ from sim.outcomes.verifier import verified_chances
 from sim.outcomes.warnings import curve_warnings
 from sim.scenario import (
     AlwaysRouter,
-    CurveQuestions,
     DirectStrategy,
     Scenario,
     Sleep,
@@ -128,8 +127,8 @@ class Outcomes:
             return [each for each in self.strategies if each.name == router.strategy]
         return self.strategies
 
-    def _pluralities(self, strategies: Iterator[PlacedStrategy] | object) -> Iterator[tuple[str, Plurality]]:
-        for strategy in strategies:  # type: ignore[attr-defined]
+    def _pluralities(self, strategies: Iterable[PlacedStrategy]) -> Iterator[tuple[str, Plurality]]:
+        for strategy in strategies:
             if isinstance(strategy, VoteStrategy):
                 yield from self._plurality(strategy)
 
@@ -176,7 +175,7 @@ class Outcomes:
         budget = budget_of(strategy)
         sleeps = self.scenario.sleep is not None and self.scenario.workload[stream].has_contexts
         if budget and sleeps:
-            told = f"takes {_PREPARED_SHARE:.0%} of its thoughts on a prepared context: assumed, as there are no questions"
+            told = f"thinks {_PREPARED_SHARE:.0%} as much on a prepared context: assumed, as there are no questions"
             self._warn(f"strategy '{strategy.name}' {told}")
         share = _PREPARED_SHARE if sleeps else 1.0
         return PlainLaw(budget or 0, self._effect(strategy).tokens_factor, share)
@@ -189,9 +188,7 @@ class Outcomes:
             raise InputError(questions.path.name, rule, remedy)
         if self.scenario.sleep is not None and not table.has_prepared:
             self._warn(f"{questions.path.name} holds no outcomes on prepared contexts: they are as on others")
-        return TableLaw(
-            table, strategy.name, isinstance(strategy, VoteStrategy), self._effect(strategy).tokens_factor
-        )
+        return TableLaw(table, strategy.name, isinstance(strategy, VoteStrategy), self._effect(strategy).tokens_factor)
 
     def _measured(self, questions: TableQuestions, strategy: PlacedStrategy) -> bool:
         lacks = strategy.name not in _read_table(questions).correct
@@ -205,7 +202,8 @@ class Outcomes:
             self._warn(warning)
         weights = curves.sleep.weights if has_prepared else []
         rows = [(source.tokens, source.tokens), *(source.prepared(weight) for weight in weights)]
-        p = [shifted(chances(source.accuracy(worth), curves.difficulty.concentration), effect.logit) for _, worth in rows]
+        spread = curves.difficulty.concentration
+        p = [shifted(chances(source.accuracy(worth), spread), effect.logit) for _, worth in rows]
         correct = [chance_of(strategy, each, curves) for each in p]
         scale = 1.0 / source.tokens if source.is_own else 1.0
         return CurveLaw(

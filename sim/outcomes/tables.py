@@ -51,11 +51,11 @@ class OutcomeTable:
         on_context = asked.context_id != NOTHING
         low = np.where(on_context, self.first[context], 0)
         high = np.where(on_context, self.first[context + 1], self.first[-1])
-        drawn = low + (asked.own_rank * (high - low)).astype(np.int64)
+        drawn: Integers = low + (asked.own_rank * (high - low)).astype(np.int64)
         if not np.any(asked.question_id != NOTHING):
             return drawn
-        known = [self.by_id.get(number, NOTHING) for number in asked.question_id.tolist()]
-        return np.where(np.array(known) == NOTHING, drawn, known)
+        known = np.array([self.by_id.get(number, NOTHING) for number in asked.question_id.tolist()])
+        return np.where(known == NOTHING, drawn, known)
 
 
 def read_outcomes(path: Path) -> OutcomeTable:
@@ -158,19 +158,23 @@ def _check_contexts(rows: pd.DataFrame, path: Path) -> None:
 
 def _column(means: pd.DataFrame, strategy: str, questions: pd.Index[str], path: Path) -> pd.DataFrame:
     """Outcomes of all questions without preparation."""
-    found = means.loc[strategy]
-    bare = found.loc[0.0] if 0.0 in found.index.get_level_values(0) else found.iloc[:0].droplevel(0)
+    found = means.xs(strategy)
+    assert isinstance(found, pd.DataFrame)
+    bare = found.xs(0.0) if 0.0 in found.index.get_level_values(0) else found.iloc[:0].droplevel(0)
     lacking = questions.difference(bare.index)
     if len(lacking):
         rule = f"lacks {len(lacking)} of {len(questions)} questions, such as {lacking[0]}"
         remedy = "measure every strategy on the same questions, or leave out the others"
         raise InputError(f"strategy '{strategy}'", rule, remedy, where=str(path))
-    return bare.loc[questions]
+    assert isinstance(bare, pd.DataFrame)
+    return bare.reindex(questions)
 
 
 def _prepared(means: pd.DataFrame, strategy: str, questions: pd.Index[str], bare: pd.DataFrame) -> pd.DataFrame:
     """The same on prepared contexts, as far as that was measured."""
-    found = means.loc[strategy]
+    found = means.xs(strategy)
     if 1.0 not in found.index.get_level_values(0):
         return bare
-    return found.loc[1.0].reindex(questions).fillna(bare)
+    prepared = found.xs(1.0)
+    assert isinstance(prepared, pd.DataFrame)
+    return prepared.reindex(questions).fillna(bare)

@@ -31,7 +31,7 @@ class Thinking:
         """
         if self.steepness == 0.0:
             return self.ceiling
-        rise = 1.0 / (1.0 + (self.half_tokens / tokens) ** self.steepness)
+        rise = 1.0 / (1.0 + math.pow(self.half_tokens / tokens, self.steepness))
         best = self.floor + (self.ceiling - self.floor) * rise
         if tokens <= self.peak_tokens:
             return best
@@ -41,9 +41,9 @@ class Thinking:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a prepared context is worth: b tokens on it are as good as m(b) b without, m(b) = scale (b / full)^-exponent.
+    """What a prepared context is worth: b tokens on it are as good as m(b) b without.
 
-    That is m(b)^weight for contexts of another predictability, as long as m is above 1.
+    m(b) = scale (b / full)^-exponent, and m(b)^weight for contexts of another predictability, as long as m is above 1.
     """
 
     scale: float
@@ -56,8 +56,8 @@ class Prepared:
         >>> round(Prepared(scale=1.06, exponent=0.59, full_tokens=500).equivalent(50))
         206
         """
-        times = self.scale * (tokens / self.full_tokens) ** -self.exponent
-        return tokens * (times**weight if times > 1.0 else times)
+        times = self.scale * math.pow(tokens / self.full_tokens, -self.exponent)
+        return tokens * (math.pow(times, weight) if times > 1.0 else times)
 
     def enough(self, tokens: float, weight: float, least: float) -> float:
         """Tokens on a prepared context that are as good as `tokens` without: from `least` to `tokens`.
