@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sim.allocation import allocated_usd, pool_usd, token_kinds_usd
 from sim.engine import state as st
 from sim.fleet import Fleet
-from sim.ledger import LIFE_LINES, LINES, Charges, Names, line_of
+from sim.ledger import LIFE_LINES, LINES, Charges, Names, used_lines
 from sim.replication import Replication
 from sim.scenario import ApiPool, Scenario
 from sim.stats import ratio
@@ -82,10 +82,7 @@ def _by_line(runs: Sequence[Charges], names: Names) -> dict[str, float]:
 
 
 def _lines(charges: Charges, names: Names) -> Iterable[tuple[str, float]]:
-    by_use = charges.used_usd.sum(axis=(1, 2, 3, 4))
-    for p, is_api in enumerate(names.is_api):
-        for use in range(st.USES):
-            yield line_of(use, is_api=is_api), float(by_use[p, use])
+    yield from used_lines(charges, names.is_api)
     for life, line in enumerate(LIFE_LINES):
         yield line, float(charges.unused_usd[:, :, life].sum())
     for entry in charges.entries:
