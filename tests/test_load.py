@@ -167,7 +167,7 @@ WHOLE = "is not a whole number; give a whole number, such as 4"
 FINITE = "is not a finite number; give a number, such as 1.5"
 TRUTH = "true is a truth value, not a number; give a number"
 KINDS = "poisson, gamma, daily, clients, trace, closed"
-BALANCERS = "round-robin, least-outstanding, power-of-two"
+BALANCERS = "round-robin, least-outstanding, power-of-two, prefix-affinity"
 UNITS = "give seconds as a number, or a number with one of the units ms, s, m, h, d, such as 250ms or 24h"
 
 
