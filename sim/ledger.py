@@ -85,8 +85,8 @@ class Charges:
     """What it came to, [P, W, 3]."""
     entries: list[Entry]
     """Lines that belong to pools as a whole."""
-    sleep_used_share: float | None = None
-    """Of what the last stream was charged, if it is the one of sleep-time work, the share that was not in vain."""
+    sleep_used_share: NDArray[np.float64] | None = None
+    """Of what the last stream was charged the share that was not in vain, [P], if it is the one of sleep-time work."""
 
     @property
     def total_usd(self) -> float:
@@ -138,7 +138,7 @@ def _used_rows(charges: Charges, names: Names) -> Iterator[tuple[Any, ...]]:
         api = names.is_api[p]
         hours = None if api else usd / worked_usd[p, window] * charges.work_s[p, window] / 3600.0
         who = (names.streams[stream], names.strategies[strategy], names.priorities[priority])
-        for line, share in _lines_of(charges, stream, use, is_api=api):
+        for line, share in _lines_of(charges, p, stream, use, is_api=api):
             part_h = None if hours is None else hours * share
             yield (line, names.pools[p], *who, names.windows[p][window], usd * share, part_h, None, None)
     for p, window in zip(*np.nonzero((charges.work_s > 0.0) & (worked_usd == 0.0)), strict=True):
@@ -155,19 +155,19 @@ def _unused_rows(charges: Charges, names: Names) -> Iterator[tuple[Any, ...]]:
         yield (LIFE_LINES[life], names.pools[p], *nobody, names.windows[p][window], usd, hours, None, None)
 
 
-def _lines_of(charges: Charges, stream: int, use: int, *, is_api: bool) -> list[tuple[str, float]]:
-    """The lines of what a stream was charged for one use, and the share of each; none that is nothing."""
-    share = charges.sleep_used_share
-    if share is None or stream != charges.used_usd.shape[1] - 1:
+def _lines_of(charges: Charges, p: int, stream: int, use: int, *, is_api: bool) -> list[tuple[str, float]]:
+    """The lines of what a stream was charged by a pool for one use, and the share of each; none that is nothing."""
+    if charges.sleep_used_share is None or stream != charges.used_usd.shape[1] - 1:
         return [(_line_of(use, is_api=is_api), 1.0)]
-    return [(line, part) for line, part in zip(SLEEP_LINES, (share, 1.0 - share), strict=True) if part]
+    used = float(charges.sleep_used_share[p])
+    return [(line, share) for line, share in zip(SLEEP_LINES, (used, 1.0 - used), strict=True) if share]
 
 
 def used_lines(charges: Charges, is_api: Sequence[bool]) -> Iterator[tuple[str, float]]:
     """Lines of what requests were charged, with their dollars; a line may come several times."""
     by_use = charges.used_usd.sum(axis=(2, 3, 4))
     for (p, stream, use), usd in np.ndenumerate(by_use):
-        for line, share in _lines_of(charges, stream, use, is_api=is_api[p]):
+        for line, share in _lines_of(charges, p, stream, use, is_api=is_api[p]):
             yield line, float(usd) * share
 
 

@@ -11,9 +11,12 @@ from dataclasses import dataclass
 from math import inf
 
 from sim.errors import InputError
+from sim.fleet import Fleet
 from sim.ledger import Entry
+from sim.scenario import Scenario
+from sim.scenario.reach import own_steps
 
-__all__ = ["Spread", "break_even_requests", "training_entries"]
+__all__ = ["Spread", "break_even_requests", "spreads_of", "training_entries"]
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,22 @@ class Spread:
     """Strategies whose answers count, by their index."""
     over_s: float = inf
     over_requests: float = inf
+
+
+def spreads_of(scenario: Scenario, fleet: Fleet) -> list[Spread]:
+    """The costs of a scenario's trainings; cascades through a strategy that was trained count with it."""
+    spreads = []
+    for training in scenario.training:
+        strategies = [
+            index
+            for index, strategy in enumerate(fleet.strategies)
+            if any(step.name in training.strategies for step in own_steps(strategy, fleet.strategies))
+        ]
+        pools = (p for by_strategy in fleet.targets for a in strategies for p in by_strategy[a][0])
+        spreads.append(
+            Spread(training.usd, next(pools, 0), strategies, training.over or inf, training.over_requests or inf)
+        )
+    return spreads
 
 
 def training_entries(

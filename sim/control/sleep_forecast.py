@@ -2,97 +2,77 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from math import inf
 
 import numpy as np
+from scipy.special import ndtri
 
 from sim.control.sleep_contexts import LiveContexts
 from sim.engine.state import Floats, Integers, Records
-from sim.scenario import Scenario, Stream
-from sim.scenario.distributions import ConstantCount
-from sim.workload.blocks import RequestBlock
+from sim.scenario import ConstantCount, Scenario, Stream
+from sim.streams import RandomStreams
+from sim.workload.keys import uniform_of
 
-__all__ = ["MeanQuestions", "TrueQuestions"]
+__all__ = ["QuestionForecast"]
 
 _UNKNOWN_MEAN = 2.0
-"""Questions of a context of a trace, as long as none has ended: assumed; preparing about breaks even there."""
+"""Questions of a context of a trace, as long as none has ended: assumed, as preparing about breaks even there."""
+_NONE = 1e-9
 
 
-class MeanQuestions:
-    """The mean that is to be expected, given how many questions have been asked.
+class QuestionForecast:
+    """Foresees questions as the scenario's `sleep.forecast` says.
 
-    Of a constant number those are left that have not been asked. Of a geometric one of mean m there are m to come
-    before the first question and m - 1 after each, as it has no memory. A trace knows no law: it is taken to be
-    geometric, with the mean of the contexts seen so far.
+    The mean of a constant number of questions is what has not been asked of it. Of a geometric one with mean m there
+    are m to come before the first question and m - 1 after each, as it has no memory. A trace tells no law: it is
+    taken to be geometric, with the mean of the contexts seen so far. An oracle knows the number of each context. An
+    error is a lognormal factor of mean one, the same for a context whenever it is looked at.
 
-    Gaps of mean g between questions that end after m on average make a flow that thins out as exp(-t / (m g)): of m
-    questions m (1 - exp(-w / (m g))) come within w seconds.
+    When they come follows from the mean gap g between questions in all cases: m of them thin out as exp(-t / (m g)),
+    so that m (1 - exp(-w / (m g))) come within w seconds.
     """
 
-    def __init__(self, scenario: Scenario) -> None:
-        self._mean = np.array([_mean(stream) for stream in scenario.workload])
-        self._gap_s = np.array([_gap_s(stream) for stream in scenario.workload])
-        self._is_constant = np.array([_is_constant(stream) for stream in scenario.workload])
-        self._lasts_s = np.array([_lasts_s(stream) for stream in scenario.workload])
-        self._learned = np.array([stream.contexts is None or stream.contexts.queries is None for stream in scenario.workload])
+    def __init__(self, scenario: Scenario, streams: RandomStreams) -> None:
+        assert scenario.sleep is not None
+        self._forecast = scenario.sleep.forecast
+        self._word = streams.word("sleep/forecast")
+        workload = scenario.workload
+        self._is_constant = np.array([_is_constant(stream) for stream in workload])
+        self._is_learned = np.array([_is_learned(stream) for stream in workload])
+        self._mean, self._gap_s, self._lasts_s = (
+            np.array([law(stream) for stream in workload]) for law in (_mean, _gap_s, _lasts_s)
+        )
 
     def learn(self, live: LiveContexts, asked: Integers) -> None:
-        """Look at contexts that have ended; `asked` are all questions so far, by stream."""
-        known = self._learned & (live.ended > 0)
+        """Look at the contexts so far of streams whose law is not known; `asked` are all their questions, by stream."""
+        known = self._is_learned & (live.ended > 0)
         self._mean[known] = np.maximum(asked / np.maximum(live.appeared, 1), 1.0)[known]
         self._gap_s[known] = (live.lived_s / np.maximum(live.ended, 1) / self._mean)[known]
 
     def ahead_s(self, within_s: float) -> Floats:
-        """Time over which those questions come that a context prepared now can serve, by stream."""
+        """Time within which most questions come that a context prepared now can serve, by stream."""
         return np.minimum(np.minimum(self._lasts_s, within_s), self._mean * self._gap_s)
 
-    def remaining(self, ids: Integers, rows: Records, asked: Integers, now_s: float, within_s: float) -> Floats:
-        """Questions that come within some seconds and before the context changes."""
+    def remaining(self, ids: Integers, rows: Records, asked: Integers, within_s: float) -> Floats:
+        """Questions on contexts to come within some seconds and before they change; `rows` are LIVE."""
         stream = rows["stream"]
-        foreseen = self._mean[stream] - np.where(self._is_constant[stream], asked, asked > 0)
-        foreseen = np.maximum(foreseen, 1e-9)
+        foreseen = np.maximum(self._to_come(rows, asked), _NONE)
+        foreseen *= self._error(ids)
+        gap_s = np.maximum(self._gap_s[stream], _NONE)
         within = np.minimum(self._lasts_s[stream], within_s)
-        gap_s = np.maximum(self._gap_s[stream], 1e-9)
-        return -foreseen * np.expm1(-within / (foreseen * gap_s))
+        found: Floats = -foreseen * np.expm1(-within / (foreseen * gap_s))
+        return found
 
+    def _to_come(self, rows: Records, asked: Integers) -> Floats:
+        if self._forecast.questions == "oracle":
+            left: Floats = (rows["questions"] - asked).astype(np.float64)
+            return left
+        stream = rows["stream"]
+        return self._mean[stream] - np.where(self._is_constant[stream], asked, asked > 0)
 
-class TrueQuestions:
-    """What will really come: all questions on contexts, looked through beforehand."""
-
-    def __init__(self, blocks: Iterable[RequestBlock]) -> None:
-        """Keeps two numbers a question."""
-        found = [_asked(block) for block in blocks]
-        context, version, at_s = (np.concatenate(column) for column in zip(*found, strict=True)) if found else _NONE
-        self._last_s = float(at_s.max(initial=0.0)) + 1.0
-        self._codes, place = np.unique(_code(context, version), return_inverse=True)
-        self._keys = np.sort(place * self._last_s + at_s)
-
-    def remaining(self, ids: Integers, rows: Records, asked: Integers, now_s: float, within_s: float) -> Floats:
-        """Questions that come within some seconds and before the context changes."""
-        codes = _code(ids, rows["version"])
-        place = np.searchsorted(self._codes, codes)
-        known = place < self._codes.size
-        known[known] = self._codes[place[known]] == codes[known]
-        begin = place * self._last_s
-        before, after = (
-            np.searchsorted(self._keys, begin + min(until_s, self._last_s), side=side)
-            for until_s, side in ((now_s, "left"), (now_s + within_s, "left"))
-        )
-        return np.where(known, after - before, 0).astype(np.float64)
-
-
-_NONE = (np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
-_VERSIONS = 1 << 24
-
-
-def _asked(block: RequestBlock) -> tuple[Integers, Integers, Floats]:
-    mine = block.context_id >= 0
-    return block.context_id[mine], block.version[mine], block.arrival_s[mine]
-
-
-def _code(context: Integers, version: Integers) -> Integers:
-    return context * _VERSIONS + version
+    def _error(self, ids: Integers) -> Floats | float:
+        sigma = self._forecast.error
+        return np.exp(sigma * ndtri(uniform_of(self._word, ids) + 2.0**-54) - sigma**2 / 2) if sigma else 1.0
 
 
 def _mean(stream: Stream) -> float:
@@ -102,6 +82,10 @@ def _mean(stream: Stream) -> float:
 
 def _is_constant(stream: Stream) -> bool:
     return stream.contexts is not None and isinstance(stream.contexts.queries, ConstantCount)
+
+
+def _is_learned(stream: Stream) -> bool:
+    return stream.contexts is None or stream.contexts.queries is None
 
 
 def _gap_s(stream: Stream) -> float:

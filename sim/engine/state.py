@@ -200,6 +200,7 @@ CONTEXT = np.dtype(
         ("expires_s", "f8"),
         ("lasts_s", "f8"),
         ("notes_tokens", "i8"),
+        ("asked", "i8"),  # questions so far, prepared or not
         ("hits", "i8"),
         ("usd", "f8"),  # spent on it
         ("job_tokens", "i8"),
