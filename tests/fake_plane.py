@@ -55,7 +55,8 @@ class FakePlane:
         self.lives = [st.OPEN] * total
         self.log: list[tuple[Any, ...]] = []
         self.lost: list[Job] = []
-        self.answered = 0
+        self.answered = self.answered_tokens = 0
+        self.request_s, self.prompt_token_s, self.output_token_s = 1.0, 0.0, 0.0
         self._ranks, self._jobs = ranks, list[Job]()
         self._ended_s, self._now_s = [0.0] * total, 0.0
 
@@ -132,10 +133,20 @@ class FakePlane:
 
     def completed(self, pool: int) -> np.ndarray:
         """What a test says; each a second of work."""
-        return np.array([self.answered, 0, 0])
+        return np.array([self.answered, 0, self.answered_tokens])
 
     def full_batch_s(self, pool: int, requests: int, prompt_tokens: int, output_tokens: int) -> float:
-        return float(requests)
+        """A second a request, or what a test says of it and of each token."""
+        return self.request_s * requests + self.prompt_token_s * prompt_tokens + self.output_token_s * output_tokens
+
+    def price(self, pool: int, usd_per_replica_hour: float, window: int, now_s: float) -> None:
+        """Prices are nothing to it."""
+
+    def rates(self, pool: int, window: int) -> None:
+        """Nor are rates."""
+
+    def close_api(self, pool: int, closed: bool) -> None:
+        self.state.accepting[self.first_replica[pool]] = st.CLOSED_TO_ALL if closed else st.OPEN_TO_ALL
 
     def life(self, replica: int) -> int:
         return self.lives[replica]
