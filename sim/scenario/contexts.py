@@ -17,8 +17,9 @@ __all__ = ["Contexts", "CurveQuestions", "Questions", "TableQuestions"]
 class Contexts(Part):
     """Lasting things that several requests ask about: documents, codebases, conversations.
 
-    Each appears, gets its questions one after the other, may change, and ends. A trace with contexts holds their
-    questions, gaps and tokens itself.
+    Each appears, gets its questions one after the other, may change, and ends. Rates of arrivals still count requests:
+    contexts appear at the rate divided by the mean of `queries`. A trace with contexts holds their questions, gaps and
+    tokens itself.
     """
 
     queries: Queries | None = None

@@ -85,6 +85,10 @@ class Daily(Part):
     """Factor on the rate by local weekday; 1 where none is given."""
 
 
+Starts = Annotated[Poisson | Gamma | Daily, Field(discriminator="kind")]
+"""Arrivals of sessions."""
+
+
 class TraceArrivals(Part):
     """Arrivals and lengths replayed from a file."""
 
@@ -100,6 +104,9 @@ class TraceArrivals(Part):
     """How many times faster than recorded; 2 halves every gap."""
     repeat: Count = 1
     """How many times the trace is played, one after the other."""
+    starts: Starts | None = None
+    """When the sessions of a trace begin whose rows only say how long after the start of their session they come, as in
+    `agentic`; its rate counts sessions. All begin at once where left out."""
     on_bad_row: Literal["refuse", "skip"] = "refuse"
     """What to do with a row that cannot be read: stop with its line number, or leave it out and count it."""
 
@@ -248,6 +255,9 @@ def _trace_refusals(trace: TraceArrivals) -> list[Refusal]:
     if trace.name is None and trace.format is None:
         remedy = "add one of: azure, mooncake, burstgpt, nightshift, agentic"
         return [Refusal(("format",), "format", "is missing", remedy)]
+    if trace.starts is not None and trace.format not in (None, "agentic"):
+        rule = f"cannot be given with a trace of format {trace.format}, whose rows say when they come"
+        return [Refusal(("starts",), "starts", rule, "leave it out")]
     return []
 
 
