@@ -72,7 +72,9 @@ class FakePlane:
         prompt_tokens: np.ndarray,
         output_tokens: np.ndarray,
         notes_tokens: np.ndarray,
-        expires_s: float,
+        keys: np.ndarray,
+        *,
+        lasts_s: float,
         strategy: int,
         now_s: float,
     ) -> None:
@@ -88,7 +90,7 @@ class FakePlane:
             self.contexts[context]["job_tokens"] = output_tokens[n]
             self.contexts[context]["notes_tokens"] = notes_tokens[n]
             self.sent.append((now_s, context, int(versions[n])))
-            self._preparing.append(Preparing(context, now_s + self.job_s, expires_s, self.ends_well))
+            self._preparing.append(Preparing(context, now_s + self.job_s, lasts_s, self.ends_well))
 
     def ask(self, context: int, version: int, now_s: float, stream: int = 0) -> None:
         """A question on a context."""

@@ -25,8 +25,9 @@ from sim.engine.state import Floats, Integers
 from sim.errors import EngineError
 from sim.fleet import Fleet
 from sim.scenario import Scenario
-from sim.sleep import Job, SleepAccount, job_of, sleep_pools
+from sim.sleep import SLEEP, Job, SleepAccount, job_of, sleep_pools
 from sim.streams import RandomStreams
+from sim.workload.keys import Keys
 from sim.workload.workload import Workload
 
 __all__ = ["Savings", "SleepControl", "best_first"]
@@ -84,6 +85,7 @@ class SleepControl:
         self._value = Value(scenario, fleet, plane, prices, self.job)
         self._gate = Gate(scenario.sleep, self._pools, fleet, plane, self._value.prices)
         self._books = Preparations(plane, len(scenario.fleet))
+        self._keys = Keys(streams, SLEEP)
 
     def start(self) -> None:
         """Have the process begin."""
@@ -156,7 +158,8 @@ class SleepControl:
             prompt_tokens=rows["tokens"],
             output_tokens=np.full(ids.size, self.job.draft_tokens),
             notes_tokens=np.full(ids.size, self.job.notes_tokens),
-            expires_s=self._sleep.expires,
+            keys=self._keys.draw(ids.size),
+            lasts_s=self._sleep.expires,
             strategy=self._strategy,
             now_s=now_s,
         )
