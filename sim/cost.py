@@ -15,6 +15,7 @@ from sim.fleet import Fleet
 from sim.ledger import LIFE_LINES, LINES, Charges, Names, used_lines
 from sim.replication import Replication
 from sim.scenario import ApiPool, Scenario
+from sim.sleep import SLEEP
 from sim.stats import ratio
 from sim.workload.blocks import PRIORITIES
 
@@ -23,11 +24,12 @@ __all__ = ["cost_splits", "names_of"]
 
 def names_of(scenario: Scenario, fleet: Fleet, windows: Sequence[Sequence[str]]) -> Names:
     """What the axes of a run's charges are called."""
+    hidden = [] if scenario.sleep is None else [SLEEP]
     return Names(
         pools=[pool.name for pool in scenario.fleet],
         is_api=[isinstance(pool, ApiPool) for pool in scenario.fleet],
-        streams=[stream.name for stream in scenario.workload],
-        strategies=[strategy.name for strategy in fleet.strategies],
+        streams=[*(stream.name for stream in scenario.workload), *hidden],
+        strategies=[*(strategy.name for strategy in fleet.strategies), *hidden],
         priorities=PRIORITIES,
         windows=windows,
     )

@@ -13,6 +13,7 @@ from sim.control.energy import Energy
 from sim.control.fleet_control import FleetControl
 from sim.control.prices import Prices
 from sim.engine.plane import DataPlane
+from sim.engine.state import State
 from sim.invoice import check_books, last_period, price_of_time_usd, rounding_usd
 from sim.ledger import Charges, Entry
 from sim.prices import upfront_usd
@@ -61,7 +62,7 @@ class Bill:
             prompt_s=s.prompt_s.copy(),
             unused_usd=s.unused_usd.copy(),
             unused_s=s.unused_s.copy(),
-            answered_tokens=s.ended_output_tokens.copy(),
+            answered_tokens=_answered_tokens(s, sleep),
             billed_tokens=s.billed_tokens.copy(),
             token_usd=s.billed_tokens * s.rates_usd,
             entries=list(self._entries(end_s)),
@@ -97,6 +98,14 @@ class Bill:
             if interval.rounding_s:
                 sums.rounded_usd[last_period(interval, log).window] += rounding_usd(interval, log, self._gpus[p])
         sums.intervals = len(paid)
+
+
+def _answered_tokens(s: State, sleep: SleepAccount | None) -> NDArray[np.int64]:
+    """Output tokens of answers; sleep-time jobs, of the last stream, answer nobody."""
+    tokens = s.ended_output_tokens.copy()
+    if sleep is not None:
+        tokens[:, -1] = 0
+    return tokens
 
 
 @dataclass
