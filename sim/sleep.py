@@ -1,12 +1,11 @@
-"""Sleep-time work: what a preparation is to the engine, and what all of them came to."""
+"""Sleep-time work: what it is to the engine, and what it came to."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,18 +14,15 @@ from sim.engine.specs import StageSpec, StrategySpec, StreamSpec
 from sim.engine.state import Floats, Integers
 from sim.fleet import Fleet
 from sim.ledger import Charges
-from sim.scenario import ApiPool, GpuPool, Scenario, Sleep
+from sim.scenario import ApiPool, GpuPool, Scenario
 from sim.stats import ratio
 
 if TYPE_CHECKING:
     from sim.replication import Replication
 
 __all__ = [
-    "EFFORT_TOKENS",
     "SLEEP",
-    "Job",
     "SleepAccount",
-    "job_of",
     "sleep_pools",
     "sleep_section",
     "used_share",
@@ -35,39 +31,6 @@ __all__ = [
 
 SLEEP = "sleep"
 """Name of the stream and of the strategy of sleep-time work, wherever requests are told apart."""
-
-EFFORT_TOKENS = MappingProxyType({"low": 580, "medium": 810, "high": 1660})
-"""Output tokens of a draft, where a class of questions does not say: those of gpt-4o-mini on two sets of problems.
-
-Source: Lin, Snell et al., Sleep-time Compute, arXiv:2504.13171, figure 9. What a question costs falls from C(1) to
-C(10) with the questions on a context, in test tokens that weigh ten sleep tokens: S = 10 (C(1) - C(10)) / 0.9, the mean
-of 530 and 626 at low effort, of 671 and 946 at medium, of 1273 and 2044 at high. Assumed to hold for others.
-"""
-
-
-class Job(NamedTuple):
-    """What preparing one context takes, beside reading it."""
-
-    draft_tokens: int
-    """Output tokens of a draft."""
-    drafts: int
-    """Drafts, side by side, of one prompt."""
-
-    @property
-    def output_tokens(self) -> int:
-        """Of all drafts."""
-        return self.drafts * self.draft_tokens
-
-    @property
-    def notes_tokens(self) -> int:
-        """What the drafts leave behind, all of which begins the prompts of questions."""
-        return self.output_tokens
-
-
-def job_of(sleep: Sleep, tokens: Callable[[str], int] | None = None) -> Job:
-    """The job of a scenario; `tokens` gives those of a draft by effort where it is known better than by default."""
-    of_effort = EFFORT_TOKENS[sleep.effort] if tokens is None else tokens(sleep.effort)
-    return Job(sleep.tokens or of_effort, sleep.drafts)
 
 
 def sleep_pools(scenario: Scenario) -> list[int]:

@@ -11,12 +11,13 @@ import pytest
 
 from sim.control.clock import Clock
 from sim.control.prices import Prices, price_clocks
-from sim.control.sleep import SleepControl, best_first
+from sim.control.sleep import SleepControl, best_first, strategy_shares
 from sim.control.sleep_contexts import LIVE, LiveContexts
 from sim.control.sleep_forecast import QuestionForecast
 from sim.fleet import build_fleet
+from sim.outcomes import SleepWork
 from sim.scenario import GpuPool
-from sim.sleep import EFFORT_TOKENS, SleepAccount, with_sleep
+from sim.sleep import SleepAccount, with_sleep
 from sim.streams import RandomStreams
 from sim.workload.blocks import APPEARS, CHANGES, ENDS, ContextBlock
 from tests.fake_plane import FakePlane
@@ -51,13 +52,13 @@ class Event(NamedTuple):
 
 
 class Known:
-    """A question needs 200 tokens less times the rank of its context; a draft takes 100 tokens."""
+    """A question saves 400 tokens times the rank of its context; a draft takes 100 tokens."""
 
-    def expected_saving_tokens(self, stream: int, predictability: np.ndarray, effort: str) -> np.ndarray:
+    def saved_tokens(self, stream: int, strategy: int, predictability: np.ndarray) -> np.ndarray:
         return 400.0 * predictability
 
-    def sleep_tokens(self, effort: str) -> int:
-        return {"low": 50, "medium": 100, "high": 200}[effort]
+    def sleep_work(self, stream: int) -> SleepWork:
+        return SleepWork(draft_tokens=100, drafts=1, notes_tokens=100)
 
 
 class Flow:
@@ -296,6 +297,19 @@ def test_an_api_is_never_idle() -> None:
     assert Night(Event(10.0, 0), **work, when=["always"]).until(HOUR_S).sent == [(60.0, 0, 0)]
 
 
+@pytest.mark.parametrize(
+    ("router", "shares"),
+    [
+        (None, [1.0, 0.0]),
+        ({"policy": "always", "strategy": "b"}, [0.0, 1.0]),
+        ({"policy": "random", "weights": {"a": 1, "b": 3}}, [0.25, 0.75]),
+        ({"policy": "round-robin"}, [0.5, 0.5]),
+    ],
+)
+def test_what_a_question_saves_is_weighed_by_its_strategies(router: Any, shares: list[float]) -> None:
+    assert strategy_shares(scenario(strategies=[{"name": "a"}, {"name": "b"}], router=router)) == shares
+
+
 def test_nothing_is_sent_while_no_pool_takes_requests() -> None:
     night = Night(Event(10.0, 0))
     night.plane.state.accepting[:] = 0
@@ -359,17 +373,6 @@ def test_a_preparation_keeps_its_books_when_it_is_replaced() -> None:
     account = night.until(800.0).account()
 
     assert (account.jobs, account.prepared, account.used, account.used_usd.tolist()) == (2, 2, 1, [0.5])
-
-
-def test_efforts_are_those_of_a_published_figure() -> None:
-    """10 (C(1) - C(10)) / 0.9 by effort, mean of two sets of problems."""
-    one, ten = (
-        np.array([[82.9, 172.9, 527.3], [93.5, 199.2, 610.3]]),
-        np.array([[35.2, 112.5, 412.7], [37.2, 114.1, 426.3]]),
-    )
-    tokens = (10.0 * (one - ten) / 0.9).mean(axis=0)
-
-    assert list(EFFORT_TOKENS.values()) == pytest.approx(tokens.tolist(), rel=0.005)
 
 
 def test_a_hundred_thousand_contexts_take_milliseconds_a_tick() -> None:

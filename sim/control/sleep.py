@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
+from functools import partial
 from itertools import count
 from typing import Any, Protocol
 
@@ -24,23 +25,24 @@ from sim.engine.specs import PoolSpec
 from sim.engine.state import Floats, Integers
 from sim.errors import EngineError
 from sim.fleet import Fleet
-from sim.scenario import Scenario
-from sim.sleep import SLEEP, Job, SleepAccount, job_of, sleep_pools
+from sim.outcomes import SleepWork
+from sim.scenario import AlwaysRouter, RandomRouter, Scenario
+from sim.sleep import SLEEP, SleepAccount, sleep_pools
 from sim.streams import RandomStreams
 from sim.workload.keys import Keys
 from sim.workload.workload import Workload
 
-__all__ = ["Savings", "SleepControl", "best_first"]
+__all__ = ["Savings", "SleepControl", "best_first", "strategy_shares"]
 
 
 class Savings(Protocol):
     """What is known of prepared contexts before any question is asked."""
 
-    def expected_saving_tokens(self, stream: int, predictability: Floats, effort: str) -> Floats:
-        """Output tokens that a question of a stream needs less if its context is prepared, [n]; NaN as on average."""
+    def saved_tokens(self, stream: int, strategy: int, predictability: Floats) -> Floats:
+        """Output tokens that a question of a stream saves by a strategy if its context is prepared, [n]."""
 
-    def sleep_tokens(self, effort: str) -> int:
-        """Output tokens of a draft."""
+    def sleep_work(self, stream: int) -> SleepWork:
+        """What preparing a context of a stream takes."""
 
 
 class SleepControl:
@@ -72,18 +74,18 @@ class SleepControl:
         self._sleep, self._plane, self._clock = scenario.sleep, plane, clock
         self._streams = len(scenario.workload)
         self._strategy = len(fleet.strategies)
-        self.job: Job = job_of(scenario.sleep, savings.sleep_tokens)
-        self._pools = sleep_pools(scenario)
-        self._most_tokens = max(_most_tokens(fleet, p) for p in self._pools)
-        effort = scenario.sleep.effort
+        pools = sleep_pools(scenario)
+        self._most_tokens = max(_most_tokens(fleet, p) for p in pools)
+        work = [savings.sleep_work(stream) for stream in range(self._streams)]
+        self._draft_tokens, self._notes_tokens = (
+            np.array([getattr(each, name) for each in work]) for name in ("draft_tokens", "notes_tokens")
+        )
         self._live = LiveContexts(
-            workload.contexts(),
-            self._streams,
-            lambda stream, predictability: savings.expected_saving_tokens(stream, predictability, effort),
+            workload.contexts(), self._streams, partial(_saved_tokens, savings, strategy_shares(scenario))
         )
         self._forecast = QuestionForecast(scenario, streams)
-        self._value = Value(scenario, fleet, plane, prices, self.job)
-        self._gate = Gate(scenario.sleep, self._pools, fleet, plane, self._value.prices)
+        self._value = Value(scenario, fleet, plane, prices, work)
+        self._gate = Gate(scenario.sleep, pools, fleet, plane, self._value.prices)
         self._books = Preparations(plane, len(scenario.fleet))
         self._keys = Keys(streams, SLEEP)
 
@@ -123,7 +125,7 @@ class SleepControl:
         prepared &= now_s < self._of(ids, "expires_s")
         state = self._of(ids, "state")
         free = (state == st.UNPREPARED) | ((state == st.READY) & ~prepared)
-        free &= rows["tokens"][ids] + self.job.draft_tokens <= self._most_tokens
+        free &= rows["tokens"][ids] + self._draft_tokens[rows["stream"][ids]] <= self._most_tokens
         free &= ~self._books.has_failed(ids, version)
         found: Integers = ids[free]
         return found
@@ -134,7 +136,7 @@ class SleepControl:
         questions = self._forecast.remaining(ids, rows, self._of(ids, "asked"), self._sleep.expires)
         ahead_s = self._forecast.ahead_s(self._sleep.expires)
         saving = self._value.saving_usd(rows, questions, ahead_s, tokens, now_s)
-        decided, planned = self._value.cost_usd(rows["tokens"], tokens, now_s)
+        decided, planned = self._value.cost_usd(rows, tokens, now_s)
         best = best_first(saving, decided, self._sleep.min_saving, room)
         affordable = self._affordable(planned[best], now_s)
         return ids[best][affordable], planned[best][affordable]
@@ -156,8 +158,8 @@ class SleepControl:
             ids,
             rows["version"],
             prompt_tokens=rows["tokens"],
-            output_tokens=np.full(ids.size, self.job.draft_tokens),
-            notes_tokens=np.full(ids.size, self.job.notes_tokens),
+            output_tokens=self._draft_tokens[rows["stream"]],
+            notes_tokens=self._notes_tokens[rows["stream"]],
             keys=self._keys.draw(ids.size),
             lasts_s=self._sleep.expires,
             strategy=self._strategy,
@@ -187,6 +189,30 @@ def best_first(saving_usd: Floats, cost_usd: Floats, min_saving: float, most: in
         worth, ratio = worth[ratio >= least], ratio[ratio >= least]
     order = np.lexsort((-saving_usd[worth], -ratio))
     return worth[order][:most]
+
+
+def strategy_shares(scenario: Scenario) -> list[float]:
+    """Share of the requests that each strategy is expected to get, as far as the router tells.
+
+    A router that looks at requests is taken to use all strategies alike.
+    """
+    names, router = [strategy.name for strategy in scenario.strategies] or [""], scenario.router
+    if router is None:
+        return [float(index == 0) for index in range(len(names))]
+    if isinstance(router, AlwaysRouter):
+        return [float(name == router.strategy) for name in names]
+    if isinstance(router, RandomRouter):
+        return [router.weights.get(name, 0.0) / sum(router.weights.values()) for name in names]
+    return [1.0 / len(names)] * len(names)
+
+
+def _saved_tokens(savings: Savings, shares: Sequence[float], stream: int, predictability: Floats) -> Floats:
+    """Output tokens that a question of a stream saves on average over the strategies, [n]."""
+    saved = np.zeros(predictability.size)
+    for strategy, share in enumerate(shares):
+        if share:
+            saved += share * savings.saved_tokens(stream, strategy, predictability)
+    return saved
 
 
 def _most_tokens(fleet: Fleet, p: int) -> int:
