@@ -253,6 +253,7 @@ def _meet_context(s: State, slot: int, i: int, now_s: float) -> int:
     prepared = 0
     if req.context_id < s.contexts.size:
         context = s.contexts[req.context_id]
+        context.asked += 1
         prepared = _is_prepared(s.streams[req.stream], context, family.version, now_s)
         if prepared:
             context.hits += 1
@@ -448,7 +449,7 @@ def _send(s: State, slot: int, now_s: float) -> None:
     if r == NONE:
         return
     pool = s.pools[s.replicas[r].pool]
-    pool.arrived += 1
+    pool.arrived += req.stream != s.run[0].sleep_stream
     if req.special:
         _queue_leaders(s, r, slot, now_s)
     elif pool.is_api:

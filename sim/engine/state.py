@@ -207,7 +207,7 @@ CONTEXT = np.dtype(
         ("hits", "i8"),
         ("usd", "f8"),  # spent on it
         ("job_tokens", "i8"),
-        ("pool", "i8"),  # where it was prepared, or NONE
+        ("pool", "i8"),  # where the work was done, or NONE
     ]
 )
 """A context and what was prepared of it."""
@@ -324,12 +324,12 @@ POOL = np.dtype(
         ("burst_s", "f8"),
         ("requests_full_s", "f8"),  # theoretical arrival times of the limits (GCRA)
         ("tokens_full_s", "f8"),
-        ("arrived", "i8"),
+        ("arrived", "i8"),  # sleep-time jobs are none of these, nor of what follows
         ("completed", "i8"),
         ("prompt_tokens", "i8"),  # of stages that ended well, as are those below
         ("output_tokens", "i8"),
         ("cached_tokens", "i8"),  # of the prompts
-        ("preemptions", "i8"),
+        ("preemptions", "i8"),  # here they count
         ("recomputed_tokens", "i8"),
     ]
 )
