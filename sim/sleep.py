@@ -25,6 +25,7 @@ __all__ = [
     "SleepAccount",
     "sleep_pools",
     "sleep_section",
+    "sleep_usd",
     "used_share",
     "with_sleep",
 ]
@@ -63,7 +64,7 @@ class SleepAccount:
     job_tokens: int
     """Output tokens of all jobs."""
     spent_usd: Floats
-    """What the jobs cost, by pool, [P]."""
+    """What the jobs that have ended cost, by pool, [P]."""
     used_usd: Floats
     """Of it what was not in vain, [P]."""
     asked: Integers
@@ -80,11 +81,15 @@ class SleepAccount:
     """What hits needed less than they would have, [S]."""
 
 
-def used_share(account: SleepAccount) -> Floats:
-    """Of what jobs cost in each pool, the share of those that were used, [P]."""
-    spent = account.spent_usd > 0.0
-    share: Floats = np.where(spent, account.used_usd / np.where(spent, account.spent_usd, 1.0), 0.0)
-    return share
+def used_share(account: SleepAccount, charged_usd: Floats) -> Floats:
+    """Of what sleep-time work was charged in each pool, [P], the share that was not in vain.
+
+    What no preparation accounts for is that of jobs under way at the end. One that was lost in a pool and done in
+    another one counts where it was done.
+    """
+    charged = charged_usd > 0.0
+    share: Floats = np.where(charged, account.used_usd / np.where(charged, charged_usd, 1.0), 0.0)
+    return np.minimum(share, 1.0)
 
 
 def sleep_section(scenario: Scenario, replications: Sequence[Replication]) -> dict[str, Any]:
@@ -98,8 +103,8 @@ def sleep_section(scenario: Scenario, replications: Sequence[Replication]) -> di
     runs = [(run.charges, run.sleep) for run in replications if run.sleep is not None]
     is_api = [isinstance(pool, ApiPool) for pool in scenario.fleet]
     counts = {name: fmean(_count(account, name) for _, account in runs) for name in _COUNTS}
-    cost_usd = fmean(float(_sleep_usd(charges).sum()) for charges, _ in runs)
-    wasted_usd = fmean(float(_sleep_usd(charges) @ (1.0 - used_share(account))) for charges, account in runs)
+    cost_usd = fmean(float(sleep_usd(charges.used_usd).sum()) for charges, _ in runs)
+    wasted_usd = fmean(_wasted_usd(charges) for charges, _ in runs)
     saved_usd = fmean(
         float(account.saved_output_tokens @ _output_token_usd(charges, is_api)) for charges, account in runs
     )
@@ -123,10 +128,15 @@ def _count(account: SleepAccount, name: str) -> int:
     return int(np.sum(getattr(account, name)))
 
 
-def _sleep_usd(charges: Charges) -> Floats:
-    """What sleep-time work was charged, by pool, [P]."""
-    usd: Floats = charges.used_usd[:, -1].sum(axis=(1, 2, 3, 4))
+def sleep_usd(used_usd: Floats) -> Floats:
+    """What sleep-time work was charged, [P], of what requests were, [P, S, A, C, W, USES]."""
+    usd: Floats = used_usd[:, -1].sum(axis=(1, 2, 3, 4))
     return usd
+
+
+def _wasted_usd(charges: Charges) -> float:
+    assert charges.sleep_used_share is not None
+    return float(sleep_usd(charges.used_usd) @ (1.0 - charges.sleep_used_share))
 
 
 def _output_token_usd(charges: Charges, is_api: Sequence[bool]) -> Floats:

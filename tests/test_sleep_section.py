@@ -48,19 +48,19 @@ def charges(own_usd: float = 6.0, api_usd: float = 1.0) -> Charges:
         billed_tokens=np.zeros((2, 1, 3), np.int64),
         token_usd=np.array([[[0.0, 0.0, 0.0]], [[0.4, 0.0, 3.6]]]),
         entries=[],
-        sleep_used_share=used_share(account()),
+        sleep_used_share=used_share(account(), np.array([own_usd, api_usd])),
     )
 
 
 def account(**changes: Any) -> SleepAccount:
-    """Of six dollars of jobs on GPUs two were not in vain, of those on the API all."""
+    """Of what jobs cost on GPUs two dollars were not in vain, of that on the API one."""
     fields: dict[str, Any] = {
         "jobs": 12,
         "prepared": 10,
         "used": 4,
         "job_tokens": 8_000,
-        "spent_usd": np.array([3.0, 0.5]),
-        "used_usd": np.array([1.0, 0.5]),
+        "spent_usd": np.array([5.0, 1.0]),
+        "used_usd": np.array([2.0, 1.0]),
         "asked": np.array([40]),
         "hits": np.array([10]),
         "stale": np.array([3]),
@@ -103,8 +103,9 @@ def test_lines_of_use_are_those_of_the_ledger() -> None:
     })  # fmt: skip
 
 
-def test_where_jobs_ended_nowhere_all_of_it_was_wasted() -> None:
-    assert used_share(account(spent_usd=np.zeros(2), used_usd=np.zeros(2))).tolist() == [0.0, 0.0]
+def test_what_no_preparation_accounts_for_was_wasted() -> None:
+    assert used_share(account(), np.array([4.0, 1.0])).tolist() == [0.5, 1.0]
+    assert used_share(account(), np.array([1.0, 0.0])).tolist() == [1.0, 0.0]
 
 
 def test_idle_time_is_shared_out_to_sleep_as_to_others() -> None:

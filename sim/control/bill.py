@@ -18,7 +18,7 @@ from sim.invoice import check_books, last_period, price_of_time_usd, rounding_us
 from sim.ledger import Charges, Entry
 from sim.prices import upfront_usd
 from sim.scenario import GpuPool, Scenario
-from sim.sleep import SleepAccount, used_share
+from sim.sleep import SleepAccount, sleep_usd, used_share
 from sim.training import Spread, training_entries
 
 __all__ = ["Bill"]
@@ -66,7 +66,7 @@ class Bill:
             billed_tokens=s.billed_tokens.copy(),
             token_usd=s.billed_tokens * s.rates_usd,
             entries=list(self._entries(end_s)),
-            sleep_used_share=None if sleep is None else used_share(sleep),
+            sleep_used_share=None if sleep is None else used_share(sleep, sleep_usd(s.ended_usd)),
         )
         time_usd = price_of_time_usd(self._servers.paid, self._prices.log, self._gpus, end_s)
         check_books(charges, time_usd, s.work_usd)

@@ -147,7 +147,7 @@ class SleepControl:
         if budget is None:
             return slice(None)
         left = budget - self._books.spent_on_day_usd(now_s)
-        return slice(int(np.searchsorted(np.cumsum(planned_usd), left, side="right")))
+        return slice(int(np.searchsorted(np.cumsum(planned_usd * self._books.dearness), left, side="right")))
 
     def _send(self, ids: Integers, planned_usd: Floats, now_s: float) -> None:
         if not ids.size:

@@ -26,6 +26,7 @@ class Preparations:
         self.in_flight: Integers = np.zeros(0, np.int64)
         """Contexts being prepared."""
         self._planned_usd = np.zeros(0)
+        self._finished_usd = np.zeros(2)
         self._unsettled = np.zeros(0, np.bool_)
         self._failed: dict[int, int] = {}
         self._counts = dict.fromkeys(("jobs", "prepared", "used", "job_tokens"), 0)
@@ -39,6 +40,7 @@ class Preparations:
         table = self._plane.contexts
         state = table["state"][self.in_flight]
         runs, failed = state == st.PREPARING, self.in_flight[state == st.UNPREPARED]
+        self._finished_usd += self._planned_usd[~runs].sum(), table["usd"][self.in_flight[~runs]].sum()
         self._failed |= dict(zip(failed.tolist(), table["version"][failed].tolist(), strict=True))
         self.in_flight, self._planned_usd = self.in_flight[runs], self._planned_usd[runs]
 
@@ -51,13 +53,19 @@ class Preparations:
             found[which] = [self._failed[context] == version for context, version in pairs]
         return found
 
+    @property
+    def dearness(self) -> float:
+        """What finished preparations cost over what they were planned to; 1 as long as none has been finished."""
+        planned, spent = self._finished_usd.tolist()
+        return spent / planned if planned and spent else 1.0
+
     def spent_on_day_usd(self, now_s: float) -> float:
-        """What preparations cost since the day of the run began, those in flight as planned."""
+        """What preparations cost since the day of the run began, those in flight as foreseen."""
         open_ids = np.flatnonzero(self._unsettled)
         spent = float(self._spent_usd.sum() + self._plane.contexts["usd"][open_ids].sum())
         if now_s // _DAY_S > self._day:
             self._day, self._spent_before_usd = int(now_s // _DAY_S), spent
-        return spent - self._spent_before_usd + float(self._planned_usd.sum())
+        return spent - self._spent_before_usd + float(self._planned_usd.sum()) * self.dearness
 
     def send(self, ids: Integers, planned_usd: st.Floats) -> None:
         """New preparations of these contexts, none of which is being prepared; settles those before."""

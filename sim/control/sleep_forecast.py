@@ -51,7 +51,8 @@ class QuestionForecast:
 
     def ahead_s(self, within_s: float) -> Floats:
         """Time within which most questions come that a context prepared now can serve, by stream."""
-        return np.minimum(np.minimum(self._lasts_s, within_s), self._mean * self._gap_s)
+        ahead_s: Floats = np.minimum(np.minimum(self._lasts_s, within_s), self._mean * self._gap_s)
+        return ahead_s
 
     def remaining(self, ids: Integers, rows: Records, asked: Integers, within_s: float) -> Floats:
         """Questions on contexts to come within some seconds and before they change; `rows` are LIVE."""
@@ -68,7 +69,8 @@ class QuestionForecast:
             left: Floats = (rows["questions"] - asked).astype(np.float64)
             return left
         stream = rows["stream"]
-        return self._mean[stream] - np.where(self._is_constant[stream], asked, asked > 0)
+        mean: Floats = self._mean[stream] - np.where(self._is_constant[stream], asked, asked > 0)
+        return mean
 
     def _error(self, ids: Integers) -> Floats | float:
         sigma = self._forecast.error

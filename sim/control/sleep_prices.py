@@ -91,9 +91,8 @@ class PoolPrice:
         self._index, self._pool, self._spec = index, scenario.fleet[index], fleet.pools[index]
         self._plane, self._prices, self._draw = plane, prices, fleet.draws[index]
         self._mean = MeanPrice(_foreseen(self._pool, scenario), scenario.horizon)
-        electricity = _electricity(self._pool, scenario)
-        self._electricity = electricity and MeanPrice(electricity, scenario.horizon)
-        self._power = electricity
+        self._power = _electricity(self._pool, scenario)
+        self._mean_power = None if self._power is None else MeanPrice(self._power, scenario.horizon)
 
     @property
     def is_paid_anyway(self) -> bool:
@@ -123,7 +122,7 @@ class PoolPrice:
 
     def _power_usd(self, begin_s: float, end_s: float) -> float:
         """A kilowatt-hour."""
-        return 0.0 if self._electricity is None else float(self._electricity.over(begin_s, end_s)[0])
+        return 0.0 if self._mean_power is None else float(self._mean_power.over(begin_s, end_s)[0])
 
     def _tokens(self, rates: Floats, usd_per_kwh: float, context_tokens: float, marginal: bool) -> TokenUsd:
         if isinstance(self._pool, ApiPool):

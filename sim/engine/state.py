@@ -370,7 +370,7 @@ STREAM = np.dtype(
         ("stale", "i8"),  # that has changed since it was prepared
         ("expired", "i8"),
         ("late", "i8"),  # that was being prepared
-        ("saved_tokens", "i8"),  # output tokens that hits did not need
+        ("saved_tokens", "i8"),  # output tokens that the first steps of hits did not need, if no branch is dropped
     ]
 )
 
