@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sim.engine.state import Floats, Integers, Records
 from sim.workload.blocks import APPEARS, ENDS, ContextBlock
@@ -89,7 +90,7 @@ class LiveContexts:
         self.lived_s += np.bincount(block.stream, lived_s, minlength=self.lived_s.size)
 
 
-def _rows(block: ContextBlock, which: object) -> ContextBlock:
+def _rows(block: ContextBlock, which: slice | NDArray[np.bool_]) -> ContextBlock:
     return ContextBlock(*(column[which] for column in block))
 
 
