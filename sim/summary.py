@@ -15,6 +15,7 @@ from sim.fleet import Fleet
 from sim.headline import gpus_of, headline_figures
 from sim.replication import Replication
 from sim.scenario import GpuPool, Scenario, Stream
+from sim.sleep import sleep_section
 from sim.stats import mean_of_known, ratio
 from sim.tally import COUNTS, REJECTIONS, figures
 
@@ -45,7 +46,7 @@ def summarise(scenario: Scenario, fleet: Fleet, replications: Sequence[Replicati
         "strategies": _strategies(fleet, replications),
         "streams": _streams(scenario, replications),
         "pools": _pools(scenario, replications),
-        "sleep": {"prepared": 0, "hit_rate": None, "wasted_share": None},
+        "sleep": sleep_section(scenario, replications),
         "fleet": figure["fleet"]
         | {
             "peak_replicas": max(run.peak_replicas for run in replications),

@@ -136,11 +136,12 @@ def _end_job(s: State, slot: int, status: int, now_s: float) -> None:
     context.usd += s.calls[slot].spent_usd
     context.job_tokens = s.families[slot].generated_tokens
     context.state = UNPREPARED
+    if req.replica != NONE:
+        context.pool = s.replicas[req.replica].pool
     if status == COMPLETED:
         context.state = READY
         context.ready_s = now_s
         context.expires_s = now_s + context.lasts_s
-        context.pool = s.replicas[req.replica].pool
 
 
 @kernel

@@ -68,7 +68,8 @@ def count_stage(s: State, head: int) -> None:
             read += one.prompt_tokens
             cached += max(s.branches[slot].found_tokens, 0)
         slot = s.branches[slot].following
-    _count_tokens(pool, read, family.stage_tokens, cached)
+    if req.stream != s.run[0].sleep_stream:
+        _count_tokens(pool, read, family.stage_tokens, cached)
     family.read_tokens += read
     family.cached_tokens += cached
     family.generated_tokens += family.stage_tokens
@@ -101,7 +102,7 @@ def measure(s: State, slot: int, now_s: float) -> None:
     stream.completed += 1
     stream.prompt_tokens += read
     stream.output_tokens += generated
-    pool.completed += 1
+    pool.completed += req.stream != s.run[0].sleep_stream
     s.ended_requests[p, req.stream, req.strategy, req.priority] += 1
     s.ended_output_tokens[p, req.stream, req.strategy, req.priority] += generated
     if correct != NONE:

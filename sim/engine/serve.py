@@ -9,7 +9,7 @@ then sleep-time jobs are sent.
 
 from __future__ import annotations
 
-from math import inf, nan
+from math import floor, inf, nan
 
 from sim.engine.api import bill, bill_so_far, send_to_api, start_at_api
 from sim.engine.balancer import choose_replica, why_refused
@@ -255,11 +255,13 @@ def _meet_context(s: State, slot: int, i: int, now_s: float) -> int:
     prepared = 0
     if req.context_id < s.contexts.size:
         context = s.contexts[req.context_id]
+        context.asked += 1
         prepared = _is_prepared(s.streams[req.stream], context, family.version, now_s)
         if prepared:
             context.hits += 1
             variant = s.step_tokens.shape[1] - 1
-            s.streams[req.stream].saved_tokens += s.step_tokens[i, 0, 0] - s.step_tokens[i, variant, 0]
+            saved = s.step_tokens[i, 0, 0] - s.step_tokens[i, variant, 0]
+            s.streams[req.stream].saved_tokens += floor(saved * _first_step(s, req.strategy) + 0.5)
             req.prompt_tokens += context.notes_tokens
             family.question_tokens = req.prompt_tokens
             family.prefix_tokens += context.notes_tokens
@@ -268,6 +270,17 @@ def _meet_context(s: State, slot: int, i: int, now_s: float) -> int:
     family.prepared = prepared
     family.context_key = context_key(req.context_id, family.version, prepared)
     return prepared
+
+
+@kernel
+def _first_step(s: State, strategy: int) -> float:
+    """Output of a strategy's first step, in mean branches."""
+    branches = 0.0
+    for at in range(s.stage_first[strategy], s.stage_first[strategy + 1]):
+        stage = s.stages[at]
+        if stage.step == 0:
+            branches += stage.groups * stage.per_group * stage.tokens_factor
+    return branches
 
 
 @kernel
@@ -450,7 +463,7 @@ def _send(s: State, slot: int, now_s: float) -> None:
     if r == NONE:
         return
     pool = s.pools[s.replicas[r].pool]
-    pool.arrived += 1
+    pool.arrived += req.stream != s.run[0].sleep_stream
     if req.special:
         _queue_leaders(s, r, slot, now_s)
     elif pool.is_api:

@@ -204,10 +204,11 @@ CONTEXT = np.dtype(
         ("expires_s", "f8"),
         ("lasts_s", "f8"),
         ("notes_tokens", "i8"),
+        ("asked", "i8"),  # questions so far, prepared or not
         ("hits", "i8"),
         ("usd", "f8"),  # spent on it
         ("job_tokens", "i8"),
-        ("pool", "i8"),  # where it was prepared, or NONE
+        ("pool", "i8"),  # where the work was done, or NONE
     ]
 )
 """A context and what was prepared of it."""
@@ -325,12 +326,12 @@ POOL = np.dtype(
         ("burst_s", "f8"),
         ("requests_full_s", "f8"),  # theoretical arrival times of the limits (GCRA)
         ("tokens_full_s", "f8"),
-        ("arrived", "i8"),
+        ("arrived", "i8"),  # sleep-time jobs are none of these, nor of what follows
         ("completed", "i8"),
         ("prompt_tokens", "i8"),  # of stages that ended well, as are those below
         ("output_tokens", "i8"),
         ("cached_tokens", "i8"),  # of the prompts
-        ("preemptions", "i8"),
+        ("preemptions", "i8"),  # here they count
         ("recomputed_tokens", "i8"),
     ]
 )
@@ -370,7 +371,7 @@ STREAM = np.dtype(
         ("stale", "i8"),  # that has changed since it was prepared
         ("expired", "i8"),
         ("late", "i8"),  # that was being prepared
-        ("saved_tokens", "i8"),  # output tokens that hits did not need
+        ("saved_tokens", "i8"),  # output tokens that the first steps of hits did not need, if no branch is dropped
     ]
 )
 
