@@ -48,6 +48,8 @@ class Fleet:
     strategies: list[DirectStrategy]
     targets: list[list[list[int]]]
     """Pools that may serve a stream by a strategy: targets[stream][strategy]."""
+    warnings: tuple[str, ...] = ()
+    """What to hold against the figures, such as response curves used beyond what they were fitted to."""
 
 
 def build_fleet(scenario: Scenario) -> Fleet:

@@ -169,8 +169,6 @@ class _Run:
             stream_buckets=self.buckets.stream_rows,
             charges=self.bill.close(end_s),
             energy=np.array([self.energy.read(p) for p in range(len(self.scenario.fleet))]),
-            ended_requests=state.ended_requests.copy(),
-            ended_output_tokens=state.ended_output_tokens.copy(),
             full_batch_s=np.array([_full_batch_s(self.plane, p, pool) for p, pool in enumerate(self.scenario.fleet)]),
             cached_tokens=int(state.pools["cached_tokens"].sum()),
             unfinished=int(state.run[0].in_flight),
