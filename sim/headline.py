@@ -66,7 +66,7 @@ def _by_strategy(answers: NDArray[np.float64], names: Sequence[str]) -> dict[str
     """The figures of every strategy by their dotted names, from the sums of a tally [S, A, 5]."""
     sums = answers.sum(axis=0)
     requests, tokens = (sums[:, ANSWERS.index(name)] for name in ("requests", "output_tokens"))
-    found = {}
+    found: dict[str, float] = {}
     for a, name in enumerate(names):
         quality = quality_figures(sums[a])
         figure = (

@@ -141,7 +141,7 @@ def _known(replications: Sequence[Replication], stream: int | None = None) -> in
 def _with_cost(
     strategies: Mapping[str, Mapping[str, Any]], usd: Mapping[str, float], replications: Sequence[Replication]
 ) -> dict[str, Any]:
-    """Each strategy with what an answer and a right answer by it cost, its share of what was paid and not used included.
+    """Each strategy with what an answer and a right answer by it cost, with its share of what was paid and not used.
 
     What preparing contexts costs is no strategy's.
     """

@@ -139,6 +139,9 @@ def _footer(summary: dict[str, Any]) -> Text:
         "; ".join(part for part in (gpus if fleet["peak_replicas"] else "", mean) if part),
         _counted(fleet, _EVENTS),
         _energy(summary),
+        f"{words.share(fleet['prefix_hit_share'])} of prompt tokens found in a cache"
+        if fleet.get("prefix_hit_share")
+        else "",
         *(_trust(name, trust) for name, trust in fleet["step_times"].items()),
         f"simulated in {speed['wall_s']:.1f} s, {words.count(speed['requests_per_s'])} requests a second",
     ]

@@ -159,7 +159,7 @@ def trust_errors(trust: dict[str, Any]) -> str:
 
 def asked(summary: dict[str, Any]) -> float:
     """Questions on contexts."""
-    return sum(stream.get("contexts", {}).get("asked", 0) for stream in summary["streams"].values())
+    return sum(float(stream.get("contexts", {}).get("asked", 0)) for stream in summary["streams"].values())
 
 
 def found_prepared(summary: dict[str, Any]) -> dict[str, float]:
