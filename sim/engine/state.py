@@ -25,6 +25,8 @@ BLOCK_TOKENS = 16
 
 CLASSES = 3
 """Priority classes: 0 interactive, 1 batch, 2 sleep."""
+SLEEP = 2
+"""The class that yields to all others."""
 
 IDLE, DECODE, MIXED, PREFILL = 0, 1, 2, 3
 """What a replica is doing: nothing, n decode steps, one step with rows and prompt slices, one step of prompts."""
@@ -32,7 +34,7 @@ IDLE, DECODE, MIXED, PREFILL = 0, 1, 2, 3
 PREFILL_FIRST, CHUNKED = 0, 1
 """Schedulers."""
 
-ROUND_ROBIN, LEAST_OUTSTANDING, POWER_OF_TWO = 0, 1, 2
+ROUND_ROBIN, LEAST_OUTSTANDING, POWER_OF_TWO, PREFIX_AFFINITY = 0, 1, 2, 3
 """Balancers."""
 
 COMPLETED, TOO_LONG, NO_REPLICA, UNFINISHED, QUEUE_FULL, RATE_LIMITED, TIMED_OUT, FAILED = 0, 1, 2, 3, 4, 5, 6, 7
@@ -50,8 +52,15 @@ USED, LOST_WORK, GIVEN_UP = 0, 1, 2
 """What a request's cost went into: an answer, work lost with its replica, work its client did not wait for."""
 USES = 3
 
-AT_REPLICA, API_QUEUED, API_RUNNING, BACKING_OFF = 0, 1, 2, 3
-"""Where a request in flight is. BACKING_OFF: its client waits before it sends it again."""
+AT_REPLICA, API_QUEUED, API_RUNNING, BACKING_OFF, HELD, CONTINUED, ENDED = 0, 1, 2, 3, 4, 5, 6
+"""Where a request in flight is, or a branch of one. BACKING_OFF: its client waits before it sends it again; HELD: until its
+leader has read the prompt; CONTINUED: between two stages; ENDED: a branch that has its answer, or was dropped."""
+
+UNPREPARED, PREPARING, READY = 0, 1, 2
+"""What a context is."""
+
+FIRST_JOB = 1 << 40
+"""Sleep-time jobs count from here."""
 
 BILL_ARRIVAL, BILL_START, BILL_COMPLETION = 0, 1, 2
 """By which moment of a request an API's tariff bills it."""
@@ -62,7 +71,7 @@ INPUT, CACHED_INPUT, OUTPUT = 0, 1, 2
 NO_LIMIT = 1 << 62
 """As many as there may be."""
 
-REACHED, BLOCK_EMPTY, CLOSED_EMPTY, SLOTS_FULL, ROWS_FULL = 0, 1, 2, 3, 4
+REACHED, BLOCK_EMPTY, CLOSED_EMPTY, SLOTS_FULL, ROWS_FULL, SEGMENTS_FULL = 0, 1, 2, 3, 4, 5
 """Why `serve` came back: time reached, or one of its buffers wants attention from Python."""
 
 TTFT, TPOT, E2E = 0, 1, 2
@@ -95,6 +104,10 @@ REQUEST = np.dtype(
         ("timer", "i8"),  # its place in the heap of timers, or NONE
         ("gone", "i8"),  # 1: its client has given up, and the replica will at its next step boundary
         ("carried", "i8"),  # 1: some of its cost lies in earlier tariff windows
+        ("head", "i8"),  # slot of the request it is a branch of; its own, where it is the first
+        ("branch", "i8"),  # its number among the branches of the stage
+        ("special", "i8"),  # 1: it has a family or a prefix cache to look after
+        ("shared_blocks", "i8"),  # KV blocks of its prefix that lie in segments
     ]
 )
 
@@ -112,9 +125,129 @@ CALL = np.dtype(
         ("retries", "i8"),
         ("window", "i8"),  # tariff window an API bills it by
         ("late", "i8"),  # 1: it was sent on an answer, or again: just after the step boundaries of that instant
+        ("key", "i8"),  # of its luck
     ]
 )
 """The client's side of a request in flight."""
+
+BRANCH = np.dtype(
+    [
+        ("following", "i8"),  # slot of the next branch of the stage, or NONE
+        ("segment", "i8"),  # what it refers to of the prefix cache, or NONE
+        ("key", "i8"),  # segment that it looks for; 0: none
+        ("limit", "i8"),  # and tokens of it that it can use
+        ("spare_key", "i8"),  # where that is not there
+        ("spare_limit", "i8"),
+        ("hit", "i8"),  # what it would refer to if it were admitted now
+        ("hit_tokens", "i8"),  # and use of it
+        ("found_tokens", "i8"),  # used at its first admission; NONE before
+        ("gives_tokens", "i8"),  # tokens of prompt and answer that are worth keeping when it ends
+        ("gives_key", "i8"),  # and as what; 0: nothing
+    ]
+)
+"""A branch on a replica that refers to others, or to a prefix cache."""
+
+FAMILY = np.dtype(
+    [
+        ("stage", "i8"),  # number among the stages of all strategies
+        ("branches", "i8"),
+        ("left", "i8"),  # branches that have neither ended nor been dropped
+        ("leaving", "i8"),  # of a request that was given up: admitted branches not yet let go
+        ("over", "i8"),  # 1: it is in the list of those whose stage may be over
+        ("next", "i8"),  # in that list, or in that of those to be continued
+        ("last_s", "f8"),  # when its last branch ended
+        ("last_branch", "i8"),  # and which
+        ("last_tokens", "i8"),  # and how long it was
+        ("path_tokens", "i8"),
+        ("generated_tokens", "i8"),
+        ("read_tokens", "i8"),
+        ("cached_tokens", "i8"),
+        ("first_segment", "i8"),  # segments of its own
+        ("question_tokens", "i8"),  # its prompt, with what was prepared
+        ("context_key", "i8"),  # 0: no context
+        ("prefix_tokens", "i8"),
+        ("keep_tokens", "i8"),
+        ("prepared", "i8"),
+        ("correct", "i8"),  # NONE: unknown
+        ("step", "i8"),  # of its strategy
+    ]
+)
+"""What the branches of a request have in common."""
+
+SEGMENT = np.dtype(
+    [
+        ("replica", "i8"),
+        ("key", "i8"),
+        ("tokens", "i8"),  # prefix up to its end
+        ("blocks", "i8"),  # its own: beyond its parent's
+        ("users", "i8"),  # requests that refer to it or to one that builds on it
+        ("children", "i8"),
+        ("parent", "i8"),
+        ("next", "i8"),  # in its bucket, or in the list of free ones
+        ("older", "i8"),  # in the order of disuse
+        ("newer", "i8"),
+        ("owner", "i8"),  # head of the family that it goes with, or NONE
+        ("sibling", "i8"),  # next one of that family
+    ]
+)
+"""KV blocks of a prefix that stay on a replica."""
+
+CONTEXT = np.dtype(
+    [
+        ("state", "i8"),
+        ("version", "i8"),  # of what is prepared, or being prepared
+        ("ready_s", "f8"),
+        ("expires_s", "f8"),
+        ("lasts_s", "f8"),
+        ("notes_tokens", "i8"),
+        ("hits", "i8"),
+        ("usd", "f8"),  # spent on it
+        ("job_tokens", "i8"),
+        ("pool", "i8"),  # where it was prepared, or NONE
+    ]
+)
+"""A context and what was prepared of it."""
+
+JOB = np.dtype(
+    [
+        ("context_id", "i8"),
+        ("version", "i8"),
+        ("prompt_tokens", "i8"),
+        ("output_tokens", "i8"),
+        ("strategy", "i8"),
+        ("key", "i8"),
+    ]
+)
+"""A sleep-time job to send."""
+
+STAGE = np.dtype(
+    [
+        ("step", "i8"),
+        ("groups", "i8"),
+        ("per_group", "i8"),
+        ("extends", "i8"),
+        ("prompt_tokens", "i8"),
+        ("tokens_factor", "f8"),
+        ("sigma", "f8"),
+        ("most_tokens", "i8"),
+        ("wait_for", "i8"),
+        ("agree", "i8"),
+        ("ends_step", "i8"),
+        ("is_first", "i8"),  # of its strategy
+        ("is_last", "i8"),
+        ("is_alone", "i8"),  # the only branch of the only stage
+    ]
+)
+
+STEP = np.dtype(
+    [
+        ("vote", "i8"),
+        ("wrong_answers", "i8"),
+        ("skew", "f8"),
+        ("blank_share", "f8"),
+        ("agreement_below", "f8"),
+    ]
+)
 
 REPLICA = np.dtype(
     [
@@ -137,6 +270,10 @@ REPLICA = np.dtype(
         ("waiting", "i8"),
         ("admissions", "i8"),
         ("ghosts", "i8"),  # admitted requests whose clients have given up
+        ("sleep_rows", "i8"),  # of the rows
+        ("cached_blocks", "i8"),  # KV blocks that nobody uses now
+        ("oldest", "i8"),  # segment in disuse for longest, or NONE
+        ("newest", "i8"),
         ("always_paid", "i8"),  # reserved: costs money switched on or off
         ("paid", "i8"),
         ("usd_per_s", "f8"),
@@ -166,6 +303,9 @@ POOL = np.dtype(
         ("spill_at", "i8"),  # requests of a replica from which the next tier is tried
         ("max_outstanding", "i8"),  # most requests of a replica
         ("window", "i8"),  # tariff window now
+        ("prefix_cache", "i8"),
+        ("sleep_slowdown", "f8"),
+        ("sleep_step_tokens", "i8"),
         ("is_api", "i8"),
         ("bill_by", "i8"),
         ("waits", "i8"),  # 1: beyond its rate limit an API queues; 0: it refuses
@@ -182,9 +322,9 @@ POOL = np.dtype(
         ("tokens_full_s", "f8"),
         ("arrived", "i8"),
         ("completed", "i8"),
-        ("prompt_tokens", "i8"),  # of completed requests
-        ("output_tokens", "i8"),  # of completed requests
-        ("cached_tokens", "i8"),  # of completed requests: prompt tokens that were cached
+        ("prompt_tokens", "i8"),  # of stages that ended well, as are those below
+        ("output_tokens", "i8"),
+        ("cached_tokens", "i8"),  # of the prompts
         ("preemptions", "i8"),
         ("recomputed_tokens", "i8"),
     ]
@@ -220,6 +360,12 @@ STREAM = np.dtype(
         ("measured_offered", "i8"),  # measured: arrived after the warm-up
         ("measured_ended", "i8"),
         ("measured_met", "i8"),  # completed within every objective
+        ("asked", "i8"),  # of a context
+        ("hits", "i8"),  # that was prepared
+        ("stale", "i8"),  # that has changed since it was prepared
+        ("expired", "i8"),
+        ("late", "i8"),  # that was being prepared
+        ("saved_tokens", "i8"),  # output tokens that hits did not need
     ]
 )
 
@@ -255,6 +401,23 @@ RUN = np.dtype(
         ("told_s", "f8"),  # latest time at which a client sees a request answered or refused
         ("warm_up_s", "f8"),
         ("balancer", "i8"),
+        ("affinity_slack", "i8"),
+        ("slots_free", "i8"),
+        ("most_branches", "i8"),
+        ("free_segment", "i8"),  # head of the list of free ones
+        ("segments_free", "i8"),
+        ("caches", "i8"),  # 1: segments may be made
+        ("over", "i8"),  # list of families whose stage may be over
+        ("over_end", "i8"),
+        ("continued", "i8"),  # list of families to send on
+        ("continued_end", "i8"),
+        ("continued_s", "f8"),
+        ("job", "i8"),  # next sleep-time job to send
+        ("jobs", "i8"),
+        ("jobs_s", "f8"),
+        ("jobs_in_flight", "i8"),
+        ("next_job", "i8"),
+        ("sleep_stream", "i8"),  # stream of sleep-time jobs, or NONE
     ]
 )
 
@@ -276,6 +439,10 @@ ROW = np.dtype(
         ("preemptions", "i8"),
         ("attempts", "i8"),
         ("cached_tokens", "i8"),
+        ("correct", "i8"),  # NONE: unknown
+        ("p_correct", "f8"),
+        ("prepared", "i8"),
+        ("steps", "i8"),
     ]
 )
 
@@ -283,12 +450,19 @@ ROW = np.dtype(
 class State(NamedTuple):
     """The data plane. R replicas, P pools, N slots, S streams, A strategies, C closed streams, W tariff windows.
 
+    K is the most steps of a strategy; V is 2 where answers may come from a prepared context, else 1.
+
     An API is a pool with one replica that has no steps.
     """
 
     run: Records  # RUN [1]
     requests: Records  # REQUEST [N]
     calls: Records  # CALL [N]
+    branches: Records  # BRANCH [N]
+    families: Records  # FAMILY [N]
+    slot_tokens: Integers  # [N, K] tokens of one branch of each step
+    slot_chances: Floats  # [N, K, 2] that one sample is right, that the step's answer is
+    slot_escalates: Integers  # [N, K]
     carried_usd: Floats  # [N, W] a request's cost in earlier tariff windows
     timer_s: Floats  # [N] heap of timers, by time and request id
     timer_slot: Integers  # [N]
@@ -297,11 +471,23 @@ class State(NamedTuple):
     streams: Records  # STREAM [S]
     closed: Records  # CLOSED [C]
     finished: Records  # ROW [capacity]; empty unless rows are kept
+    stages: Records  # STAGE [stages of all strategies]
+    stage_first: Integers  # [A + 1] where a strategy's stages begin
+    stage_stays: Integers  # [S, stages] 1: it may run on the same replicas as the stage before
+    steps: Records  # STEP [steps of all strategies]
+    step_first: Integers  # [A + 1]
+    segments: Records  # SEGMENT
+    bucket: Integers  # [a power of two] first segment by key
+    contexts: Records  # CONTEXT; empty unless there are sleep-time jobs
+    jobs: Records  # JOB
+    votes: Integers  # [wrong answers + 1] counts, and below the lowest branch that gave each
+    voters: Integers
 
     event_s: Floats  # [leaves] when each replica's batch next changes; inf: idle
     winner: Integers  # [2 leaves] tournament over event_s; node 1 is the replica that comes first
     woken: Integers  # [R] idle replicas about to begin
-    outstanding: Integers  # [R] requests routed there and not ended
+    outstanding: Integers  # [R] branches routed there and not ended, but for those of class sleep
+    asleep: Integers  # [R] those of class sleep
     accepting: Integers  # [R] CLOSED_TO_ALL, OPEN_TO_ALL or HOLDS
     waiting_head: Integers  # [R, CLASSES]
     waiting_tail: Integers  # [R, CLASSES]
@@ -317,24 +503,35 @@ class State(NamedTuple):
     linear_s: Floats  # [P, tokens] g: linear layers by tokens in the step
     linear_slope_s: Floats  # [P] g beyond its table
 
-    tier_first: Integers  # [S * A + 1] where the tiers of (stream, strategy) begin; a tier is a list of replicas
+    tier_first: Integers  # [S * stages + 1] where the tiers of (stream, stage) begin; a tier is a list of replicas
     target_first: Integers  # [tiers + 1] where the replicas of a tier begin in target_replica
     target_replica: Integers
     target_turn: Integers  # [tiers] whose turn it is
 
     arrival_s: Floats  # the arrival block, one column each
     prompt_tokens: Integers
-    output_tokens: Integers
     stream: Integers
     priority: Integers
     context_id: Integers
     strategy: Integers
+    key: Integers
+    version: Integers
+    prefix_tokens: Integers
+    keep_tokens: Integers
+    step_tokens: Integers  # [rows, V, K]
+    p_sample: Floats  # [rows, V, K]
+    p_correct: Floats  # [rows, V, K]
+    escalates: Integers  # [rows, V, K]
     luck: Floats  # uniform in [0, 1): the balancer's draw
     api_luck: Floats  # [rows, 2] standard normal: an API's time to first token, its speed
 
     closed_prompt_tokens: Integers  # [C, draws]
-    closed_output_tokens: Integers
+    closed_key: Integers
     closed_strategy: Integers
+    closed_tokens: Integers  # [C, draws, K]
+    closed_p_sample: Floats
+    closed_p_correct: Floats
+    closed_escalates: Integers
     closed_luck: Floats
     closed_api_luck: Floats  # [C, draws, 2]
     closed_ring_s: Floats  # [C, clients]
@@ -353,6 +550,9 @@ class State(NamedTuple):
     billed_tokens: Integers  # [P, W, 3] tokens an API has billed
     ended_requests: Integers  # [P, S, A, CLASSES] completed
     ended_output_tokens: Integers  # [P, S, A, CLASSES] of those
+    ended_known: Integers  # [P, S, A, CLASSES] of those whose answer is known to be right or wrong
+    ended_correct: Integers  # [P, S, A, CLASSES] right ones
+    ended_p: Floats  # [P, S, A, CLASSES] sum of their chances to be right
 
 
 def records(dtype: np.dtype[Any], rows: int) -> Records:

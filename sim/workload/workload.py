@@ -10,9 +10,10 @@ import numpy as np
 from sim.scenario import ClientArrivals, Closed, Scenario, Stream, TraceArrivals
 from sim.streams import RandomStreams
 from sim.workload.arrivals import arrival_times
-from sim.workload.blocks import BLOCK_ROWS, NOTHING, PRIORITIES, Floats, Integers, RequestBlock
+from sim.workload.blocks import BLOCK_ROWS, NOTHING, PRIORITIES, Floats, Integers, RequestBlock, plain_block
 from sim.workload.clients import Clients
 from sim.workload.closed import ClosedStream
+from sim.workload.keys import Keys
 from sim.workload.lengths import LengthSampler
 from sim.workload.merge import merge_blocks
 from sim.workload.replay import Replay
@@ -82,7 +83,7 @@ def _closed(scenario: Scenario, streams: RandomStreams) -> tuple[ClosedStream, .
 
 def _source(index: int, stream: Stream, replay: Replay | None, scenario: Scenario) -> _Source:
     if replay is not None:
-        return lambda streams: _replayed(index, stream, replay, scenario.horizon)
+        return partial(_replayed, index, stream, replay, scenario.horizon)
     if isinstance(stream.arrivals, ClientArrivals):
         return partial(_asked, index, stream, Clients.of(stream, stream.arrivals), scenario)
     return partial(_generated, index, stream, scenario)
@@ -101,9 +102,9 @@ def _generated(index: int, stream: Stream, scenario: Scenario, streams: RandomSt
         shape=Shape.of(stream),
         rows=_rows_at_a_time(scenario),
     )
-    lengths = LengthSampler(stream.lengths, streams, stream.name)
+    lengths, keys = LengthSampler(stream.lengths, streams, stream.name), Keys(streams, stream.name)
     for arrival_s in times:
-        yield _block(index, stream, arrival_s, *lengths.draw(arrival_s.size))
+        yield _block(index, stream, keys, arrival_s, *lengths.draw(arrival_s.size))
 
 
 def _asked(
@@ -117,31 +118,35 @@ def _asked(
         time_zone=scenario.time_zone,
         rows=_rows_at_a_time(scenario),
     )
+    keys = Keys(streams, stream.name)
     for block in requests:
-        yield _block(index, stream, *block)
+        yield _block(index, stream, keys, *block)
 
 
 def _block(
-    index: int, stream: Stream, arrival_s: Floats, prompt_tokens: Integers, output_tokens: Integers
+    index: int, stream: Stream, keys: Keys, arrival_s: Floats, prompt_tokens: Integers, output_tokens: Integers
 ) -> RequestBlock:
-    """Requests of a stream that are alike but for their times and lengths."""
+    """Requests of a stream without contexts."""
     priority = PRIORITIES.index(stream.priority)
-    constants = (np.full(arrival_s.size, value, np.int64) for value in (index, priority, NOTHING, NOTHING))
-    return RequestBlock(arrival_s, prompt_tokens, output_tokens, *constants)
+    key = keys.draw(arrival_s.size)
+    return plain_block(arrival_s, prompt_tokens, output_tokens, stream=index, priority=priority, key=key)
 
 
-def _replayed(index: int, stream: Stream, replay: Replay, horizon_s: float | None) -> Iterator[RequestBlock]:
-    own_priority = PRIORITIES.index(stream.priority)
+def _replayed(
+    index: int, stream: Stream, replay: Replay, horizon_s: float | None, streams: RandomStreams
+) -> Iterator[RequestBlock]:
+    own_priority, keys = PRIORITIES.index(stream.priority), Keys(streams, stream.name)
     for rows in replay.rows(horizon_s):
-        yield RequestBlock(
-            arrival_s=rows.arrival_s,
-            prompt_tokens=rows.prompt_tokens,
-            output_tokens=rows.output_tokens,
-            stream=np.full(rows.arrival_s.size, index, np.int64),
+        block = plain_block(
+            rows.arrival_s,
+            rows.prompt_tokens,
+            rows.output_tokens,
+            stream=index,
             priority=np.where(rows.priority == NOTHING, own_priority, rows.priority),
-            context_id=rows.context_id,
             question_id=rows.question_id,
+            key=keys.draw(rows.arrival_s.size),
         )
+        yield block._replace(context_id=rows.context_id)
 
 
 def _rows_at_a_time(scenario: Scenario) -> int:
