@@ -21,8 +21,16 @@ from sim.tally import ANSWERS, COUNTS, REJECTIONS, figures
 __all__ = ["summarise"]
 
 
-def summarise(scenario: Scenario, fleet: Fleet, replications: Sequence[Replication], wall_s: float) -> dict[str, Any]:
+def summarise(
+    scenario: Scenario,
+    fleet: Fleet,
+    replications: Sequence[Replication],
+    wall_s: float,
+    warnings: Sequence[str] = (),
+) -> dict[str, Any]:
     """The contents of `summary.json`: means over the replications, intervals under `intervals`.
+
+    `warnings` are what is to be held against the figures, such as curves used beyond what they were fitted to.
 
     Counts and dollars are those of one replication, on average. None stands where there is nothing to measure.
     Only `speed` differs from run to run.
@@ -54,7 +62,7 @@ def summarise(scenario: Scenario, fleet: Fleet, replications: Sequence[Replicati
             **{name: _count([getattr(run, name) for run in replications]) for name in _EVENTS},
             "step_times": {name: asdict(trust) for name, trust in fleet.trust.items()},
         },
-        "warnings": list(fleet.warnings),
+        "warnings": list(warnings),
         "intervals": intervals | of_strategies,
         "speed": {
             "requests_per_s": ratio(requests["offered"] * len(replications), wall_s),
