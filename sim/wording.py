@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import floor, log10
 from typing import Any
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "things",
     "trust_errors",
     "usd",
+    "usd_fine",
     "usd_per_1k",
 ]
 
@@ -63,6 +65,19 @@ def usd(value: float | None) -> str:
     if value < 0:
         return f"-{usd(-value)}"
     return f"${value:,.2f}" if value >= 1 or value == 0 else f"${value:.4f}"
+
+
+def usd_fine(value: float | None) -> str:
+    """Dollars with three figures, however small.
+
+    >>> usd_fine(0.000421), usd_fine(-0.0123), usd_fine(12.345)
+    ('$0.000421', '-$0.0123', '$12.35')
+    """
+    if value is None or value == 0.0 or abs(value) >= 1.0:
+        return usd(value)
+    if value < 0.0:
+        return f"-{usd_fine(-value)}"
+    return f"${value:.{2 - floor(log10(value))}f}"
 
 
 def usd_per_1k(value: float | None) -> str:
@@ -167,7 +182,7 @@ def found_prepared(summary: dict[str, Any]) -> dict[str, float]:
 
     >>> found = {"asked": 10, "hits": 6, "stale": 1, "late": 0, "expired": 0}
     >>> found_prepared({"streams": {"code": {"contexts": found}}})
-    {'context was prepared': 6, 'prepared, but changed since': 1, 'not prepared': 3}
+    {'context was prepared': 6, 'prepared, but changed since': 1, 'not prepared': 3.0}
     """
     parts = [stream.get("contexts", {}) for stream in summary["streams"].values()]
     count = {name: sum(part.get(name, 0) for part in parts) for name in ("hits", *_MISSED)}
