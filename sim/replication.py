@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from sim.engine.state import Records
 from sim.ledger import Charges
+from sim.sleep import SleepAccount
 from sim.tally import Tally
 
 __all__ = ["Replication"]
@@ -47,3 +48,5 @@ class Replication:
     """Names of each pool's tariff windows."""
     skipped_rows: int
     """Rows of traces that could not be read and were skipped."""
+    sleep: SleepAccount | None = None
+    """What preparing contexts came to; None without sleep-time work."""

@@ -15,6 +15,7 @@ from sim.fleet import Fleet
 from sim.headline import gpus_of, headline_figures, strategy_figures
 from sim.replication import Replication
 from sim.scenario import GpuPool, Scenario, Stream
+from sim.sleep import sleep_section
 from sim.stats import mean_of_known, ratio
 from sim.tally import ANSWERS, COUNTS, REJECTIONS, figures
 
@@ -55,7 +56,7 @@ def summarise(
         "strategies": _with_cost(strategies, splits["allocated"]["by_strategy"], replications),
         "streams": _streams(scenario, replications),
         "pools": _pools(scenario, replications),
-        "sleep": {"prepared": 0, "hit_rate": None, "wasted_share": None},
+        "sleep": sleep_section(scenario, replications),
         "fleet": figure["fleet"]
         | {
             "peak_replicas": max(run.peak_replicas for run in replications),

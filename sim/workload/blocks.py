@@ -8,7 +8,20 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BLOCK_ROWS", "NOTHING", "PRIORITIES", "Floats", "Integers", "RequestBlock", "plain_block", "until"]
+__all__ = [
+    "APPEARS",
+    "BLOCK_ROWS",
+    "CHANGES",
+    "ENDS",
+    "NOTHING",
+    "PRIORITIES",
+    "ContextBlock",
+    "Floats",
+    "Integers",
+    "RequestBlock",
+    "plain_block",
+    "until",
+]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -21,6 +34,9 @@ NOTHING = -1
 
 PRIORITIES = ("interactive", "batch", "sleep")
 """Priority classes; the index is the number in the `priority` column."""
+
+APPEARS, CHANGES, ENDS = range(3)
+"""What may happen to a context: the numbers in the `kind` column."""
 
 
 class RequestBlock(NamedTuple):
@@ -46,6 +62,26 @@ class RequestBlock(NamedTuple):
     """First tokens of the prompt that earlier requests on this context and version may have brought already."""
     keep_tokens: Integers
     """First tokens of prompt and output that later requests on this context may share; 0 for none."""
+
+
+class ContextBlock(NamedTuple):
+    """What happens to contexts, in time order, one column each, all of shape [n]."""
+
+    at_s: Floats
+    """Seconds since the scenario's start, non-decreasing."""
+    context_id: Integers
+    stream: Integers
+    """Index of the stream in the scenario's workload."""
+    kind: Integers
+    """0 it appears, 1 it changes, 2 it ends: no further question comes after this instant."""
+    version: Integers
+    """Its version from then on, counted from 0."""
+    tokens: Integers
+    """Tokens of the context; for one from a trace the prompt of its first request."""
+    predictability: Floats
+    """Its rank among all contexts by how far it foretells its questions, 0 to 1."""
+    questions: Integers
+    """Questions on it in all, those beyond the horizon too: what only an oracle knows beforehand."""
 
 
 def plain_block(
