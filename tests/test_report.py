@@ -206,15 +206,20 @@ class TestContexts:
     def test_preparing_that_pays_and_preparing_that_does_not(self, judged: Source, tmp_path: Path) -> None:
         losing = made(tmp_path, quality=True, net_usd=-5.25)
 
-        assert context_points(judged)[-1] == "Preparing has paid: $69.50 saved on answers for $48.00, $21.50 net."
-        assert context_points(losing)[-1] == "Preparing has lost money: $42.75 saved on answers for $48.00, -$5.25 net."
+        paid, lost = (
+            context_points(found)[-1].removesuffix(" Better answers are not counted in this.")
+            for found in (judged, losing)
+        )
+
+        assert paid == "Preparing has paid: $69.50 saved on answers for $48.00, $21.50 net."
+        assert lost == "Preparing has lost money: $42.75 saved on answers for $48.00, -$5.25 net."
         assert column(chart_of(losing, "contexts-money").table, "cost or saving")[-1] == "-$5.25"
 
     def test_what_was_prepared_for_nothing_is_apart(self, judged: Source) -> None:
         (bars,) = chart_of(judged, "contexts-money").figure.data
 
         assert bars["x"] == [35.0, 13.0, 69.5, 21.5]
-        assert context_points(judged)[1] == "27.0% of what was prepared met no question: $13.00 of $48.00."
+        assert context_points(judged)[1] == "27.0% of what was spent on preparing was for nothing: $13.00 of $48.00."
 
     def test_contexts_of_which_nothing_is_prepared(self, judged: Source) -> None:
         awake = {"prepared": 0, "hit_rate": None, "wasted_share": None, "jobs": 0}

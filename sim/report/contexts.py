@@ -36,13 +36,13 @@ def context_points(source: Source) -> list[str]:
     if not sleep.get("jobs"):
         return [*told, "Nothing was prepared."]
     if sleep.get("wasted_share") is not None:
-        wasted = f"{words.share(sleep['wasted_share'])} of what was prepared met no question"
+        wasted = f"{words.share(sleep['wasted_share'])} of what was spent on preparing was for nothing"
         told.append(f"{wasted}: {words.usd(sleep.get('wasted_usd'))} of {words.usd(sleep.get('cost_usd'))}.")
     net = sleep.get("net_usd")
     if net is not None:
         verdict = "has paid" if net > 0 else "has lost money"
         saved = f"{words.usd(sleep.get('saved_usd'))} saved on answers for {words.usd(sleep.get('cost_usd'))}"
-        told.append(f"Preparing {verdict}: {saved}, {words.usd(net)} net.")
+        told.append(f"Preparing {verdict}: {saved}, {words.usd(net)} net. Better answers are not counted in this.")
     return told
 
 
