@@ -37,7 +37,7 @@ from sim.tally import take_tally
 from sim.workload.forecast import Forecast, build_forecast
 from sim.workload.workload import Workload, build_workload
 
-__all__ = ["Progress", "simulate"]
+__all__ = ["Progress", "simulate", "tell_of_compiling"]
 
 _BALANCERS = {
     "round-robin": ROUND_ROBIN,
@@ -76,7 +76,7 @@ def simulate(
     fleet = build_fleet(scenario)
     # Here, so that a faulty trace is refused before anything runs.
     first = build_workload(scenario, RandomStreams(scenario.seed, 0))
-    compile_engine(_tell_of_compiling)
+    compile_engine(tell_of_compiling)
     begun_s = time.perf_counter()
     spool = RowSpool() if keep_requests else None
 
@@ -98,7 +98,7 @@ def _check_warm_up(scenario: Scenario, replications: Sequence[Replication]) -> N
         raise InputError(format_duration(scenario.warm_up), rule, "shorten it")
 
 
-def _tell_of_compiling() -> None:
+def tell_of_compiling() -> None:
     """On stderr, unless the program around us has other plans for its log."""
     logging.getLogger("nightshift").warning("compiling the engine, once: about 20 s")
 
@@ -169,8 +169,6 @@ class _Run:
             stream_buckets=self.buckets.stream_rows,
             charges=self.bill.close(end_s),
             energy=np.array([self.energy.read(p) for p in range(len(self.scenario.fleet))]),
-            ended_requests=state.ended_requests.copy(),
-            ended_output_tokens=state.ended_output_tokens.copy(),
             full_batch_s=np.array([_full_batch_s(self.plane, p, pool) for p, pool in enumerate(self.scenario.fleet)]),
             cached_tokens=int(state.pools["cached_tokens"].sum()),
             unfinished=int(state.run[0].in_flight),
