@@ -19,6 +19,7 @@ from sim.engine.families import end_alone, end_at_api, is_family, send_stage
 from sim.engine.jit import entry, kernel, rare
 from sim.engine.luck import FIRST_TOKEN, SPEED, context_key, normal
 from sim.engine.meter import measure, measure_family, write_row
+from sim.engine.reference import reference
 from sim.engine.replica import begin_woken, boundary, give_up, receive
 from sim.engine.state import (
     API_QUEUED,
@@ -61,6 +62,7 @@ def serve(s: State, until_s: float) -> int:
     (take the finished rows away), SEGMENTS_FULL (make more room in the prefix cache). Called again, it goes on where it
     stopped.
     """
+    s = reference(s)
     run = s.run[0]
     rows_needed = s.heap.shape[1] + 1
     while True:
@@ -111,6 +113,7 @@ def serve(s: State, until_s: float) -> int:
 @entry
 def settle(s: State, now_s: float) -> None:
     """Bring all books up to `now_s`, which `serve` has reached, and add what is recent to the sums."""
+    s = reference(s)
     for r in range(s.replicas.size):
         rep = s.replicas[r]
         accrue(rep, now_s)
@@ -133,6 +136,7 @@ def close_books(s: State, first: int, now_s: float) -> int:
 
     Returns the slot to go on with once rows were taken away; the number of slots when done.
     """
+    s = reference(s)
     if first == 0:
         _charge_all(s, now_s)
     for slot in range(first, s.requests.size):
