@@ -30,10 +30,12 @@ __all__ = [
 
 
 @kernel
-def make_room(s: State, r: int, rep: Records) -> None:
-    """Preempt until every decode row that needs a KV block in the next step can have one."""
+def make_room(s: State, r: int, rep: Records) -> bool:
+    """Preempt until every decode row that needs a KV block in the next step can have one; true if one had to go."""
+    before = rep.waiting
     while growth(s.phase, r, rep.rows, rep.step, 1) > free_blocks(s, rep):
         _preempt_newest(s, r, rep)
+    return rep.waiting > before
 
 
 @kernel

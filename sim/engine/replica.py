@@ -353,6 +353,7 @@ def _begin_span(s: State, r: int, rep: Records, now_s: float) -> None:
     chunked = pool.scheduler == CHUNKED
     if rep.sleep_rows > 0 and (not chunked or pool.sleep_slowdown == 0.0) and others_are_there(s, r):
         pause_all(s, r, rep)
+    preempted = False
     if chunked:
         make_room(s, r, rep)
         pairs, blocked = fill_chunked(s, r, rep)
@@ -361,12 +362,12 @@ def _begin_span(s: State, r: int, rep: Records, now_s: float) -> None:
     else:
         pairs = fill_prompts(s, r, rep)
         if rep.prompt_tokens == 0:
-            make_room(s, r, rep)
+            preempted = make_room(s, r, rep)
     rep.span_start_s = now_s
     if rep.prompt_tokens == 0 and rep.rows == 0:
         _begin_idle(s, r, rep, now_s)
     elif rep.prompt_tokens == 0:
-        _begin_decode(s, r, rep, now_s)
+        _begin_decode(s, r, rep, now_s, preempted)
     else:
         _begin_prompts(s, r, rep, now_s, pairs, chunked)
 
@@ -398,13 +399,17 @@ def rest(s: State, rep: Records, now_s: float) -> None:
 
 
 @kernel
-def _begin_decode(s: State, r: int, rep: Records, now_s: float) -> None:
-    """Decode until a row completes, memory runs out or the step law bends."""
+def _begin_decode(s: State, r: int, rep: Records, now_s: float, look_again: bool) -> None:
+    """Decode until a row completes, memory runs out or the step law bends.
+
+    A single step where it is to be looked at who may take part after it: where somebody has been preempted after the
+    prompts had their turn, and may fit now, and where class sleep takes part with others.
+    """
     kv = rep.kv_tokens + rep.rows
     segment = law_segment(s.kv_edge, rep.pool, kv)
     n = _steps_in_memory(s, r, rep, row_step(s.heap[r, 0]) - rep.step)
-    if (s.seqs_of[r, SLEEP] > 0 or s.waiting_head[r, SLEEP] != NONE) and others_are_there(s, r):
-        n = 1 if s.pools[rep.pool].sleep_slowdown > 0.0 else n
+    if look_again or _sleep_takes_part(s, r, rep):
+        n = 1
     edge = s.kv_edge[rep.pool, segment]
     if kv + rep.rows * (n - 1) > edge:
         n = int((edge - kv) // rep.rows) + 1
@@ -414,6 +419,13 @@ def _begin_decode(s: State, r: int, rep: Records, now_s: float) -> None:
     rep.per_kv_s = s.per_kv_s[rep.pool, segment, rep.rows]
     s.event_s[r] = now_s + span_s(rep.base_s, rep.per_kv_s, kv, rep.rows, n)
     share_time(rep, 1.0, 0.0)
+
+
+@kernel
+def _sleep_takes_part(s: State, r: int, rep: Records) -> bool:
+    if s.seqs_of[r, SLEEP] == 0 and s.waiting_head[r, SLEEP] == NONE:
+        return False
+    return s.pools[rep.pool].sleep_slowdown > 0.0 and others_are_there(s, r)
 
 
 @kernel

@@ -82,13 +82,11 @@ def _chunk(s: State, rep: Records, left: int, read: int, pairs: float, longest_s
     chunk = min(left, tokens - rep.rows - rep.prompt_tokens)
     if longest_s == inf:
         return max(chunk, 0)
-    while chunk > 0:
+    while chunk >= min(LEAST_CHUNK, left):
         all_pairs = pairs + chunk * (read + 0.5 * (chunk + 1))
         if _step_s(s, rep, rep.prompt_tokens + chunk, all_pairs) <= longest_s:
             return chunk
         chunk //= 2
-        if chunk < LEAST_CHUNK and chunk < left:
-            return 0
     return 0
 
 
