@@ -61,7 +61,7 @@ def _token_prices(replications: Sequence[Replication], names: Names) -> dict[str
     total = sum(run.charges.total_usd for run in replications)
     cached = sum(run.cached_tokens for run in replications)
     prompts = sum(_prompt_tokens(run) for run in replications)
-    output = sum(int(run.ended_output_tokens.sum()) for run in replications)
+    output = sum(int(run.charges.answered_tokens.sum()) for run in replications)
     return {
         "usd_per_1m_input_tokens": ratio(usd[st.INPUT] * 1e6, prompts - cached),
         "usd_per_1m_cached_tokens": ratio(usd[st.CACHED_INPUT] * 1e6, cached),

@@ -17,7 +17,7 @@ from sim.engine import state as st
 from sim.engine.plane import DataPlane
 from sim.ledger import LIFE_LINES
 from sim.scenario import ApiPool, GpuPool
-from sim.tally import REJECTIONS, Tally, take_tally
+from sim.tally import REJECTIONS, Tally, own_streams, take_tally
 
 __all__ = ["BUCKET", "STREAM_BUCKET", "Batches", "Buckets"]
 
@@ -48,17 +48,20 @@ dollars are among the unused ones. Those of sleep-time jobs that have ended are 
 """
 
 _ENDS = ("offered", "completed", "timed_out", "failed", "measured_offered", "measured_ended", "measured_met")
+_CONTEXTS = ("asked", "hits", "stale", "expired", "late", "saved_tokens")
+_ANSWERS = ("known", "correct")
+_OF_STREAM = (*_ENDS, *_CONTEXTS, "rejected", *_ANSWERS)
 
 STREAM_BUCKET = np.dtype(
     [
         ("stream", "i8"),
         ("begin_s", "f8"),
         ("end_s", "f8"),
-        *((name, "i8") for name in _ENDS),
-        ("rejected", "i8"),
+        *((name, "i8") for name in _OF_STREAM),
     ]
 )
-"""What is kept of a stream in a bucket of time."""
+"""What is kept of a stream in a bucket of time: how requests ended, what those with a context found prepared of it, how
+many answers can be right or wrong, and how many are right."""
 
 
 class Buckets:
@@ -103,7 +106,7 @@ class Buckets:
         self._plane.settle(now_s)
         after = self._look(now_s), self._look_at_streams()
         for before, now, sums, pieces in zip(
-            self._before, after, ((*_COUNTS, *_SUMS), (*_ENDS, "rejected")), self._pieces, strict=True
+            self._before, after, ((*_COUNTS, *_SUMS), _OF_STREAM), self._pieces, strict=True
         ):
             piece = now.copy()
             for name in sums:
@@ -147,12 +150,16 @@ class Buckets:
             row["input_usd_per_1m"], row["output_usd_per_1m"] = period.rates[0] * 1e6, period.rates[2] * 1e6
 
     def _look_at_streams(self) -> st.Records:
-        streams = self._plane.state.streams
-        rows = np.zeros(streams.size, STREAM_BUCKET)
-        rows["stream"] = np.arange(rows.size)
-        for name in _ENDS:
+        s = self._plane.state
+        own = own_streams(s)
+        streams = s.streams[:own]
+        rows = np.zeros(own, STREAM_BUCKET)
+        rows["stream"] = np.arange(own)
+        for name in (*_ENDS, *_CONTEXTS):
             rows[name] = streams[name]
         rows["rejected"] = sum(streams[name] for name in REJECTIONS)
+        rows["known"] = s.ended_known.sum(axis=(0, 2, 3))[:own]
+        rows["correct"] = s.ended_correct.sum(axis=(0, 2, 3))[:own]
         return rows
 
 

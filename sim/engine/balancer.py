@@ -40,14 +40,19 @@ BEFORE_SPILLING, TO_THE_LIMIT, UNTIL_OPEN = 0, 1, 2
 @kernel
 def choose_replica(s: State, slot: int, stage: int, tokens: int, now_s: float) -> int:
     """Replica for a stage of a request, whose longest branch has so many tokens, or NONE if no replica may take it."""
+    r = _from_tiers(s, slot, stage, tokens, now_s, BEFORE_SPILLING)
+    if r == NONE and (s.run[0].spills or s.run[0].holds):
+        r = _in_later_passes(s, slot, stage, tokens, now_s)
+    return r
+
+
+@rare
+def _in_later_passes(s: State, slot: int, stage: int, tokens: int, now_s: float) -> int:
     run = s.run[0]
-    for which in range(3):
-        if (which == TO_THE_LIMIT and not run.spills) or (which == UNTIL_OPEN and not run.holds):
-            continue
-        r = _from_tiers(s, slot, stage, tokens, now_s, which)
-        if r != NONE:
-            return r
-    return NONE
+    r = _from_tiers(s, slot, stage, tokens, now_s, TO_THE_LIMIT) if run.spills else NONE
+    if r == NONE and run.holds:
+        r = _from_tiers(s, slot, stage, tokens, now_s, UNTIL_OPEN)
+    return r
 
 
 @rare
@@ -128,7 +133,7 @@ def fits_in(s: State, r: int, tokens: int) -> bool:
     return blocks_of(tokens - 1) <= pool.capacity_blocks and tokens <= pool.max_model_len
 
 
-@kernel
+@rare
 def _round_robin(s: State, req: Records, tier: int, tokens: int, now_s: float, which: int) -> int:
     first = s.target_first[tier]
     count = s.target_first[tier + 1] - first
@@ -144,26 +149,26 @@ def _round_robin(s: State, req: Records, tier: int, tokens: int, now_s: float, w
 @kernel
 def _least_outstanding(s: State, req: Records, tier: int, tokens: int, now_s: float, which: int) -> int:
     """Fewest requests not ended; of equals the next in turn, so that an idle fleet is used evenly."""
-    first, last = s.target_first[tier], s.target_first[tier + 1]
-    turn = min(first + s.target_turn[tier], last)
-    best, least = _least(s, req, turn, last, NONE, NO_LIMIT, tokens, now_s, which)
-    best, _ = _least(s, req, first, turn, best, least, tokens, now_s, which)
+    best, _ = _least(s, req, tier, tokens, now_s, which)
     if best == NONE:
         return NONE
-    s.target_turn[tier] = best + 1 - first
+    s.target_turn[tier] = best + 1 - s.target_first[tier]
     return s.target_replica[best]
 
 
 @kernel
-def _least(
-    s: State, req: Records, first: int, last: int, best: int, least: int, tokens: int, now_s: float, which: int
-) -> tuple[int, int]:
-    """Place in the target list and load of the least loaded replica that takes the request, from `first` to `last`."""
-    for at in range(first, last):
+def _least(s: State, req: Records, tier: int, tokens: int, now_s: float, which: int) -> tuple[int, int]:
+    """Place in the target list and load of the least loaded replica that takes the request, the next in turn first."""
+    first, last = s.target_first[tier], s.target_first[tier + 1]
+    best, least = NONE, NO_LIMIT
+    at = min(first + s.target_turn[tier], last)
+    for _ in range(first, last):
+        at = first if at == last else at
         r = s.target_replica[at]
         load = _load(s, r, req)
         if load < least and _takes(s, r, req, tokens, now_s, which):
             best, least = at, load
+        at += 1
     return best, least
 
 
@@ -187,19 +192,12 @@ def _prefix_affinity(s: State, slot: int, tier: int, tokens: int, now_s: float, 
             if cached > most or (cached == most > 0 and _load(s, r, req) < _load(s, best, req)):
                 best, most = r, cached
     if best != NONE:
-        slack = _load(s, best, req) - _least_load(s, req, tier, tokens, now_s, which)
-        if slack <= s.run[0].affinity_slack:
+        if _load(s, best, req) <= _least(s, req, tier, tokens, now_s, which)[1] + s.run[0].affinity_slack:
             return best
     return _least_outstanding(s, req, tier, tokens, now_s, which)
 
 
-@kernel
-def _least_load(s: State, req: Records, tier: int, tokens: int, now_s: float, which: int) -> int:
-    first, last = s.target_first[tier], s.target_first[tier + 1]
-    return _least(s, req, first, last, NONE, NO_LIMIT, tokens, now_s, which)[1]
-
-
-@kernel
+@rare
 def _power_of_two(s: State, req: Records, tier: int, luck: float, tokens: int, now_s: float, which: int) -> int:
     """The less loaded of two different replicas drawn at random (Mitzenmacher 2001).
 

@@ -73,7 +73,7 @@ def fill_chunked(s: State, r: int, rep: Records) -> tuple[float, bool]:
     return pairs, blocked
 
 
-@kernel
+@rare
 def fill_prompts(s: State, r: int, rep: Records) -> float:
     """Admit whole prompts up to the token limit; one that is longer than the limit goes alone.
 

@@ -462,7 +462,7 @@ def _drop(s: State, slot: int, now_s: float, use: int) -> None:
     if place == API_RUNNING:
         family.stage_tokens += given_tokens(s, slot, now_s)
         bill_so_far(s, slot, now_s, use)
-    if place == API_RUNNING or place == API_QUEUED:
+    if place in (API_RUNNING, API_QUEUED):
         cancel_timer(s, slot)
     elif place == AT_REPLICA and req.admission == 0:
         family.stage_tokens += req.produced
@@ -530,6 +530,7 @@ def release_branches(s: State, head: int) -> None:
     s.branches[head].following = NONE
     while slot != NONE:
         following = s.branches[slot].following
+        s.requests[head].preemptions += s.requests[slot].preemptions
         s.requests[slot].stream = NONE
         s.requests[slot].next = run.free
         run.free = slot

@@ -249,10 +249,16 @@ def _join_rows(s: State, r: int, rep: Records, slot: int, now_s: float) -> None:
     rep.sleep_rows += req.priority == SLEEP
     rep.kv_tokens += req.target
     if req.finish_step == rep.step:
-        at = 0
-        while row_slot(s.heap[r, at]) != slot:
-            at += 1
-        _end_row(s, r, rep, at, now_s)
+        _end_at_once(s, r, rep, slot, now_s)
+
+
+@rare
+def _end_at_once(s: State, r: int, rep: Records, slot: int, now_s: float) -> None:
+    """The first token of a request was its last."""
+    at = 0
+    while row_slot(s.heap[r, at]) != slot:
+        at += 1
+    _end_row(s, r, rep, at, now_s)
 
 
 @kernel

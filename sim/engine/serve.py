@@ -153,6 +153,8 @@ def _charge_all(s: State, now_s: float) -> None:
         req = s.requests[slot]
         if req.stream == NONE:
             continue
+        if req.head != slot:
+            s.requests[req.head].preemptions += req.preemptions
         place = s.calls[slot].place
         if place == API_RUNNING:
             bill_so_far(s, slot, now_s, USED)
@@ -190,7 +192,7 @@ def _arrive(s: State, run: Records, now_s: float) -> int:
         call.first_luck, call.speed_luck = s.api_luck[i, 0], s.api_luck[i, 1]
     call.late = 0
     first = s.stages[s.stage_first[req.strategy]]
-    if req.context_id == NONE and first.is_alone:
+    if req.context_id == NONE and first.is_plain:
         req.special = 0
         req.output_tokens = s.step_tokens[i, 0, 0]
         s.slot_chances[slot, 0, 0] = s.p_sample[i, 0, 0]
@@ -295,7 +297,7 @@ def _is_prepared(stream: Records, context: Records, version: int, now_s: float) 
     return 0
 
 
-@kernel
+@rare
 def _ask(s: State, run: Records, c: int, now_s: float) -> int:
     """A client of closed stream c has its next request; returns its slot."""
     client = s.closed[c]
@@ -322,7 +324,7 @@ def _ask(s: State, run: Records, c: int, now_s: float) -> int:
         s.slot_escalates[slot, k] = s.closed_escalates[c, i, k]
     req.output_tokens = s.slot_tokens[slot, 0]
     req.special = 0
-    if not s.stages[s.stage_first[req.strategy]].is_alone:
+    if not s.stages[s.stage_first[req.strategy]].is_plain:
         req.special = 1
         _found_family(s, slot)
     return slot
@@ -501,7 +503,7 @@ def _queue_leaders(s: State, r: int, head: int, now_s: float) -> None:
         slot = following
 
 
-@kernel
+@rare
 def _end_at_api(s: State, slot: int, now_s: float) -> None:
     """An API has answered, or will not: its completion window is over, or the client has given up."""
     req = s.requests[slot]

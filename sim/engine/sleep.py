@@ -78,7 +78,7 @@ def _fill(s: State, r: int, rep: Records, pairs: float, blocked: bool, longest_s
 
 @kernel
 def _chunk(s: State, rep: Records, left: int, read: int, pairs: float, longest_s: float, tokens: int) -> int:
-    """How many of the `left` tokens of a prompt, `read` of which are read, go into the step without making it too long."""
+    """How many of the `left` tokens of a prompt, of which `read` are read, go into the step without its being too long."""
     chunk = min(left, tokens - rep.rows - rep.prompt_tokens)
     if longest_s == inf:
         return max(chunk, 0)

@@ -241,6 +241,7 @@ STAGE = np.dtype(
         ("is_first", "i8"),  # of its strategy
         ("is_last", "i8"),
         ("is_alone", "i8"),  # the only branch of the only stage
+        ("is_plain", "i8"),  # and just the question and its answer
     ]
 )
 

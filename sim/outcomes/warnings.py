@@ -16,7 +16,7 @@ def curve_warnings(curves: Curves, strategy: PlacedStrategy, tokens: float, *, p
     who = f"strategy '{strategy.name}' on class '{curves.name}'"
     for value, unit, known in _measures(curves, strategy, tokens):
         if known is not None and not known[0] <= value <= known[1]:
-            yield f"{who}: {value:,.0f} {unit} is beyond the {known[0]:,.0f} to {known[1]:,.0f} that were published"
+            yield f"{who}: {value:,.0f} {unit}, beyond the {known[0]:,.0f} to {known[1]:,.0f} that were published"
     for part in _assumed(curves, strategy, prepared):
         yield f"{who}: {part} assumed"
 
@@ -41,7 +41,8 @@ def _assumed(curves: Curves, strategy: PlacedStrategy, prepared: bool) -> Iterat
         yield "the verifier's judgement is"
     if isinstance(strategy, TreeStrategy):
         yield "what a search by levels brings is"
-    if curves.think.status == "assumed":
+    has_budget = getattr(strategy, "budget_tokens", None) is not None
+    if curves.think.status == "assumed" and has_budget:
         yield "the effect of a budget is"
     if prepared and curves.sleep.status == "assumed":
         yield "what a prepared context is worth is"
