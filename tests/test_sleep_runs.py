@@ -91,7 +91,7 @@ def test_a_batch_api_prepares_at_its_own_price() -> None:
     assert set(asleep["pool"]) == {"batch"}
     assert jobs > 50
     finished = jobs * 2 * (2000 * 0.02 + 300 * 0.04) / 1e6
-    assert float(asleep["usd"].sum()) == pytest.approx(finished, rel=0.2)
+    assert finished <= float(asleep["usd"].sum()) < 1.5 * finished
     assert found.replications[0].sleep.spent_usd.tolist() == [0.0, pytest.approx(finished, rel=1e-9)]  # type: ignore[union-attr]
 
 
