@@ -207,5 +207,5 @@ def test_nothing_else_is_called_sleep_where_there_is_sleep_time_work() -> None:
 
     assert scenario(workload=streams, strategies=[{"name": "sleep"}]).sleep is None
     told = complaint(workload=streams, strategies=[{"name": "sleep"}], sleep={})
-    assert "workload.0.name: 'sleep' is what sleep-time work is called in results; choose another name" in told
-    assert "strategies.0.name: 'sleep' is what sleep-time work is called in results; choose another name" in told
+    assert "workload.0.name: sleep is what sleep-time work is called in results; choose another name" in told
+    assert "strategies.0.name: sleep is what sleep-time work is called in results; choose another name" in told
