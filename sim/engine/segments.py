@@ -7,7 +7,7 @@ segment at most, and so uses all it builds on. What is in use counts as `blocks_
 
 from __future__ import annotations
 
-from sim.engine.jit import kernel
+from sim.engine.jit import inlined, kernel
 from sim.engine.memory import blocks_of
 from sim.engine.state import BLOCK_TOKENS, NO_LIMIT, NONE, Records, State
 
@@ -215,7 +215,7 @@ def _leave_disuse(s: State, rep: Records, at: int) -> None:
         s.segments[segment.newer].older = segment.older
 
 
-@kernel
+@inlined
 def evict(s: State, rep: Records) -> None:
     """Drop what has been in disuse for longest until what is in use and what is kept fit into memory."""
     if rep.cached_blocks > 0 and rep.blocks_used + rep.cached_blocks > s.pools[rep.pool].capacity_blocks:
