@@ -258,7 +258,7 @@ class _Source:
         law = self.curves.sleep.prepared()
         weight *= self.curves.sleep.gains.factor(self.sleep.effort, self.sleep.drafts)
         spent = self.tokens
-        if self.curves.think.steepness == 0.0:
+        if self.curves.think.thinking().is_flat:
             return spent, spent
         if not self.is_own:
             own_budget = getattr(self.strategy, "prepared_budget_tokens", None)

@@ -99,7 +99,13 @@ def fit_votes(figure: Mapping[str, Any]) -> Document:
     counts = sorted({v for _, v, _ in grid.verified})
     middle = counts[1:-1:2]
     used, kept = grid.parted(middle)
-    law = _Law.of(best(lambda raw: np.concatenate(_Law.of(raw).errors(used)), [_START], step=1e-4))
+    # The votes are fewer, and are to count as much as the verified solutions.
+    weights = np.sqrt(len(used.verified) / len(used.votes)), 1.0
+
+    def errors(raw: Floats) -> Floats:
+        return np.concatenate([w * each for w, each in zip(weights, _Law.of(raw).errors(used), strict=True)])
+
+    law = _Law.of(best(errors, [_START], step=1e-4))
     samples = _list([k for k, _ in kept.votes])
     whats = (
         f"votes; those of {samples} samples are kept for checking",
