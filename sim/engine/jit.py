@@ -38,7 +38,7 @@ def entry(function: Function) -> Function:
 
 def kernel(function: Function) -> Function:
     """`function` compiled as part of an entry: compiled code calls it, Python cannot."""
-    return _compiled(function, forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+    return _compiled(function, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 
 
 def rare(function: Function) -> Function:
