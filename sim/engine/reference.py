@@ -5,33 +5,26 @@ calls cost a third of a microsecond and compiling them minutes. A reference is o
 frame of the entry that Python called; its fields read like those of the tuple.
 """
 
-# numba carries no types.
-# mypy: disable-error-code="misc,no-untyped-call,no-untyped-def"
-
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from llvmlite import ir
-from numba.core import cgutils, types
+from llvmlite import ir  # type: ignore[import-untyped]
+from numba.core import cgutils, config, types
 from numba.core.imputils import impl_ret_borrowed, lower_getattr_generic
 from numba.core.typing.templates import AttributeTemplate, infer_getattr
-from numba.extending import intrinsic, models, overload, register_model
+from numba.extending import intrinsic, models, register_model
 
 from sim.engine.state import State
 
 __all__ = ["reference"]
 
 
-def reference(s: State) -> State:
-    """The state by reference where code is compiled, and as it is where Python runs it."""
-    return s
-
-
 class _Reference(types.Type):
     """Type of a reference to a named tuple."""
 
-    def __init__(self, held: types.NamedTuple) -> None:
+    def __init__(self, held: Any) -> None:
         self.held = held
         super().__init__(name=f"reference({held})")
 
@@ -39,7 +32,8 @@ class _Reference(types.Type):
 register_model(_Reference)(models.OpaqueModel)
 
 
-@intrinsic
+# numba carries no types.
+@intrinsic  # type: ignore[untyped-decorator]
 def _point_to(typing_context: Any, held: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         (value,) = arguments
@@ -49,13 +43,17 @@ def _point_to(typing_context: Any, held: Any) -> Any:
     return _Reference(held)(held), generate
 
 
-@overload(reference, inline="always")
-def _reference(s):
-    return lambda s: _point_to(s)
+def _as_it_is(s: State) -> State:
+    return s
+
+
+reference: Callable[[State], State] = _as_it_is if config.DISABLE_JIT else _point_to
+"""The state by reference where code is compiled, and as it is where Python runs it. Only entries may make one: it lasts
+as long as their frame."""
 
 
 @infer_getattr
-class _Fields(AttributeTemplate):
+class _Fields(AttributeTemplate):  # type: ignore[misc]
     """The fields of what is referred to."""
 
     key = _Reference
@@ -65,7 +63,7 @@ class _Fields(AttributeTemplate):
         return held.types[held.fields.index(name)] if name in held.fields else None
 
 
-@lower_getattr_generic(_Reference)
+@lower_getattr_generic(_Reference)  # type: ignore[untyped-decorator]
 def _read(context: Any, builder: Any, reference: Any, value: Any, name: str) -> Any:
     held = reference.held
     place = held.fields.index(name)

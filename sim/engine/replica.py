@@ -25,7 +25,7 @@ from sim.engine.families import (
     leave_batch,
     prompt_is_read,
 )
-from sim.engine.jit import kernel, rare
+from sim.engine.jit import kernel
 from sim.engine.memory import free_blocks, growth, row_phase, steps_that_fit
 from sim.engine.meter import front_end_s, measure, measure_family
 from sim.engine.queues import append, comes_before, play, push_row, remove, row_key, row_slot, row_step
@@ -89,7 +89,7 @@ def wake(s: State, r: int, rep: Records, now_s: float) -> None:
         s.run[0].wake_s = now_s
 
 
-@rare
+@kernel
 def give_up(s: State, slot: int, now_s: float) -> None:
     """The client of a request at a replica has waited long enough.
 
@@ -112,7 +112,7 @@ def give_up(s: State, slot: int, now_s: float) -> None:
         _cut_span(s, r, rep, np.nextafter(now_s, inf))
 
 
-@rare
+@kernel
 def _time_out(s: State, r: int, slot: int, now_s: float) -> None:
     """A replica is rid of a request whose client has given up."""
     book(s, slot, s.replicas[r].pool, GIVEN_UP)
@@ -127,7 +127,7 @@ def _count_out(s: State, r: int, req: Records) -> None:
         s.outstanding[r] -= 1
 
 
-@rare
+@kernel
 def begin_woken(s: State) -> None:
     """Let the idle replicas that have work begin."""
     run = s.run[0]
@@ -204,7 +204,7 @@ def _end_row(s: State, r: int, rep: Records, at: int, now_s: float) -> None:
     _complete(s, r, rep, slot, now_s)
 
 
-@rare
+@kernel
 def _end_special_row(s: State, r: int, rep: Records, at: int, now_s: float) -> None:
     """A branch of a family, or a request with a context, has all its tokens."""
     slot = row_slot(s.heap[r, at])
@@ -235,7 +235,7 @@ def _complete_alone(s: State, r: int, rep: Records, slot: int, now_s: float) -> 
     release(s, slot, COMPLETED, now_s + later_s, 0.0, now_s)
 
 
-@rare
+@kernel
 def _first_ended(s: State, r: int, rep: Records) -> int:
     """Place in the heap of the ended row whose request came first: what they leave to others depends on the order."""
     first = 0
@@ -284,7 +284,7 @@ def _join_rows(s: State, r: int, rep: Records, slot: int, now_s: float) -> None:
         _end_at_once(s, r, rep, slot, now_s)
 
 
-@rare
+@kernel
 def _end_at_once(s: State, r: int, rep: Records, slot: int, now_s: float) -> None:
     """The first token of a request was its last."""
     at = 0
@@ -318,7 +318,7 @@ def _leave(s: State, r: int, rep: Records, slot: int) -> None:
     rep.ghosts -= req.gone
 
 
-@rare
+@kernel
 def _let_go(s: State, r: int, rep: Records, now_s: float) -> None:
     """Admitted requests whose clients have given up leave, in order of their coming."""
     while rep.ghosts > 0:
@@ -381,7 +381,7 @@ def _begin_idle(s: State, r: int, rep: Records, now_s: float) -> None:
         rest(s, rep, now_s)
 
 
-@rare
+@kernel
 def rest(s: State, rep: Records, now_s: float) -> None:
     """A draining replica has nothing left: its server goes off if the other ranks have nothing left either."""
     last = rep.server + s.pools[rep.pool].ranks

@@ -16,7 +16,7 @@ from sim.engine.balancer import choose_replica, why_refused
 from sim.engine.books import accrue, book, charge_unfinished, fold, settle_rows
 from sim.engine.clients import fail_attempt, release, reset_work
 from sim.engine.families import end_alone, end_at_api, is_family, send_stage
-from sim.engine.jit import entry, kernel, rare
+from sim.engine.jit import entry, kernel
 from sim.engine.luck import FIRST_TOKEN, SPEED, context_key, normal
 from sim.engine.meter import measure, measure_family, write_row
 from sim.engine.reference import reference
@@ -206,7 +206,7 @@ def _arrive(s: State, run: Records, now_s: float) -> int:
     return slot
 
 
-@rare
+@kernel
 def _arrive_special(s: State, slot: int, i: int, now_s: float) -> None:
     """Row i of the arrival block has branches or a context."""
     req = s.requests[slot]
@@ -308,7 +308,7 @@ def _is_prepared(stream: Records, context: Records, version: int, now_s: float) 
     return 0
 
 
-@rare
+@kernel
 def _ask(s: State, run: Records, c: int, now_s: float) -> int:
     """A client of closed stream c has its next request; returns its slot."""
     client = s.closed[c]
@@ -341,7 +341,7 @@ def _ask(s: State, run: Records, c: int, now_s: float) -> int:
     return slot
 
 
-@rare
+@kernel
 def _take_job(s: State, run: Records) -> int:
     """Take the next sleep-time job off the list; returns its slot."""
     job = s.jobs[run.job]
@@ -418,7 +418,7 @@ def _lost(s: State, run: Records) -> int:
     return slot
 
 
-@rare
+@kernel
 def _go_on(s: State, run: Records, now_s: float) -> int:
     """The next request that goes on to another stage, or NONE if its client has given up by now."""
     slot = run.continued
@@ -429,7 +429,7 @@ def _go_on(s: State, run: Records, now_s: float) -> int:
     return slot
 
 
-@rare
+@kernel
 def _go_off(s: State, now_s: float) -> int:
     """The timer that comes first: what is due depends on where its request is; the slot to send again, or NONE."""
     slot = s.timer_slot[0]
@@ -482,14 +482,14 @@ def _send(s: State, slot: int, now_s: float) -> None:
         set_timer(s, slot, call.due_s)
 
 
-@rare
+@kernel
 def _refuse(s: State, slot: int, tokens: int, now_s: float) -> None:
     """No replica takes a request."""
     status = why_refused(s, slot, s.stage_first[s.requests[slot].strategy], tokens)
     fail_attempt(s, slot, status, now_s, now_s)
 
 
-@rare
+@kernel
 def _send_special(s: State, head: int, now_s: float) -> None:
     """Send the stage that a request with branches or a context is at."""
     call = s.calls[head]
@@ -531,7 +531,7 @@ def _queue_leaders(s: State, r: int, head: int, now_s: float) -> None:
         slot = following
 
 
-@rare
+@kernel
 def _end_at_api(s: State, slot: int, now_s: float) -> None:
     """An API has answered, or will not: its completion window is over, or the client has given up."""
     req = s.requests[slot]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from math import inf
 
 from sim.engine.batch import admit, leave_rows, make_way, others_are_there, put_back, take
-from sim.engine.jit import kernel, rare
+from sim.engine.jit import kernel
 from sim.engine.memory import blocks_of, free_blocks, row_kv
 from sim.engine.queues import append, row_slot
 from sim.engine.segments import evict
@@ -23,14 +23,14 @@ LEAST_CHUNK = 16
 """Fewer tokens of a prompt are not worth a place in a step that others are in."""
 
 
-@rare
+@kernel
 def pause_all(s: State, r: int, rep: Records) -> None:
     """Pause all rows of class sleep, newest first."""
     while rep.sleep_rows > 0:
         _pause(s, r, rep, _newest_row(s, r, rep))
 
 
-@rare
+@kernel
 def fill_sleep(s: State, r: int, rep: Records, pairs: float, blocked: bool) -> float:
     """Have sleep take part in the next step of a chunked replica, whose other requests have their slices.
 
