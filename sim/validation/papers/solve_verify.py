@@ -16,7 +16,7 @@ __all__ = ["grid_rows"]
 
 _MOST_BRANCHES, _FEWEST, _MOST = 300_000, 233, 6765
 """Branches of a run of verified solutions, and requests, which are Fibonacci numbers: they spread difficulty evenly."""
-_VOTE_BRANCHES, _VOTES = 2_000_000, 17_711
+_VOTE_BRANCHES, _VOTES = 3_300_000, 17_711
 """The same for votes, whose samples are really drawn."""
 _SAMPLE_TOKENS = 100.0
 _TIMES_TO_MATCH, _TIMES_MORE, _POINTS_MORE = 8.0, 128.0, 3.8
