@@ -119,6 +119,7 @@ class TestPayload:
         assert targets.pop("votes")["reached"] < 2.5
         assert [target["name"] for target in targets.values() if not target["met"]] == []
         assert len(targets) == 9
+        assert [note.split()[3] for note in payload["notes"]] == ["8,192", "16,384"]
         ratios = [row for row in payload["rows"] if row["series"].endswith("equal accuracy")]
         assert len(ratios) == 25
 

@@ -114,8 +114,10 @@ class CurveLaw:
         return self._answers(asked, self._rows(asked.predictability))
 
     def saved_tokens(self, predictability: Floats) -> Floats:
-        """By row."""
-        saved: Floats = self.tokens[0] - self.tokens[self._rows(predictability)]
+        """By row; the mean of all where the rank is not known."""
+        unknown = np.isnan(predictability)
+        spent = np.where(unknown, self.tokens[1:].mean(), self.tokens[self._rows(predictability)])
+        saved: Floats = self.tokens[0] - spent
         return saved * (self.mean_own_tokens or 1.0) if self.is_own else saved
 
     def _rows(self, predictability: Floats) -> Integers:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from sim.validation.papers.points import Figures, read_figures
 from sim.validation.papers.rows import Row, worst
 from sim.validation.papers.sleep_time import amortisation_rows, gains_rows, panel_rows
-from sim.validation.papers.solve_verify import grid_rows
+from sim.validation.papers.solve_verify import grid_rows, left_out
 
 __all__ = ["papers_payload"]
 
@@ -39,9 +39,9 @@ _TARGETS = (
 
 
 def papers_payload(paths: Sequence[Path]) -> dict[str, Any]:
-    """Simulated against published: `rows` {figure, series, x, published, simulated, error, measure}, and `targets`.
+    """Simulated against published: `rows`, `targets` and `notes`.
 
-    An error is a difference of accuracies, points or exponents, and else a fraction of what was published.
+    Rows are {figure, series, x, published, simulated, error, measure}. An error is a difference of accuracies, points or exponents, and else a fraction of what was published.
 
     Raises:
         InputError: for a file that cannot be read, or holds no points of a known layout.
@@ -54,6 +54,7 @@ def papers_payload(paths: Sequence[Path]) -> dict[str, Any]:
             for row in rows
         ],
         "targets": list(_reached(rows)),
+        "notes": [note for each in figures for grid in each.grids for note in left_out(grid)],
         "files": [str(path) for path in paths],
     }
 

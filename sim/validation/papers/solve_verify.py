@@ -12,7 +12,7 @@ from sim.validation.papers.points import LAMBDA, Grid
 from sim.validation.papers.rows import Row
 from sim.validation.papers.worlds import ask
 
-__all__ = ["grid_rows"]
+__all__ = ["grid_rows", "left_out"]
 
 _MOST_BRANCHES, _FEWEST, _MOST = 300_000, 233, 6765
 """Branches of a run of verified solutions, and requests, which are Fibonacci numbers: they spread difficulty evenly."""
@@ -45,6 +45,13 @@ def grid_rows(grid: Grid) -> Iterator[Row]:
         yield Row(grid.figure, f"{v} verifications", s, published, verified[s, v].rate, "points", "verified")
     if _REFERENCE in votes and verified:
         yield from _claims(grid.figure, votes[_REFERENCE], _envelope(verified))
+
+
+def left_out(grid: Grid) -> Iterator[str]:
+    """What is published and cannot be simulated."""
+    for samples in grid.votes:
+        if samples > MOST_SAMPLES:
+            yield f"a vote of {samples:,} samples is left out: a scenario may ask for {MOST_SAMPLES:,}"
 
 
 def _all_points(grid: Grid) -> list[tuple[int, int]]:

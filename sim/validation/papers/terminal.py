@@ -20,7 +20,8 @@ def format_papers(payload: Mapping[str, Any]) -> Parts:
     targets = payload["targets"]
     met = sum(target["met"] for target in targets)
     head = f"{met} of {len(targets)} targets met by {len(payload['rows'])} simulated points"
-    return Parts(Text(head, style="bold"), "", _targets(payload), "", _points(payload))
+    notes = Text("\n".join(payload["notes"]), style="dim")
+    return Parts(Text(head, style="bold"), "", _targets(payload), "", _points(payload), "", notes)
 
 
 def _targets(payload: Mapping[str, Any]) -> Table:
