@@ -269,6 +269,8 @@ class TestTable:
         found = scored(self.described(tmp_path, VOTE), block())
         assert np.array_equal(found.p_sample, found.p_correct)
         assert set(np.unique(found.p_sample).tolist()) == {0.0, 1.0}
+        # The table tells of all eight samples together.
+        assert np.all(found.output_tokens == 12)
 
     def test_a_strategy_that_was_not_measured_is_refused(self, tmp_path: Path) -> None:
         with pytest.raises(InputError, match=r"holds no outcomes of strategy 'thinks'.*did you mean 'think'"):

@@ -105,8 +105,7 @@ class Outcomes:
         All branches count, of a cascade those of its first step.
         """
         first = self.steps[strategy][0]
-        multiple = output_multiples(strategy_spec(first, self.strategies))[0]
-        return multiple * self.law(stream, first).saved_tokens(predictability)
+        return self._branches(first) * self.law(stream, first).saved_tokens(predictability)
 
     def sleep_work(self, stream: int) -> SleepWork:
         """What preparing a context of a stream takes."""
@@ -190,7 +189,12 @@ class Outcomes:
             raise InputError(questions.path.name, rule, remedy)
         if self.scenario.sleep is not None and not table.has_prepared:
             self._warn(f"{questions.path.name} holds no outcomes on prepared contexts: they are as on others")
-        return TableLaw(table, strategy.name, isinstance(strategy, VoteStrategy), self._effect(strategy).tokens_factor)
+        factor, is_vote = self._effect(strategy).tokens_factor, isinstance(strategy, VoteStrategy)
+        return TableLaw(table, strategy.name, is_vote, self._branches(strategy), factor)
+
+    def _branches(self, strategy: PlacedStrategy) -> float:
+        """What all branches of a strategy write, as a multiple of one."""
+        return output_multiples(strategy_spec(strategy, self.strategies))[0]
 
     def _measured(self, questions: TableQuestions, strategy: PlacedStrategy) -> bool:
         lacks = strategy.name not in self._read(questions.path).correct

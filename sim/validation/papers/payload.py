@@ -41,7 +41,8 @@ _TARGETS = (
 def papers_payload(paths: Sequence[Path]) -> dict[str, Any]:
     """Simulated against published: `rows`, `targets` and `notes`.
 
-    Rows are {figure, series, x, published, simulated, error, measure}. An error is a difference of accuracies, points or exponents, and else a fraction of what was published.
+    Rows are {figure, series, x, published, simulated, error, measure}. An error is a difference of accuracies, points
+    or exponents, and else a fraction of what was published.
 
     Raises:
         InputError: for a file that cannot be read, or holds no points of a known layout.
