@@ -10,7 +10,7 @@ they are.
 from __future__ import annotations
 
 from sim.engine.api import has_room
-from sim.engine.jit import kernel, rare
+from sim.engine.jit import kernel
 from sim.engine.memory import blocks_of
 from sim.engine.segments import cached_here, find_segment
 from sim.engine.state import (
@@ -40,22 +40,31 @@ BEFORE_SPILLING, TO_THE_LIMIT, UNTIL_OPEN = 0, 1, 2
 @kernel
 def choose_replica(s: State, slot: int, stage: int, tokens: int, now_s: float) -> int:
     """Replica for a stage of a request, whose longest branch has so many tokens, or NONE if no replica may take it."""
-    r = _from_tiers(s, slot, stage, tokens, now_s, BEFORE_SPILLING)
-    if r == NONE and (s.run[0].spills or s.run[0].holds):
-        r = _in_later_passes(s, slot, stage, tokens, now_s)
-    return r
-
-
-@rare
-def _in_later_passes(s: State, slot: int, stage: int, tokens: int, now_s: float) -> int:
     run = s.run[0]
-    r = _from_tiers(s, slot, stage, tokens, now_s, TO_THE_LIMIT) if run.spills else NONE
+    if run.balancer != LEAST_OUTSTANDING or run.spills or run.holds:
+        return _in_passes(s, slot, stage, tokens, now_s)
+    req = s.requests[slot]
+    target = _target(s, req, stage)
+    for tier in range(s.tier_first[target], s.tier_first[target + 1]):
+        r = _least_outstanding(s, req, tier, tokens, now_s, BEFORE_SPILLING)
+        if r != NONE:
+            return r
+    return NONE
+
+
+@kernel
+def _in_passes(s: State, slot: int, stage: int, tokens: int, now_s: float) -> int:
+    """By any rule, in all passes that make a difference."""
+    run = s.run[0]
+    r = _from_tiers(s, slot, stage, tokens, now_s, BEFORE_SPILLING)
+    if r == NONE and run.spills:
+        r = _from_tiers(s, slot, stage, tokens, now_s, TO_THE_LIMIT)
     if r == NONE and run.holds:
         r = _from_tiers(s, slot, stage, tokens, now_s, UNTIL_OPEN)
     return r
 
 
-@rare
+@kernel
 def why_refused(s: State, slot: int, stage: int, tokens: int) -> int:
     """Why no replica took the request: of all reasons that of the replica that came closest to taking it.
 
@@ -133,7 +142,7 @@ def fits_in(s: State, r: int, tokens: int) -> bool:
     return blocks_of(tokens - 1) <= pool.capacity_blocks and tokens <= pool.max_model_len
 
 
-@rare
+@kernel
 def _round_robin(s: State, req: Records, tier: int, tokens: int, now_s: float, which: int) -> int:
     first = s.target_first[tier]
     count = s.target_first[tier + 1] - first
@@ -172,7 +181,7 @@ def _least(s: State, req: Records, tier: int, tokens: int, now_s: float, which: 
     return best, least
 
 
-@rare
+@kernel
 def _prefix_affinity(s: State, slot: int, tier: int, tokens: int, now_s: float, which: int) -> int:
     """The replica that holds most of the request's context, unless another has much less to do.
 
@@ -191,13 +200,15 @@ def _prefix_affinity(s: State, slot: int, tier: int, tokens: int, now_s: float, 
             cached = cached_here(s, found, family.prefix_tokens, family.question_tokens)
             if cached > most or (cached == most > 0 and _load(s, r, req) < _load(s, best, req)):
                 best, most = r, cached
-    if best != NONE:
-        if _load(s, best, req) <= _least(s, req, tier, tokens, now_s, which)[1] + s.run[0].affinity_slack:
-            return best
-    return _least_outstanding(s, req, tier, tokens, now_s, which)
+    if best == NONE:
+        return _least_outstanding(s, req, tier, tokens, now_s, which)
+    least = _least(s, req, tier, tokens, now_s, which)[1]
+    if _load(s, best, req) > least + s.run[0].affinity_slack:
+        return _least_outstanding(s, req, tier, tokens, now_s, which)
+    return best
 
 
-@rare
+@kernel
 def _power_of_two(s: State, req: Records, tier: int, luck: float, tokens: int, now_s: float, which: int) -> int:
     """The less loaded of two different replicas drawn at random (Mitzenmacher 2001).
 

@@ -25,9 +25,9 @@ from sim.engine.families import (
     leave_batch,
     prompt_is_read,
 )
-from sim.engine.jit import kernel, rare
+from sim.engine.jit import kernel
 from sim.engine.memory import free_blocks, growth, row_phase, steps_that_fit
-from sim.engine.meter import front_end_s, measure
+from sim.engine.meter import front_end_s, measure, measure_family
 from sim.engine.queues import append, comes_before, play, push_row, remove, row_key, row_slot, row_step
 from sim.engine.segments import evict, release_segment
 from sim.engine.sleep import fill_sleep, pause_all
@@ -89,7 +89,7 @@ def wake(s: State, r: int, rep: Records, now_s: float) -> None:
         s.run[0].wake_s = now_s
 
 
-@rare
+@kernel
 def give_up(s: State, slot: int, now_s: float) -> None:
     """The client of a request at a replica has waited long enough.
 
@@ -112,7 +112,7 @@ def give_up(s: State, slot: int, now_s: float) -> None:
         _cut_span(s, r, rep, np.nextafter(now_s, inf))
 
 
-@rare
+@kernel
 def _time_out(s: State, r: int, slot: int, now_s: float) -> None:
     """A replica is rid of a request whose client has given up."""
     book(s, slot, s.replicas[r].pool, GIVEN_UP)
@@ -186,7 +186,7 @@ def boundary(s: State, r: int) -> None:
 def _advance_rows(s: State, r: int, rep: Records, now_s: float) -> None:
     """Every row has `span_steps` more tokens; those with all of theirs complete."""
     rep.blocks_used += growth(s.phase, r, rep.rows, rep.step, rep.span_steps)
-    evict(s, rep, s.pools[rep.pool].capacity_blocks)
+    evict(s, rep)
     rep.kv_tokens += rep.rows * rep.span_steps
     rep.step += rep.span_steps
     while rep.rows > 0 and row_step(s.heap[r, 0]) == rep.step:
@@ -198,12 +198,44 @@ def _advance_rows(s: State, r: int, rep: Records, now_s: float) -> None:
 def _end_row(s: State, r: int, rep: Records, at: int, now_s: float) -> None:
     slot = row_slot(s.heap[r, at])
     if s.requests[slot].special:
-        keep_answer(s, r, rep, slot)
+        _end_special_row(s, r, rep, at, now_s)
+        return
     leave_rows(s, r, rep, at)
     _complete(s, r, rep, slot, now_s)
 
 
-@rare
+@kernel
+def _end_special_row(s: State, r: int, rep: Records, at: int, now_s: float) -> None:
+    """A branch of a family, or a request with a context, has all its tokens."""
+    slot = row_slot(s.heap[r, at])
+    req = s.requests[slot]
+    keep_answer(s, r, rep, slot)
+    leave_rows(s, r, rep, at)
+    _leave(s, r, rep, slot)
+    release_segment(s, rep, slot)
+    if not is_family(s, slot):
+        _complete_alone(s, r, rep, slot, now_s)
+    elif req.gone:
+        branch_let_go(s, slot, now_s)
+    else:
+        branch_ended(s, slot, req.output_tokens, now_s)
+
+
+@kernel
+def _complete_alone(s: State, r: int, rep: Records, slot: int, now_s: float) -> None:
+    req = s.requests[slot]
+    later_s = front_end_s(s.pools[rep.pool], req, req.output_tokens, now_s)
+    if req.gone or now_s + later_s > s.calls[slot].due_s:
+        _time_out(s, r, slot, now_s)
+        return
+    req.first_token_s += later_s
+    end_alone(s, slot)
+    measure_family(s, slot, now_s + later_s)
+    book(s, slot, rep.pool, USED)
+    release(s, slot, COMPLETED, now_s + later_s, 0.0, now_s)
+
+
+@kernel
 def _first_ended(s: State, r: int, rep: Records) -> int:
     """Place in the heap of the ended row whose request came first: what they leave to others depends on the order."""
     first = 0
@@ -252,7 +284,7 @@ def _join_rows(s: State, r: int, rep: Records, slot: int, now_s: float) -> None:
         _end_at_once(s, r, rep, slot, now_s)
 
 
-@rare
+@kernel
 def _end_at_once(s: State, r: int, rep: Records, slot: int, now_s: float) -> None:
     """The first token of a request was its last."""
     at = 0
@@ -266,19 +298,11 @@ def _complete(s: State, r: int, rep: Records, slot: int, now_s: float) -> None:
     """The replica is done with a request, whose client sees it through the server's front end, if not too late."""
     req = s.requests[slot]
     _leave(s, r, rep, slot)
-    if is_family(s, slot):
-        if req.gone:
-            branch_let_go(s, slot, now_s)
-        else:
-            branch_ended(s, slot, req.output_tokens, now_s)
-        return
     later_s = front_end_s(s.pools[rep.pool], req, req.output_tokens, now_s)
     if req.gone or now_s + later_s > s.calls[slot].due_s:
         _time_out(s, r, slot, now_s)
         return
     req.first_token_s += later_s
-    if req.special:
-        end_alone(s, slot)
     measure(s, slot, now_s + later_s)
     book(s, slot, rep.pool, USED)
     release(s, slot, COMPLETED, now_s + later_s, 0.0, now_s)
@@ -292,11 +316,9 @@ def _leave(s: State, r: int, rep: Records, slot: int) -> None:
     s.seqs_of[r, req.priority] -= 1
     _count_out(s, r, req)
     rep.ghosts -= req.gone
-    if req.special:
-        release_segment(s, rep, slot)
 
 
-@rare
+@kernel
 def _let_go(s: State, r: int, rep: Records, now_s: float) -> None:
     """Admitted requests whose clients have given up leave, in order of their coming."""
     while rep.ghosts > 0:
@@ -331,6 +353,7 @@ def _begin_span(s: State, r: int, rep: Records, now_s: float) -> None:
     chunked = pool.scheduler == CHUNKED
     if rep.sleep_rows > 0 and (not chunked or pool.sleep_slowdown == 0.0) and others_are_there(s, r):
         pause_all(s, r, rep)
+    preempted = False
     if chunked:
         make_room(s, r, rep)
         pairs, blocked = fill_chunked(s, r, rep)
@@ -339,12 +362,12 @@ def _begin_span(s: State, r: int, rep: Records, now_s: float) -> None:
     else:
         pairs = fill_prompts(s, r, rep)
         if rep.prompt_tokens == 0:
-            make_room(s, r, rep)
+            preempted = make_room(s, r, rep)
     rep.span_start_s = now_s
     if rep.prompt_tokens == 0 and rep.rows == 0:
         _begin_idle(s, r, rep, now_s)
     elif rep.prompt_tokens == 0:
-        _begin_decode(s, r, rep, now_s)
+        _begin_decode(s, r, rep, now_s, preempted)
     else:
         _begin_prompts(s, r, rep, now_s, pairs, chunked)
 
@@ -358,7 +381,7 @@ def _begin_idle(s: State, r: int, rep: Records, now_s: float) -> None:
         rest(s, rep, now_s)
 
 
-@rare
+@kernel
 def rest(s: State, rep: Records, now_s: float) -> None:
     """A draining replica has nothing left: its server goes off if the other ranks have nothing left either."""
     last = rep.server + s.pools[rep.pool].ranks
@@ -376,13 +399,17 @@ def rest(s: State, rep: Records, now_s: float) -> None:
 
 
 @kernel
-def _begin_decode(s: State, r: int, rep: Records, now_s: float) -> None:
-    """Decode until a row completes, memory runs out or the step law bends."""
+def _begin_decode(s: State, r: int, rep: Records, now_s: float, look_again: bool) -> None:
+    """Decode until a row completes, memory runs out or the step law bends.
+
+    A single step where it is to be looked at who may take part after it: where somebody has been preempted after the
+    prompts had their turn, and may fit now, and where class sleep takes part with others.
+    """
     kv = rep.kv_tokens + rep.rows
     segment = law_segment(s.kv_edge, rep.pool, kv)
     n = _steps_in_memory(s, r, rep, row_step(s.heap[r, 0]) - rep.step)
-    if (s.seqs_of[r, SLEEP] > 0 or s.waiting_head[r, SLEEP] != NONE) and others_are_there(s, r):
-        n = 1 if s.pools[rep.pool].sleep_slowdown > 0.0 else n
+    if look_again or _sleep_takes_part(s, r, rep):
+        n = 1
     edge = s.kv_edge[rep.pool, segment]
     if kv + rep.rows * (n - 1) > edge:
         n = int((edge - kv) // rep.rows) + 1
@@ -392,6 +419,13 @@ def _begin_decode(s: State, r: int, rep: Records, now_s: float) -> None:
     rep.per_kv_s = s.per_kv_s[rep.pool, segment, rep.rows]
     s.event_s[r] = now_s + span_s(rep.base_s, rep.per_kv_s, kv, rep.rows, n)
     share_time(rep, 1.0, 0.0)
+
+
+@kernel
+def _sleep_takes_part(s: State, r: int, rep: Records) -> bool:
+    if s.seqs_of[r, SLEEP] == 0 and s.waiting_head[r, SLEEP] == NONE:
+        return False
+    return s.pools[rep.pool].sleep_slowdown > 0.0 and others_are_there(s, r)
 
 
 @kernel

@@ -16,9 +16,10 @@ from sim.engine.balancer import choose_replica, why_refused
 from sim.engine.books import accrue, book, charge_unfinished, fold, settle_rows
 from sim.engine.clients import fail_attempt, release, reset_work
 from sim.engine.families import end_alone, end_at_api, is_family, send_stage
-from sim.engine.jit import entry, kernel, rare
+from sim.engine.jit import entry, kernel
 from sim.engine.luck import FIRST_TOKEN, SPEED, context_key, normal
-from sim.engine.meter import measure, write_row
+from sim.engine.meter import measure, measure_family, write_row
+from sim.engine.reference import reference
 from sim.engine.replica import begin_woken, boundary, give_up, receive
 from sim.engine.state import (
     API_QUEUED,
@@ -61,6 +62,7 @@ def serve(s: State, until_s: float) -> int:
     (take the finished rows away), SEGMENTS_FULL (make more room in the prefix cache). Called again, it goes on where it
     stopped.
     """
+    s = reference(s)
     run = s.run[0]
     rows_needed = s.heap.shape[1] + 1
     while True:
@@ -111,6 +113,7 @@ def serve(s: State, until_s: float) -> int:
 @entry
 def settle(s: State, now_s: float) -> None:
     """Bring all books up to `now_s`, which `serve` has reached, and add what is recent to the sums."""
+    s = reference(s)
     for r in range(s.replicas.size):
         rep = s.replicas[r]
         accrue(rep, now_s)
@@ -133,6 +136,7 @@ def close_books(s: State, first: int, now_s: float) -> int:
 
     Returns the slot to go on with once rows were taken away; the number of slots when done.
     """
+    s = reference(s)
     if first == 0:
         _charge_all(s, now_s)
     for slot in range(first, s.requests.size):
@@ -198,6 +202,14 @@ def _arrive(s: State, run: Records, now_s: float) -> int:
         s.slot_chances[slot, 0, 0] = s.p_sample[i, 0, 0]
         s.slot_chances[slot, 0, 1] = s.p_correct[i, 0, 0]
         return slot
+    _arrive_special(s, slot, i, now_s)
+    return slot
+
+
+@kernel
+def _arrive_special(s: State, slot: int, i: int, now_s: float) -> None:
+    """Row i of the arrival block has branches or a context."""
+    req = s.requests[slot]
     req.special = 1
     _found_family(s, slot)
     prepared = 0
@@ -210,10 +222,9 @@ def _arrive(s: State, run: Records, now_s: float) -> int:
         s.slot_chances[slot, k, 1] = s.p_correct[i, variant, k]
         s.slot_escalates[slot, k] = s.escalates[i, variant, k]
     req.output_tokens = s.slot_tokens[slot, 0]
-    return slot
 
 
-@rare
+@kernel
 def _found_family(s: State, slot: int) -> None:
     """A request with branches or a context begins, with nothing done."""
     family = s.families[slot]
@@ -244,7 +255,7 @@ def _begin_strategy(s: State, slot: int) -> None:
     family.correct = NONE
 
 
-@rare
+@kernel
 def _meet_context(s: State, slot: int, i: int, now_s: float) -> int:
     """Note the context of row i of the arrival block; returns 1 if it is prepared."""
     req = s.requests[slot]
@@ -297,7 +308,7 @@ def _is_prepared(stream: Records, context: Records, version: int, now_s: float) 
     return 0
 
 
-@rare
+@kernel
 def _ask(s: State, run: Records, c: int, now_s: float) -> int:
     """A client of closed stream c has its next request; returns its slot."""
     client = s.closed[c]
@@ -330,7 +341,7 @@ def _ask(s: State, run: Records, c: int, now_s: float) -> int:
     return slot
 
 
-@rare
+@kernel
 def _take_job(s: State, run: Records) -> int:
     """Take the next sleep-time job off the list; returns its slot."""
     job = s.jobs[run.job]
@@ -418,7 +429,7 @@ def _go_on(s: State, run: Records, now_s: float) -> int:
     return slot
 
 
-@rare
+@kernel
 def _go_off(s: State, now_s: float) -> int:
     """The timer that comes first: what is due depends on where its request is; the slot to send again, or NONE."""
     slot = s.timer_slot[0]
@@ -447,38 +458,55 @@ def _send(s: State, slot: int, now_s: float) -> None:
     """Send a request to a replica: for the first time, or from scratch once more, or its next stage."""
     req = s.requests[slot]
     call = s.calls[slot]
-    if call.place != CONTINUED or call.attempts == 0:
-        s.streams[req.stream].attempts += 1
-        call.attempts += 1
     if req.special:
-        r = send_stage(s, slot, now_s)
-    else:
-        reset_work(s, slot)
-        tokens = req.prompt_tokens + req.output_tokens
-        stage = s.stage_first[req.strategy]
-        r = choose_replica(s, slot, stage, tokens, now_s)
-        req.replica = r
-        if r == NONE:
-            fail_attempt(s, slot, why_refused(s, slot, stage, tokens), now_s, now_s)
+        _send_special(s, slot, now_s)
+        return
+    s.streams[req.stream].attempts += 1
+    call.attempts += 1
+    reset_work(s, slot)
+    tokens = req.prompt_tokens + req.output_tokens
+    r = choose_replica(s, slot, s.stage_first[req.strategy], tokens, now_s)
+    req.replica = r
     if r == NONE:
+        _refuse(s, slot, tokens, now_s)
         return
     pool = s.pools[s.replicas[r].pool]
-    pool.arrived += req.stream != s.run[0].sleep_stream
-    if req.special:
-        _queue_leaders(s, r, slot, now_s)
-    elif pool.is_api:
-        s.outstanding[r] += req.priority != SLEEP
-        s.asleep[r] += req.priority == SLEEP
+    pool.arrived += 1
+    s.outstanding[r] += req.priority != SLEEP
+    s.asleep[r] += req.priority == SLEEP
+    if pool.is_api:
         send_to_api(s, r, slot, now_s)
-    else:
-        s.outstanding[r] += req.priority != SLEEP
-        s.asleep[r] += req.priority == SLEEP
-        receive(s, r, slot, now_s)
-    if not pool.is_api and call.due_s < inf:
+        return
+    receive(s, r, slot, now_s)
+    if call.due_s < inf:
         set_timer(s, slot, call.due_s)
 
 
-@rare
+@kernel
+def _refuse(s: State, slot: int, tokens: int, now_s: float) -> None:
+    """No replica takes a request."""
+    status = why_refused(s, slot, s.stage_first[s.requests[slot].strategy], tokens)
+    fail_attempt(s, slot, status, now_s, now_s)
+
+
+@kernel
+def _send_special(s: State, head: int, now_s: float) -> None:
+    """Send the stage that a request with branches or a context is at."""
+    call = s.calls[head]
+    if call.place != CONTINUED or call.attempts == 0:
+        s.streams[s.requests[head].stream].attempts += 1
+        call.attempts += 1
+    r = send_stage(s, head, now_s)
+    if r == NONE:
+        return
+    pool = s.pools[s.replicas[r].pool]
+    pool.arrived += s.requests[head].stream != s.run[0].sleep_stream
+    _queue_leaders(s, r, head, now_s)
+    if not pool.is_api and call.due_s < inf:
+        set_timer(s, head, call.due_s)
+
+
+@kernel
 def _queue_leaders(s: State, r: int, head: int, now_s: float) -> None:
     """Queue the branches of a stage that need not wait for others: the leaders, or all calls of an API."""
     pool = s.pools[s.replicas[r].pool]
@@ -503,7 +531,7 @@ def _queue_leaders(s: State, r: int, head: int, now_s: float) -> None:
         slot = following
 
 
-@rare
+@kernel
 def _end_at_api(s: State, slot: int, now_s: float) -> None:
     """An API has answered, or will not: its completion window is over, or the client has given up."""
     req = s.requests[slot]
@@ -522,7 +550,9 @@ def _end_at_api(s: State, slot: int, now_s: float) -> None:
     if is_answered:
         if req.special:
             end_alone(s, slot)
-        measure(s, slot, now_s)
+            measure_family(s, slot, now_s)
+        else:
+            measure(s, slot, now_s)
         release(s, slot, COMPLETED, now_s, 0.0, now_s)
         return
     if call.place == API_RUNNING:

@@ -135,10 +135,8 @@ BRANCH = np.dtype(
     [
         ("following", "i8"),  # slot of the next branch of the stage, or NONE
         ("segment", "i8"),  # what it refers to of the prefix cache, or NONE
-        ("key", "i8"),  # segment that it looks for; 0: none
-        ("limit", "i8"),  # and tokens of it that it can use
-        ("spare_key", "i8"),  # where that is not there
-        ("spare_limit", "i8"),
+        ("group_key", "i8"),  # its group's prompt, where another reads it; 0: none
+        ("extended_key", "i8"),  # what it extends; 0: nothing
         ("hit", "i8"),  # what it would refer to if it were admitted now
         ("hit_tokens", "i8"),  # and use of it
         ("hit_limit", "i8"),  # as far as the text is the same
