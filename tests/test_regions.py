@@ -98,7 +98,7 @@ class TestGrid:
         there = load_scenario(SCENARIO, turned(scenario, Grid(), HERE, 2.0))
         stream, offer = there.workload[0], there.fleet[0].model_dump()["offer"]
 
-        assert stream.arrivals.model_dump()["rps"] == 2.0 * scenario.workload[0].arrivals.model_dump()["rps"]
+        assert stream.arrivals.model_dump()["mean_rps"] == 0.04
         assert stream.contexts is not None
         assert stream.contexts.model_dump()["queries"] == {"kind": "geometric", "mean": 5.0}
         assert stream.contexts.predictability == 0.5
@@ -323,11 +323,12 @@ class TestShown:
 class TestTrials:
     """Short runs of the engine itself."""
 
-    SHORT = ("horizon=20h", "workload.0.arrivals.rps=0.01")
+    SHORT = ("horizon=24h", "workload.0.arrivals.mean_rps=0.01")
 
     def tried(self, way: Way, point: Point) -> Trial:
         scenario = load_scenario(SCENARIO, self.SHORT)
-        return run_trial(SCENARIO, [*self.SHORT, *turned(scenario, Grid(), point)], way, 2)
+        grid = Grid(off_peak="14:00-20:00")
+        return run_trial(SCENARIO, [*self.SHORT, *turned(scenario, grid, point)], way, 2)
 
     def test_prices_change_the_cost_of_plain_answers_and_nothing_else(self) -> None:
         flat, steep = (self.tried(MUCH, HERE._replace(price_ratio=ratio)) for ratio in (1.0, 10.0))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -52,7 +52,7 @@ class Trial(NamedTuple):
     hits: NDArray[np.float64]
     """Questions that found their context prepared."""
     work_share: float
-    """Share of what the fleet can do that the answers took, had all questions been answered."""
+    """Share of what the fleet can do that questions after the warm-up take, if all of them are answered."""
 
     def repriced(self, factor: float) -> Trial:
         """The same with off-peak prices times a factor, where that changes nothing but the cost."""
@@ -82,9 +82,6 @@ def _trial(results: Results) -> Trial:
     streams = len(results.scenario.workload)
     right = np.array([run.tally.answers[:, :, ANSWERS.index("correct")].sum(axis=1) for run in runs])
     used = [run.charges.used_usd.sum(axis=(0, 2, 3, 4, 5)) for run in runs]
-    requests = results.summary["requests"]
-    answered = requests["completed"] / requests["offered"] if requests["offered"] else 0.0
-    work_share = results.summary["fleet"]["work_share"] or 0.0
     return Trial(
         asked=np.array([row["offered"] for row in rows]),
         right=right,
@@ -97,8 +94,17 @@ def _trial(results: Results) -> Trial:
         preparing_usd=np.array([usd[streams:].sum() for usd in used]),
         on_contexts=np.array([row["asked"] for row in rows]),
         hits=np.array([row["hits"] for row in rows]),
-        work_share=work_share / answered if answered else 0.0,
+        work_share=_work_share(results, rows),
     )
+
+
+def _work_share(results: Results, rows: Sequence[Mapping[str, float]]) -> float:
+    seconds, measured_s = np.sum([run.tally.seconds for run in results.replications], axis=0).tolist()
+    completed, measured = (sum(row[name] for row in rows) for name in ("completed", "measured_offered"))
+    work_share = results.summary["fleet"]["work_share"]
+    if not (completed and measured_s and work_share):
+        return 0.0
+    return float(work_share * (measured / measured_s) / (completed / seconds))
 
 
 def _off_peak_used_usd(run: Replication) -> float:
