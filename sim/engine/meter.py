@@ -171,7 +171,7 @@ def write_row(s: State, slot: int, status: int, finish_s: float) -> None:
     row.replica = req.replica
     row.status = status
     row.prompt_tokens = req.prompt_tokens
-    row.output_tokens = req.output_tokens
+    row.output_tokens = row.path_tokens = req.output_tokens
     row.first_token_s = req.first_token_s
     row.finish_s = finish_s
     row.cost_usd = call.spent_usd
@@ -205,4 +205,5 @@ def _write_family(s: State, slot: int, row: Records) -> None:
     if row.status == COMPLETED:
         row.prompt_tokens = family.read_tokens
         row.output_tokens = family.generated_tokens
+        row.path_tokens = family.path_tokens
         row.correct = family.correct
