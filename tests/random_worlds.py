@@ -16,7 +16,7 @@ from sim.engine.build import DRAWS
 from sim.engine.plane import DataPlane
 from sim.engine.specs import ApiSpec, PoolSpec, StreamSpec
 from sim.steptime.table import StepTime
-from tests import oracle, oracle_api, oracle_balancers, oracle_clients, oracle_fleet
+from tests import oracle, oracle_api, oracle_balancers, oracle_clients, oracle_families, oracle_fleet
 from tests.oracle import Job
 from tests.worlds import blocks, rows_of
 
@@ -212,11 +212,12 @@ def make_fleet(world: World) -> oracle_fleet.Fleet:
         [as_pool(spec) for spec in world.pools],
         [copy(job) for job in world.jobs],
         [as_stream(spec) for spec in world.streams],
-        world.all_targets,
+        [[[pools] for pools in strategies] for strategies in world.all_targets],
+        [oracle_families.Strategy()] * len(world.all_targets[0]),
         loops,
         world.script,
         BALANCERS[world.balancer],
-        world.exact_ties,
+        exact_ties=world.exact_ties,
     )
 
 
@@ -231,7 +232,7 @@ def as_pool(spec: PoolSpec | ApiSpec) -> oracle_fleet.Pool:
         prices = tuple(tuple(row) for row in spec.rates_usd_per_token.tolist())
         settings = {name: getattr(spec, name) for name in shared}
         return oracle_fleet.Pool(oracle_api.Endpoint(**settings, bill_by=BILL_BY[spec.bill_by], usd_per_token=prices))
-    shared = set(oracle.Server.__dataclass_fields__) - {"usd_per_s", "chunked"}
+    shared = set(oracle.Server.__dataclass_fields__) - {"usd_per_s", "chunked", "prefix_cache", "sleep_slowdown", "sleep_step_tokens"}
     settings = {name: getattr(spec, name) for name in shared}
     usd_per_s, chunked = spec.usd_per_replica_hour / 3600.0, spec.scheduler == state.CHUNKED
     server = oracle.Server(**settings, usd_per_s=usd_per_s, chunked=chunked)

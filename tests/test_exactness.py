@@ -125,15 +125,15 @@ def assert_same_time(plane: DataPlane, fleet: Fleet) -> None:
 def assert_same_uses(plane: DataPlane, fleet: Fleet) -> None:
     """The same dollars for answers, for work lost with its replica, and for work that its client did not wait for."""
     usd = np.zeros(state.USES)
-    for attempt in (attempt for job in fleet.came for attempt in job.attempts):
-        usd[USES[attempt.line]] += attempt.cost
+    for branch in (branch for job in fleet.came for branch in job.branches):
+        usd[USES[branch.line]] += branch.cost
     np.testing.assert_allclose(plane.state.ended_usd.sum(axis=(0, 1, 2, 3, 4)), usd, rtol=1e-9, atol=1e-9)
 
 
 def assert_same(rows: state.Records, jobs: list[Job]) -> None:
     """Same fate, place, times and cost for every request."""
     assert rows["status"].tolist() == [STATUS[job.status] for job in jobs]
-    assert rows["attempts"].tolist() == [len(job.attempts) for job in jobs]
+    assert rows["attempts"].tolist() == [job.sendings for job in jobs]
     assert rows["replica"].tolist() == [state.NONE if job.replica is None else job.replica for job in jobs]
     assert rows["preemptions"].tolist() == [job.preemptions for job in jobs]
     finish_s = [np.nan if job.finish_s is None else job.finish_s - job.arrival_s for job in jobs]

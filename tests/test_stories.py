@@ -28,7 +28,7 @@ HASTY = replace(PATIENT, timeout_s=2.0)
 
 
 def slow(world: World) -> Told:
-    return [(job.status, len(job.attempts), job.replica, job.finish_s, job.cost) for job in serve_slow(world)]
+    return [(job.status, job.sendings, job.replica, job.finish_s, job.cost) for job in serve_slow(world)]
 
 
 def fast(world: World) -> Told:
