@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from math import inf
 from zoneinfo import ZoneInfo
 
 from sim.engine import state as st
-from sim.engine.specs import ApiSpec, PoolSpec, StreamSpec
+from sim.engine.specs import ApiSpec, PoolSpec, StrategySpec, StreamSpec
 from sim.errors import CatalogueError, InputError
 from sim.hardware import Catalogue, catalogue_for, kv_capacity_for
 from sim.hardware.power import Draw, busy_w, idle_w
@@ -18,13 +18,19 @@ from sim.scenario import (
     ApiPool,
     DirectStrategy,
     GpuPool,
+    PlacedStrategy,
+    Pool,
     RandomRouter,
     Reserved,
     Scenario,
+    Strategy,
     Stream,
+    VerifyStrategy,
 )
+from sim.scenario.reach import may_answer, may_verify, own_steps
 from sim.steptime import StepTime, step_time_for
 from sim.steptime.calibration import Trust
+from sim.strategies import NO_PLURALITIES, Plurality, stages_of, strategy_specs
 
 __all__ = ["DIRECT", "Fleet", "build_fleet"]
 
@@ -45,13 +51,33 @@ class Fleet:
     draws: list[Draw | None]
     """Electric power of a replica of each pool; None for an API."""
     streams: list[StreamSpec]
-    strategies: list[DirectStrategy]
-    targets: list[list[list[int]]]
-    """Pools that may serve a stream by a strategy: targets[stream][strategy]."""
+    strategies: list[Strategy]
+    """Those of the scenario."""
+    strategy_specs: list[StrategySpec]
+    """The same as work, and behind them the hidden ones."""
+    targets: list[list[list[list[int]]]]
+    """Pools that may serve a stream by a strategy, stage by stage: targets[stream][strategy][stage]."""
+
+    def with_hidden(self, stream: StreamSpec, specs: Sequence[StrategySpec], pools: Sequence[int]) -> Fleet:
+        """This fleet with a stream and strategies that no scenario names, behind all others.
+
+        Requests of the hidden stream run on hidden strategies only, on these pools; no other stream does.
+        """
+        closed: list[list[list[int]]] = [[[] for _ in spec.stages] for spec in self.strategy_specs]
+        hidden = [[list(pools) for _ in spec.stages] for spec in specs]
+        shut: list[list[list[int]]] = [[[] for _ in spec.stages] for spec in specs]
+        return replace(
+            self,
+            streams=[*self.streams, stream],
+            strategy_specs=[*self.strategy_specs, *specs],
+            targets=[*([*by_strategy, *shut] for by_strategy in self.targets), [*closed, *hidden]],
+        )
 
 
-def build_fleet(scenario: Scenario) -> Fleet:
+def build_fleet(scenario: Scenario, pluralities: Mapping[str, Plurality] = NO_PLURALITIES) -> Fleet:
     """The fleet of a scenario, with step times and KV capacity of every pool.
+
+    `pluralities` has, by name of a vote, how its wrong answers spread.
 
     Raises:
         CatalogueError: for an unknown GPU or model, or a model that does not fit or cannot be split like that.
@@ -59,7 +85,7 @@ def build_fleet(scenario: Scenario) -> Fleet:
             stream whose model no pool of a strategy serves.
     """
     catalogue = catalogue_for(scenario)
-    strategies = scenario.strategies or [DIRECT]
+    strategies: list[Strategy] = scenario.strategies or [DIRECT]
     _check_models(scenario)
     gpu_pools = [pool for pool in scenario.fleet if isinstance(pool, GpuPool)]
     for pool in gpu_pools:
@@ -77,8 +103,10 @@ def build_fleet(scenario: Scenario) -> Fleet:
         draws=[_draw(pool, catalogue) if isinstance(pool, GpuPool) else None for pool in scenario.fleet],
         streams=[_stream_spec(stream) for stream in scenario.workload],
         strategies=list(strategies),
+        strategy_specs=strategy_specs(strategies, pluralities),
         targets=[
-            [_pools_for(stream, strategy, scenario.fleet) for strategy in strategies] for stream in scenario.workload
+            [list(_stage_targets(stream, strategy, scenario)) for strategy in strategies]
+            for stream in scenario.workload
         ],
     )
 
@@ -97,6 +125,9 @@ def _pool_spec(pool: GpuPool, step_time: StepTime, catalogue: Catalogue) -> Pool
         always_paid=isinstance(pool.offer, Reserved),
         ranks=pool.data_parallel,
         tier=pool.tier,
+        prefix_cache=pool.engine.prefix_cache,
+        sleep_slowdown=pool.engine.sleep_slowdown,
+        sleep_step_tokens=pool.engine.sleep_step_tokens,
         **_limits(pool),
     )
 
@@ -180,25 +211,39 @@ def _stream_spec(stream: Stream) -> StreamSpec:
     )
 
 
-def _pools_for(stream: Stream, strategy: DirectStrategy, pools: Sequence[GpuPool | ApiPool]) -> list[int]:
-    return [
-        index
-        for index, pool in enumerate(pools)
-        if strategy.pool in (None, pool.name) and stream.may_use(pool.name, pool.model)
-    ]
+def _stage_targets(stream: Stream, strategy: Strategy, scenario: Scenario) -> Iterator[list[int]]:
+    """Pools of each stage of a strategy; verifications may have others than solutions."""
+    for placed in own_steps(strategy, scenario.strategies):
+        answer = [index for index, pool in enumerate(scenario.fleet) if may_answer(stream, placed, pool)]
+        yield answer
+        for _ in stages_of(placed)[1:]:
+            yield _verifiers(stream, placed, scenario.fleet) if isinstance(placed, VerifyStrategy) else answer
+
+
+def _verifiers(stream: Stream, strategy: VerifyStrategy, pools: Sequence[Pool]) -> list[int]:
+    return [index for index, pool in enumerate(pools) if may_verify(stream, strategy, pool)]
 
 
 def _check_models(scenario: Scenario) -> None:
-    """Refuse strategies that may be chosen for a stream whose model their pool does not serve."""
+    """Refuse strategies that may be chosen for a stream whose model their pools do not serve."""
     for strategy in _in_use(scenario):
         for stream in scenario.workload:
-            if not _pools_for(stream, strategy, scenario.fleet):
+            remedy = "change or leave out the stream's `model` and `pools`, or the strategy's `pool` and `model`"
+            if not any(may_answer(stream, strategy, pool) for pool in scenario.fleet):
                 rule = f"cannot be answered by strategy '{strategy.name}', as none of its pools may serve the stream"
-                remedy = "change or leave out the stream's `model` and `pools`, or the strategy's `pool`"
+                raise InputError(f"stream '{stream.name}'", rule, remedy)
+            if isinstance(strategy, VerifyStrategy) and not _verifiers(stream, strategy, scenario.fleet):
+                rule = f"cannot be verified by strategy '{strategy.name}', as its verifiers may not serve the stream"
                 raise InputError(f"stream '{stream.name}'", rule, remedy)
 
 
-def _in_use(scenario: Scenario) -> Sequence[DirectStrategy]:
+def _in_use(scenario: Scenario) -> list[PlacedStrategy]:
+    """The strategies that do the work of those that requests can get; what a cascade may go on to is among them."""
+    strategies = scenario.strategies
+    return [placed for chosen in _choices(scenario) for placed in own_steps(chosen, strategies)]
+
+
+def _choices(scenario: Scenario) -> Sequence[Strategy]:
     """The strategies that requests can get."""
     router, strategies = scenario.router, scenario.strategies
     if router is None:

@@ -55,7 +55,7 @@ def test_every_choice_that_the_starter_comments_on_loads(
 ) -> None:
     for name in ("requests.csv", "calibration.json"):
         (tmp_path / name).touch()
-    part = "workload.chat" if key in ("arrivals", "lengths") else "fleet.main"
+    part = "workload.chat" if key in ("arrivals", "lengths", "contexts", "questions") else "fleet.main"
     override = f"{part}.{key}={value.replace('path: ', f'path: {tmp_path}/')}"
 
     load_scenario(scenario_file(STARTER), [override, *(["workload.chat.lengths="] if "trace" in value else [])])
@@ -63,11 +63,22 @@ def test_every_choice_that_the_starter_comments_on_loads(
 
 def test_the_starter_comments_on_all_its_choices() -> None:
     assert [key for key, _ in CHOICES] == ["arrivals"] * 4 + ["lengths"] * 2 + [
+        "contexts",
+        "questions",
         "engine",
         "step_time",
         "schedule",
         "admission",
     ]
+
+
+def test_the_ways_to_answer_that_the_starter_comments_on_load(scenario_file: Write) -> None:
+    text = re.sub(r"(?m)^# (?=strategies:|  - |router:|sleep:)", "", STARTER.replace("# contexts", "contexts"))
+    scenario = load_scenario(scenario_file(text))
+
+    kinds = ["direct", "think", "vote", "verify", "tree", "cascade"]
+    assert [strategy.kind for strategy in scenario.strategies] == kinds
+    assert scenario.sleep is not None
 
 
 def uncommented(*names: str) -> str:
@@ -167,7 +178,7 @@ WHOLE = "is not a whole number; give a whole number, such as 4"
 FINITE = "is not a finite number; give a number, such as 1.5"
 TRUTH = "true is a truth value, not a number; give a number"
 KINDS = "poisson, gamma, daily, clients, trace, closed"
-BALANCERS = "round-robin, least-outstanding, power-of-two"
+BALANCERS = "round-robin, least-outstanding, power-of-two, prefix-affinity"
 UNITS = "give seconds as a number, or a number with one of the units ms, s, m, h, d, such as 250ms or 24h"
 
 

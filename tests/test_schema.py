@@ -25,6 +25,15 @@ workload:
     arrivals: {kind: poisson, rps: 2.0}
     lengths: {kind: constant, prompt_tokens: 200, output_tokens: 50}
     client: {timeout: 30s, retries: 2, retry_on: [rejected], on_loss: fail}
+    contexts:
+      queries: {kind: geometric, mean: 4}
+      think_time: {kind: lognormal, median: 2m, sigma: 1.5}
+      tokens: 6000
+      lead: 5m
+      changes_every: 1d
+      predictability: 0.4
+    questions: {kind: curves, class: arithmetic}
+    usd_per_correct: 0.01
 fleet:
   - name: spot
     gpu: H100-SXM
@@ -61,6 +70,17 @@ fleet:
     rate_limit: {requests_per_minute: 10, when_full: wait}
     max_usd_per_1m_output: 2
   - {name: day, kind: api, model: Llama-3.1-8B, tariff: deepseek-2026-08, latency: {ttft_median: 300ms}}
+balancer: prefix-affinity
+affinity_slack: 4
+strategies:
+  - {name: direct, pool: own}
+  - {name: think, kind: think, model: Llama-3.1-8B, budget_tokens: 1000}
+  - {name: vote, kind: vote, samples: 8, stop: {agree: 3}, class: arithmetic-tuned}
+  - {name: check, kind: verify, solutions: 4, verifications: 8, verifier_pool: own}
+  - {name: search, kind: tree, width: 4, branch: 4, depth: 5, budget_tokens: 2000}
+  - {name: both, kind: cascade, steps: [direct, vote], escalate_below: 0.7}
+sleep: {when: [off-peak], effort: high, pools: [own, night], drafts: 3, forecast: {questions: oracle}}
+training: [{name: tuned, usd: 5000, over: 365d, strategies: [direct], accuracy_logit: 0.4, class: tuned}]
 """
 NOTES = {"title", "description", "default", "examples", "discriminator", "format", "$schema", "$defs"}
 TYPES: dict[str, Any] = {
@@ -168,6 +188,11 @@ def test_what_we_ship_agrees_with_it(name: str) -> None:
         ("tariff: deepseek-2026-08, ", ""),
         ("autoscale: {min: 0, max: 3}", "tier: 1"),
         ("pue: 1.2", "pue: 0.2"),
+        ("kind: tree", "kind: bush"),
+        ("lead: 5m", "lead: soon"),
+        ("tokens: 6000", "tokens: 0"),
+        ("class: arithmetic}", "klass: arithmetic}"),
+        ("over: 365d", "per: 365d"),
     ],
 )
 def test_what_does_not_load_does_not_agree_with_it(old: str, new: str) -> None:

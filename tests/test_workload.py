@@ -28,8 +28,9 @@ from sim.scenario import (
 )
 from sim.streams import RandomStreams
 from sim.workload.arrivals import arrival_times, renewal_times
-from sim.workload.blocks import BLOCK_ROWS, RequestBlock
+from sim.workload.blocks import BLOCK_ROWS, RequestBlock, plain_block
 from sim.workload.daily import cumulative_rate
+from sim.workload.keys import Keys
 from sim.workload.lengths import LengthSampler, mean_tokens
 from sim.workload.merge import merge_blocks
 from sim.workload.workload import Workload, build_workload
@@ -249,17 +250,45 @@ def test_columns_carry_stream_priority_and_types():
     found = requests(workload(chat(Poisson(rps=1), name="a"), chat(Poisson(rps=1), name="b", priority="sleep")))
     assert sorted(set(zip(found.stream.tolist(), found.priority.tolist(), strict=True))) == [(0, 0), (1, 2)]
     assert set(found.context_id.tolist()) | set(found.question_id.tolist()) == {-1}
-    assert [column.dtype.str for column in found] == ["<f8"] + ["<i8"] * 6
+    assert [column.dtype.str for column in found] == ["<f8"] + ["<i8"] * 10
+
+
+# Keys
+
+
+def splitmix64(seed: int, number: int) -> int:
+    """Output `number`, counted from 0, of the generator as published."""
+    z = (seed + (number + 1) * 0x9E3779B97F4A7C15) % 2**64
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9 % 2**64
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EB % 2**64
+    return z ^ (z >> 31)
+
+
+def test_splitmix64_gives_the_published_numbers():
+    """The first of those for seed 1234567 in Rosetta Code, "Pseudo-random numbers/Splitmix64"."""
+    assert [splitmix64(1234567, number) for number in range(2)] == [6457827717110365317, 3203168211198807973]
+
+
+def test_keys_are_splitmix64_of_the_streams_word_and_its_own_count():
+    mine = chat(Poisson(rps=20))
+    word = RandomStreams(1, 0).word("chat/luck")
+    expected = [splitmix64(word, number) & (2**63 - 1) for number in range(500)]
+    joined = requests(workload(chat(Poisson(rps=300), name="other"), mine))
+    assert requests(workload(mine)).key[:500].tolist() == expected
+    assert joined.key[joined.stream == 1][:500].tolist() == expected
+
+
+def test_drawing_keys_in_parts_does_not_change_them():
+    whole, parts = (Keys(RandomStreams(1, 0), "chat") for _ in range(2))
+    assert whole.draw(10).tolist() == [key for rows in (0, 3, 7) for key in parts.draw(rows).tolist()]
 
 
 # Merging
 
 
 def block(arrival_s: list[float], stream: int) -> RequestBlock:
-    rows = len(arrival_s)
-    constants = [np.full(rows, value, np.int64) for value in (stream, 0, -1, -1)]
-    counter = np.arange(rows, dtype=np.int64)
-    return RequestBlock(np.array(arrival_s), counter, counter, *constants)
+    counter = np.arange(len(arrival_s), dtype=np.int64)
+    return plain_block(np.array(arrival_s), counter, counter, stream=stream)
 
 
 def in_blocks(arrival_s: list[float], rows: int, stream: int) -> Iterator[RequestBlock]:

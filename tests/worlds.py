@@ -12,7 +12,7 @@ from sim.engine import state
 from sim.engine.plane import DataPlane
 from sim.engine.specs import ClientSpec, PoolSpec, StreamSpec
 from sim.steptime.table import StepTime
-from sim.workload.blocks import RequestBlock
+from sim.workload.blocks import RequestBlock, plain_block
 
 __all__ = ["blocks", "flat_law", "pool_of", "rows_of", "run"]
 
@@ -48,9 +48,8 @@ def blocks(
     priority, stream = zeros if priority is None else priority, zeros if stream is None else stream
     for first in range(0, arrival_s.size, size):
         mine = slice(first, first + size)
-        nothing = np.full(arrival_s[mine].size, state.NONE)
         tokens = (prompt_tokens[mine], output_tokens[mine])
-        yield RequestBlock(arrival_s[mine], *tokens, stream[mine], priority[mine], nothing, nothing)
+        yield plain_block(arrival_s[mine], *tokens, stream=stream[mine], priority=priority[mine])
 
 
 def run(

@@ -30,7 +30,7 @@ from sim.engine.state import (
 )
 from sim.engine.timers import set_timer
 
-__all__ = ["bill", "bill_so_far", "has_room", "send_to_api", "start_at_api"]
+__all__ = ["bill", "bill_so_far", "given_tokens", "has_room", "send_to_api", "start_at_api"]
 
 
 @rare
@@ -66,7 +66,6 @@ def send_to_api(s: State, r: int, slot: int, now_s: float) -> None:
     req = s.requests[slot]
     call = s.calls[slot]
     pool = s.pools[s.replicas[r].pool]
-    s.outstanding[r] += 1
     if pool.bill_by == BILL_ARRIVAL:
         call.window = pool.window
     call.start_s = now_s + max(_wait_s(pool, req, now_s), 0.0)
@@ -90,8 +89,10 @@ def start_at_api(s: State, slot: int) -> None:
     if pool.bill_by == BILL_START:
         call.window = pool.window
     first_s = pool.ttft_median_s * exp(pool.ttft_sigma * call.first_luck)
-    req.first_token_s = call.start_s + first_s
-    call.finish_s = req.first_token_s
+    call.first_token_s = call.start_s + first_s
+    call.finish_s = call.first_token_s
+    if not s.requests[req.head].first_token_s <= call.first_token_s:
+        s.requests[req.head].first_token_s = call.first_token_s
     if pool.batch_window_s == 0.0:
         call.finish_s += (req.output_tokens - 1) * _per_token_s(pool, call)
     elif first_s > pool.batch_window_s:
@@ -128,13 +129,17 @@ def bill(s: State, slot: int, output_tokens: int, use: int) -> None:
 
 @rare
 def bill_so_far(s: State, slot: int, now_s: float, use: int) -> None:
-    """Bill a running request that ends at `now_s` for the tokens it has been given: none by a batch tier."""
+    """Bill a running request that ends at `now_s` for the tokens it has been given: nothing by a batch tier."""
+    if s.pools[s.replicas[s.requests[slot].replica].pool].batch_window_s == 0.0:
+        bill(s, slot, given_tokens(s, slot, now_s), use)
+
+
+@rare
+def given_tokens(s: State, slot: int, now_s: float) -> int:
+    """Tokens that a running request has been given so far: none by a batch tier."""
     req = s.requests[slot]
-    call = s.calls[slot]
     pool = s.pools[s.replicas[req.replica].pool]
-    if pool.batch_window_s > 0.0:
-        return
-    given = 0
-    if now_s >= req.first_token_s:
-        given = min(1 + floor((now_s - req.first_token_s) / _per_token_s(pool, call)), req.output_tokens)
-    bill(s, slot, given, use)
+    if pool.batch_window_s > 0.0 or now_s < s.calls[slot].first_token_s:
+        return 0
+    later = floor((now_s - s.calls[slot].first_token_s) / _per_token_s(pool, s.calls[slot]))
+    return min(1 + later, req.output_tokens)

@@ -2,8 +2,9 @@
 
 Both schedulers serve the classes in order, first come first served within one. Nobody overtakes: while the first
 of a class does not fit, nobody behind it or below it is admitted. A prompt takes all its KV blocks when it is
-admitted. Where memory or places run out, the newest request of the lowest class goes back to the front of its
-queue and is computed again later (preemption by recompute).
+admitted, but for those of its prefix that the replica still holds. Where memory or places run out, the newest request
+of the lowest class goes back to the front of its queue and is computed again later (preemption by recompute). Class
+sleep has rules of its own: see `sleep.py`.
 """
 
 from __future__ import annotations
@@ -12,9 +13,20 @@ from sim.engine.books import charge_row
 from sim.engine.jit import kernel, rare
 from sim.engine.memory import blocks_of, free_blocks, growth, row_kv, row_phase
 from sim.engine.queues import append, pop_first, prepend, remove, remove_row, row_slot
-from sim.engine.state import CLASSES, NONE, Records, State
+from sim.engine.segments import evict, look_up, refer, release_segment
+from sim.engine.state import BLOCK_TOKENS, CLASSES, NONE, SLEEP, Records, State
 
-__all__ = ["fill_chunked", "fill_prompts", "leave_rows", "make_room"]
+__all__ = [
+    "admit",
+    "fill_chunked",
+    "fill_prompts",
+    "leave_rows",
+    "make_room",
+    "make_way",
+    "others_are_there",
+    "put_back",
+    "take",
+]
 
 
 @kernel
@@ -25,29 +37,40 @@ def make_room(s: State, r: int, rep: Records) -> None:
 
 
 @kernel
-def fill_chunked(s: State, r: int, rep: Records) -> float:
-    """Fill the token budget that the decode rows leave with prompt slices, admitting while there is budget.
+def others_are_there(s: State, r: int) -> bool:
+    """True if a request above class sleep is admitted or waits."""
+    for c in range(SLEEP):
+        if s.seqs_of[r, c] > 0 or s.waiting_head[r, c] != NONE:
+            return True
+    return False
 
-    Sets rep.prompt_tokens and each request's chunk; returns the attention work in (token, attended token) pairs.
+
+@kernel
+def fill_chunked(s: State, r: int, rep: Records) -> tuple[float, bool]:
+    """Fill the token budget that the decode rows leave with prompt slices of the classes above sleep, admitting while
+    there is budget.
+
+    Sets rep.prompt_tokens and each request's chunk; returns the attention work in (token, attended token) pairs, and
+    whether somebody could not be admitted.
     """
     rep.prompt_tokens = 0
     pairs = 0.0
-    if rep.waiting == 0 and rep.seqs == rep.rows:
-        return pairs
     blocked = False
-    for c in range(CLASSES):
+    if rep.waiting == 0 and rep.seqs == rep.rows:
+        return pairs, blocked
+    for c in range(SLEEP):
         slot = s.prefill_head[r, c]
         while slot != NONE:
             pairs += _slice(s, rep, slot)
             slot = s.requests[slot].next
         while not blocked and s.waiting_head[r, c] != NONE and _budget(s, rep) > 0:
             slot = s.waiting_head[r, c]
-            if _make_way(s, r, rep, slot, 1):
-                _admit(s, r, rep, slot)
+            if make_way(s, r, rep, slot, 1):
+                admit(s, r, rep, slot)
                 pairs += _slice(s, rep, slot)
             else:
                 blocked = True
-    return pairs
+    return pairs, blocked
 
 
 @kernel
@@ -59,16 +82,31 @@ def fill_prompts(s: State, r: int, rep: Records) -> float:
     rep.prompt_tokens = 0
     limit = s.pools[rep.pool].max_num_batched_tokens
     pairs = 0.0
-    for c in range(CLASSES):
+    classes = SLEEP if s.waiting_head[r, SLEEP] == NONE or others_are_there(s, r) else CLASSES
+    if classes == CLASSES or (s.seqs_of[r, SLEEP] > rep.sleep_rows and not others_are_there(s, r)):
+        pairs += _resume(s, r, rep, limit)
+    for c in range(classes):
         while s.waiting_head[r, c] != NONE:
             slot = s.waiting_head[r, c]
             req = s.requests[slot]
             if rep.prompt_tokens > 0 and rep.prompt_tokens + req.target > limit:
                 return pairs
-            if not _make_way(s, r, rep, slot, 0):
+            if not make_way(s, r, rep, slot, 0):
                 return pairs
-            _admit(s, r, rep, slot)
-            pairs += _take(rep, req, req.target)
+            admit(s, r, rep, slot)
+            pairs += take(rep, req, req.target - req.prefilled)
+    return pairs
+
+
+@rare
+def _resume(s: State, r: int, rep: Records, limit: int) -> float:
+    """Go on with paused requests, a token each; returns pairs."""
+    pairs = 0.0
+    slot = s.prefill_head[r, SLEEP]
+    while slot != NONE and rep.prompt_tokens < limit:
+        req = s.requests[slot]
+        pairs += take(rep, req, req.target - req.prefilled)
+        slot = req.next
     return pairs
 
 
@@ -80,11 +118,11 @@ def _budget(s: State, rep: Records) -> int:
 @kernel
 def _slice(s: State, rep: Records, slot: int) -> float:
     req = s.requests[slot]
-    return _take(rep, req, min(req.target - req.prefilled, _budget(s, rep)))
+    return take(rep, req, min(req.target - req.prefilled, _budget(s, rep)))
 
 
 @kernel
-def _take(rep: Records, req: Records, chunk: int) -> float:
+def take(rep: Records, req: Records, chunk: int) -> float:
     """Put the next `chunk` tokens of a prompt into the step: each attends to itself and all before it."""
     req.chunk = chunk
     rep.prompt_tokens += chunk
@@ -92,26 +130,30 @@ def _take(rep: Records, req: Records, chunk: int) -> float:
 
 
 @kernel
-def _admit(s: State, r: int, rep: Records, slot: int) -> None:
+def admit(s: State, r: int, rep: Records, slot: int) -> None:
+    """Admit a waiting request for which way has been made; what its prefix finds in the cache is read already."""
     req = s.requests[slot]
     pop_first(s.requests, s.waiting_head, s.waiting_tail, r, req.priority)
     append(s.requests, s.prefill_head, s.prefill_tail, r, req.priority, slot)
     rep.waiting -= 1
     rep.seqs += 1
     s.seqs_of[r, req.priority] += 1
-    rep.blocks_used += blocks_of(req.target)
+    if req.special:
+        refer(s, rep, slot)
+    rep.blocks_used += blocks_of(req.target) - req.shared_blocks
+    evict(s, rep, s.pools[rep.pool].capacity_blocks)
     rep.admissions += 1
     req.admission = rep.admissions
 
 
 @kernel
-def _make_way(s: State, r: int, rep: Records, slot: int, rows_advance: int) -> bool:
+def make_way(s: State, r: int, rep: Records, slot: int, rows_advance: int) -> bool:
     """True if the waiting request has a place and memory, after preempting lower classes where that is enough.
 
     `rows_advance` is 1 if the decode rows take part in the step, and so must keep room for their next token.
     """
     req = s.requests[slot]
-    while not _fits(s, r, rep, req, rows_advance):
+    while not _fits(s, r, rep, slot, rows_advance):
         if not _would_fit_alone(s, r, rep, req, rows_advance):
             return False
         _preempt(s, r, rep, _newest_of_lowest_class(s, r, rep))
@@ -119,11 +161,18 @@ def _make_way(s: State, r: int, rep: Records, slot: int, rows_advance: int) -> b
 
 
 @kernel
-def _fits(s: State, r: int, rep: Records, req: Records, rows_advance: int) -> bool:
+def _fits(s: State, r: int, rep: Records, slot: int, rows_advance: int) -> bool:
+    """True if there are a place and memory; where what is found in the cache takes too much, it is left alone."""
+    req = s.requests[slot]
     if rep.seqs >= s.pools[rep.pool].max_num_seqs:
         return False
-    needed = blocks_of(req.target) + growth(s.phase, r, rep.rows, rep.step, rows_advance)
-    return needed <= free_blocks(s, rep)
+    free = free_blocks(s, rep) - growth(s.phase, r, rep.rows, rep.step, rows_advance)
+    if req.special:
+        if look_up(s, r, slot) <= free:
+            return True
+        s.branches[slot].hit = NONE
+        s.branches[slot].hit_tokens = 0
+    return blocks_of(req.target) <= free
 
 
 @kernel
@@ -134,16 +183,18 @@ def _would_fit_alone(s: State, r: int, rep: Records, req: Records, rows_advance:
         lower += s.seqs_of[r, c]
     if lower == 0 or rep.seqs - lower >= s.pools[rep.pool].max_num_seqs:
         return False
+    if rep.seqs == lower:
+        return True
     free = free_blocks(s, rep) - growth(s.phase, r, rep.rows, rep.step, rows_advance)
     for at in range(rep.rows):
         row = s.requests[row_slot(s.heap[r, at])]
         if row.priority > req.priority:
             kv = row_kv(row, rep.step)
-            free += blocks_of(kv + rows_advance)
+            free += blocks_of(kv + rows_advance) - row.shared_blocks
     for c in range(req.priority + 1, CLASSES):
         slot = s.prefill_head[r, c]
         while slot != NONE:
-            free += blocks_of(s.requests[slot].target)
+            free += blocks_of(s.requests[slot].target) - s.requests[slot].shared_blocks
             slot = s.requests[slot].next
     return blocks_of(req.target) <= free
 
@@ -154,7 +205,12 @@ def _newest_of_lowest_class(s: State, r: int, rep: Records) -> int:
     lowest = CLASSES - 1
     while s.seqs_of[r, lowest] == 0:
         lowest -= 1
-    newest = s.prefill_tail[r, lowest]
+    newest = s.prefill_head[r, lowest]
+    following = newest
+    while following != NONE:
+        if s.requests[following].admission > s.requests[newest].admission:
+            newest = following
+        following = s.requests[following].next
     for at in range(rep.rows):
         slot = row_slot(s.heap[r, at])
         row = s.requests[slot]
@@ -167,18 +223,27 @@ def _newest_of_lowest_class(s: State, r: int, rep: Records) -> int:
 def _preempt(s: State, r: int, rep: Records, slot: int) -> None:
     """Send an admitted request back to the front of its queue; what it had produced joins its prompt."""
     req = s.requests[slot]
-    pool = s.pools[rep.pool]
-    lost = req.prefilled
+    held = req.prefilled - req.shared_blocks * BLOCK_TOKENS
     if req.prefilled == req.target:
-        lost = row_kv(req, rep.step)
+        held = row_kv(req, rep.step) - req.shared_blocks * BLOCK_TOKENS
         _drop_row(s, r, rep, slot)
         req.produced = req.output_tokens - (req.finish_step - rep.step)
     else:
         remove(s.requests, s.prefill_head, s.prefill_tail, r, req.priority, slot)
-        rep.blocks_used -= blocks_of(req.target)
+        rep.blocks_used -= blocks_of(req.target) - req.shared_blocks
         rep.prompt_tokens -= req.chunk
+    put_back(s, r, rep, slot, held)
+
+
+@kernel
+def put_back(s: State, r: int, rep: Records, slot: int, held: int) -> None:
+    """Put a request that has left the batch, where it held `held` KV tokens of its own, back into its queue."""
+    req = s.requests[slot]
+    pool = s.pools[rep.pool]
+    if req.special:
+        release_segment(s, rep, slot)
     pool.preemptions += 1
-    pool.recomputed_tokens += lost
+    pool.recomputed_tokens += held
     req.preemptions += 1
     req.target = req.prompt_tokens + req.produced
     req.prefilled = 0
@@ -207,7 +272,8 @@ def leave_rows(s: State, r: int, rep: Records, at: int) -> int:
     remove_row(s.heap, r, rep.rows, at)
     s.phase[r, row_phase(req)] -= 1
     rep.rows -= 1
+    rep.sleep_rows -= req.priority == SLEEP
     rep.kv_tokens -= kv
-    rep.blocks_used -= blocks_of(kv)
+    rep.blocks_used -= blocks_of(kv) - req.shared_blocks
     charge_row(rep, req)
     return slot

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from sim.engine.jit import kernel
 from sim.engine.queues import row_slot
-from sim.engine.state import AT_REPLICA, IDLE, NONE, Records, State
+from sim.engine.state import AT_REPLICA, ENDED, IDLE, NONE, Records, State
 
 __all__ = ["accrue", "book", "carry", "charge_row", "charge_unfinished", "fold", "settle_rows", "share_time"]
 
@@ -89,7 +89,8 @@ def carry(s: State, pool: int) -> None:
     w = s.pools[pool].window
     for slot in range(s.requests.size):
         req = s.requests[slot]
-        if req.stream == NONE or req.replica == NONE or s.calls[slot].place != AT_REPLICA:
+        place = s.calls[slot].place
+        if req.stream == NONE or req.replica == NONE or (place != AT_REPLICA and place != ENDED):
             continue
         rep = s.replicas[req.replica]
         if rep.pool != pool:
@@ -107,7 +108,7 @@ def carry(s: State, pool: int) -> None:
 def book(s: State, slot: int, pool: int, use: int) -> None:
     """Put the cost of what has been done for a request on its pool, stream, strategy, class, window and use."""
     req = s.requests[slot]
-    call = s.calls[slot]
+    call = s.calls[req.head]
     i, a, c = req.stream, req.strategy, req.priority
     s.recent_usd[pool, i, a, c, s.pools[pool].window, use] += req.cost_usd
     call.spent_usd += req.cost_usd

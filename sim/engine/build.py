@@ -11,7 +11,7 @@ import numpy as np
 
 from sim.engine import state as st
 from sim.engine.meter import BINS
-from sim.engine.specs import ApiSpec, ClientSpec, PoolSpec, StreamSpec
+from sim.engine.specs import ApiSpec, ClientSpec, PoolSpec, StageSpec, StrategySpec, StreamSpec
 
 __all__ = ["DRAWS", "FINISHED_ROWS", "longer", "new_state"]
 
@@ -24,21 +24,29 @@ FINISHED_ROWS = 65_536
 def new_state(
     pools: Sequence[PoolSpec | ApiSpec],
     streams: Sequence[StreamSpec],
-    targets: Sequence[Sequence[Sequence[int]]],
+    strategies: Sequence[StrategySpec],
+    targets: Sequence[Sequence[Sequence[Sequence[int]]]],
     clients: Sequence[ClientSpec],
     keep_rows: bool,
     api_luck: bool,
 ) -> st.State:
-    """The data plane of a fleet at time zero, without room for requests yet."""
+    """The data plane of a fleet at time zero, without room for requests or prefixes yet."""
     replicas = sum(pool.replicas for pool in pools)
-    strategies, windows = len(targets[0]), max(pool.windows for pool in pools)
-    shape = (len(pools), len(streams), strategies, st.CLASSES)
+    windows = max(pool.windows for pool in pools)
+    shape = (len(pools), len(streams), len(strategies), st.CLASSES)
+    most_steps = max(len(strategy.steps) for strategy in strategies)
+    most_answers = 1 + max(step.wrong_answers for strategy in strategies for step in strategy.steps)
     most_rows = max((pool.max_num_seqs for pool in pools if isinstance(pool, PoolSpec)), default=1)
     rows = FINISHED_ROWS + most_rows if keep_rows else 0
     return st.State(
         run=st.records(st.RUN, 1),
         requests=st.records(st.REQUEST, 0),
         calls=st.records(st.CALL, 0),
+        branches=st.records(st.BRANCH, 0),
+        families=st.records(st.FAMILY, 0),
+        slot_tokens=np.zeros((0, most_steps), np.int64),
+        slot_chances=np.zeros((0, most_steps, 2)),
+        slot_escalates=np.zeros((0, most_steps), np.int64),
         carried_usd=np.zeros((0, windows)),
         timer_s=np.zeros(0),
         timer_slot=np.zeros(0, np.int64),
@@ -47,11 +55,19 @@ def new_state(
         streams=_stream_records(streams),
         closed=_closed_records(clients),
         finished=st.records(st.ROW, rows),
+        **_strategies(strategies),
+        stage_stays=np.array([_stays(strategies, by_strategy) for by_strategy in targets], np.int64),
+        segments=st.records(st.SEGMENT, 0),
+        bucket=np.full(1, st.NONE),
+        contexts=st.records(st.CONTEXT, 0),
+        jobs=st.records(st.JOB, 0),
+        votes=np.zeros(most_answers, np.int64),
+        voters=np.zeros(most_answers, np.int64),
         **_queues(replicas, most_rows),
         **_laws(pools),
         **_targets(pools, targets),
         **_empty_block(),
-        **_client_buffers(clients, api_luck),
+        **_client_buffers(clients, most_steps, api_luck),
         histogram=np.zeros((len(streams), 3, BINS), np.int64),
         latency_sum_s=np.zeros((len(streams), 3)),
         latency_count=np.zeros((len(streams), 3), np.int64),
@@ -66,7 +82,48 @@ def new_state(
         billed_tokens=np.zeros((len(pools), windows, 3), np.int64),
         ended_requests=np.zeros(shape, np.int64),
         ended_output_tokens=np.zeros(shape, np.int64),
+        ended_known=np.zeros(shape, np.int64),
+        ended_correct=np.zeros(shape, np.int64),
+        ended_p=np.zeros(shape),
     )
+
+
+def _strategies(strategies: Sequence[StrategySpec]) -> dict[str, Any]:
+    """Stages and steps of all strategies, one after the other."""
+    return {
+        "stages": np.concatenate([_stage_records(strategy.stages) for strategy in strategies]).view(np.recarray),
+        "stage_first": np.cumsum([0, *(len(strategy.stages) for strategy in strategies)]),
+        "steps": _filled(st.STEP, [step for strategy in strategies for step in strategy.steps]),
+        "step_first": np.cumsum([0, *(len(strategy.steps) for strategy in strategies)]),
+    }
+
+
+def _stage_records(stages: Sequence[StageSpec]) -> st.Records:
+    records = _filled(st.STAGE, stages)
+    records["is_first"][0] = 1
+    records["is_last"][-1] = 1
+    records["ends_step"][-1] = 1
+    records["ends_step"][:-1] = records["step"][1:] != records["step"][:-1]
+    records["is_alone"] = len(stages) == 1 and stages[0].branches == 1
+    return records
+
+
+def _filled(dtype: np.dtype[Any], specs: Sequence[Any]) -> st.Records:
+    """Records of the fields that the specs have, by name."""
+    records = st.records(dtype, len(specs))
+    for record, spec in zip(records, specs, strict=True):
+        for field in fields(spec):
+            record[field.name] = getattr(spec, field.name)
+    return records
+
+
+def _stays(strategies: Sequence[StrategySpec], targets: Sequence[Sequence[Sequence[int]]]) -> list[bool]:
+    """Of each stage of all strategies, for one stream: whether the same pools may run it as the stage before."""
+    return [
+        at > 0 and list(pools) == list(stages[at - 1])
+        for strategy, stages in zip(strategies, targets, strict=True)
+        for at, pools in zip(range(len(strategy.stages)), stages, strict=True)
+    ]
 
 
 def longer(array: Any, rows: int) -> Any:
@@ -87,6 +144,8 @@ def _rates(pools: Sequence[PoolSpec | ApiSpec], windows: int) -> st.Floats:
 def _replica_records(pools: Sequence[PoolSpec | ApiSpec]) -> st.Records:
     replicas = st.records(st.REPLICA, sum(pool.replicas for pool in pools))
     replicas["life"] = st.OPEN
+    replicas["oldest"] = st.NONE
+    replicas["newest"] = st.NONE
     first = 0
     for p, pool in enumerate(pools):
         mine = replicas[first : first + pool.replicas]
@@ -123,6 +182,9 @@ def _fill_gpu_record(record: st.Records, pool: PoolSpec) -> None:
     record.front_end_s = pool.step_time.front_end_s
     record.front_end_steps = pool.step_time.front_end_steps
     record.ranks = pool.ranks
+    record.prefix_cache = pool.prefix_cache
+    record.sleep_slowdown = pool.sleep_slowdown
+    record.sleep_step_tokens = pool.sleep_step_tokens
 
 
 def _fill_api_record(record: st.Records, pool: ApiSpec) -> None:
@@ -143,11 +205,7 @@ def _fill_api_record(record: st.Records, pool: ApiSpec) -> None:
 
 
 def _stream_records(streams: Sequence[StreamSpec]) -> st.Records:
-    records = st.records(st.STREAM, len(streams))
-    for record, stream in zip(records, streams, strict=True):
-        for field in fields(StreamSpec):
-            record[field.name] = getattr(stream, field.name)
-    return records
+    return _filled(st.STREAM, streams)
 
 
 def _closed_records(clients: Sequence[ClientSpec]) -> st.Records:
@@ -174,6 +232,7 @@ def _queues(replicas: int, rows: int) -> dict[str, Any]:
         "winner": winner,
         "woken": np.zeros(replicas, np.int64),
         "outstanding": np.zeros(replicas, np.int64),
+        "asleep": np.zeros(replicas, np.int64),
         "accepting": np.ones(replicas, np.int64),
         "waiting_head": np.full(by_class, st.NONE),
         "waiting_tail": np.full(by_class, st.NONE),
@@ -213,10 +272,12 @@ def _laws(pools: Sequence[PoolSpec | ApiSpec]) -> dict[str, Any]:
     }
 
 
-def _targets(pools: Sequence[PoolSpec | ApiSpec], targets: Sequence[Sequence[Sequence[int]]]) -> dict[str, Any]:
-    """For each stream and strategy its tiers, for each tier its replicas."""
+def _targets(
+    pools: Sequence[PoolSpec | ApiSpec], targets: Sequence[Sequence[Sequence[Sequence[int]]]]
+) -> dict[str, Any]:
+    """For each stream and stage of all strategies its tiers, for each tier its replicas."""
     first = np.concatenate(([0], np.cumsum([pool.replicas for pool in pools])))
-    pairs = [members for strategies in targets for members in strategies]
+    pairs = [members for strategies in targets for stages in strategies for members in stages]
     tiers = [[[p for p in members if pools[p].tier == tier] for tier in _tiers(pools, members)] for members in pairs]
     lists = [np.concatenate([np.arange(first[p], first[p + 1]) for p in members]) for pair in tiers for members in pair]
     return {
@@ -232,18 +293,25 @@ def _tiers(pools: Sequence[PoolSpec | ApiSpec], members: Sequence[int]) -> list[
 
 
 def _empty_block() -> dict[str, Any]:
-    integers = ("prompt_tokens", "output_tokens", "stream", "priority", "context_id", "strategy")
+    columns = ("prompt_tokens", "stream", "priority", "context_id", "key", "version", "prefix_tokens", "keep_tokens")
+    scored = {name: np.zeros((0, 1, 1), np.int64) for name in ("step_tokens", "escalates")}
+    scored |= {name: np.zeros((0, 1, 1)) for name in ("p_sample", "p_correct")}
     floats = {name: np.zeros(0) for name in ("arrival_s", "luck")} | {"api_luck": np.zeros((0, 2))}
-    return {name: np.zeros(0, np.int64) for name in integers} | floats
+    return {name: np.zeros(0, np.int64) for name in (*columns, "strategy")} | scored | floats
 
 
-def _client_buffers(clients: Sequence[ClientSpec], api_luck: bool) -> dict[str, Any]:
+def _client_buffers(clients: Sequence[ClientSpec], steps: int, api_luck: bool) -> dict[str, Any]:
     shape = (len(clients), DRAWS)
+    by_step = (*shape, steps)
     clients_most = max((client.concurrency for client in clients), default=0)
     return {
         "closed_prompt_tokens": np.zeros(shape, np.int64),
-        "closed_output_tokens": np.zeros(shape, np.int64),
+        "closed_key": np.zeros(shape, np.int64),
         "closed_strategy": np.zeros(shape, np.int64),
+        "closed_tokens": np.zeros(by_step, np.int64),
+        "closed_p_sample": np.zeros(by_step),
+        "closed_p_correct": np.zeros(by_step),
+        "closed_escalates": np.zeros(by_step, np.int64),
         "closed_luck": np.zeros(shape),
         "closed_api_luck": np.zeros((len(clients), DRAWS if api_luck else 0, 2)),
         "closed_ring_s": np.zeros((len(clients), clients_most)),

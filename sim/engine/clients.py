@@ -14,10 +14,13 @@ from sim.engine.state import (
     FAILED,
     NO_REPLICA,
     NONE,
+    PREPARING,
     QUEUE_FULL,
     RATE_LIMITED,
+    READY,
     TIMED_OUT,
     TOO_LONG,
+    UNPREPARED,
     Records,
     State,
 )
@@ -39,6 +42,8 @@ def reset_work(s: State, slot: int) -> None:
     req.prefilled = 0
     req.chunk = 0
     req.gone = 0
+    req.admission = 0
+    req.shared_blocks = 0
 
 
 @rare
@@ -109,12 +114,33 @@ def release(s: State, slot: int, status: int, told_s: float, pause_s: float, now
     if status != COMPLETED and not isnan(req.first_token_s) and req.first_token_s > told_s:
         req.first_token_s = nan
     write_row(s, slot, status, told_s)
+    if req.stream == s.run[0].sleep_stream:
+        _end_job(s, slot, status, now_s)
     if req.closed != NONE:
         _wake_client(s, req.closed, max(told_s + pause_s + s.closed[req.closed].think_time_s, now_s))
     req.stream = NONE
     req.next = s.run[0].free
     s.run[0].free = slot
+    s.run[0].slots_free += 1
     s.run[0].in_flight -= 1
+
+
+@rare
+def _end_job(s: State, slot: int, status: int, now_s: float) -> None:
+    """A sleep-time job has ended: its context is prepared, unless another job has been sent for it since."""
+    s.run[0].jobs_in_flight -= 1
+    req = s.requests[slot]
+    context = s.contexts[req.context_id]
+    if context.state != PREPARING or context.version != s.families[slot].version:
+        return
+    context.usd += s.calls[slot].spent_usd
+    context.job_tokens = s.families[slot].generated_tokens
+    context.state = UNPREPARED
+    if status == COMPLETED:
+        context.state = READY
+        context.ready_s = now_s
+        context.expires_s = now_s + context.lasts_s
+        context.pool = s.replicas[req.replica].pool
 
 
 @kernel

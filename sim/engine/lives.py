@@ -6,8 +6,10 @@ from math import inf
 
 from sim.engine.books import accrue, book, carry, charge_unfinished, fold, settle_rows
 from sim.engine.clients import fail_attempt, reset_work
+from sim.engine.families import release_branches
 from sim.engine.jit import entry, kernel
 from sim.engine.queues import play
+from sim.engine.segments import drop_all
 from sim.engine.state import (
     BLOCK_TOKENS,
     CLASSES,
@@ -57,14 +59,21 @@ def take_off(s: State, r: int, slots: Integers, now_s: float) -> None:
     fold(s, rep)
     for slot in slots:
         charge_unfinished(rep, s.requests[slot])
-        book(s, slot, rep.pool, GIVEN_UP if s.requests[slot].gone else LOST_WORK)
+        book(s, slot, rep.pool, GIVEN_UP if _is_given_up(s, slot) else LOST_WORK)
     _empty(s, r, rep)
     last = s.run[0].lost
     while last != NONE and s.requests[last].next != NONE:
         last = s.requests[last].next
     for slot in slots:
         req = s.requests[slot]
-        if req.gone:
+        if req.head != slot:
+            continue
+        given_up = _is_given_up(s, slot)
+        if req.special:
+            s.branches[slot].segment = NONE
+            s.families[slot].leaving = 0
+            release_branches(s, slot)
+        if given_up:
             fail_attempt(s, slot, TIMED_OUT, s.calls[slot].due_s, now_s)
         elif s.streams[req.stream].resend_lost:
             last = _await_resending(s, slot, last, now_s)
@@ -73,10 +82,19 @@ def take_off(s: State, r: int, slots: Integers, now_s: float) -> None:
 
 
 @kernel
+def _is_given_up(s: State, slot: int) -> bool:
+    req = s.requests[slot]
+    return req.gone == 1 or (req.special == 1 and s.families[req.head].leaving > 0)
+
+
+@kernel
 def _await_resending(s: State, slot: int, last: int, now_s: float) -> int:
     """Put the request at the end of the list of those to send again; returns that end."""
     run = s.run[0]
+    first_token_s = s.requests[slot].first_token_s
     reset_work(s, slot)
+    if s.requests[slot].special and not s.stages[s.families[slot].stage].is_first:
+        s.requests[slot].first_token_s = first_token_s
     s.requests[slot].next = NONE
     s.requests[slot].replica = NONE
     if last == NONE:
@@ -99,9 +117,12 @@ def _empty(s: State, r: int, rep: Records) -> None:
     rep.prompt_tokens = 0
     rep.waiting = 0
     rep.ghosts = 0
+    rep.sleep_rows = 0
     rep.row_usd = 0.0
     rep.prompt_usd = 0.0
     s.outstanding[r] = 0
+    s.asleep[r] = 0
+    drop_all(s, r)
     for turn in range(BLOCK_TOKENS):
         s.phase[r, turn] = 0
     for c in range(CLASSES):

@@ -6,15 +6,16 @@ wide, and finding it costs a shift.
 
 from __future__ import annotations
 
-from math import floor
+from math import floor, nan
 from typing import Any
 
 import numpy as np
 
-from sim.engine.jit import kernel
-from sim.engine.state import E2E, NONE, TPOT, TTFT, Floats, Integers, Records, State
+from sim.engine.jit import kernel, rare
+from sim.engine.luck import right
+from sim.engine.state import COMPLETED, E2E, NONE, TPOT, TTFT, Floats, Integers, Records, State
 
-__all__ = ["BINS", "bin_edges_s", "bin_of", "cached_tokens", "front_end_s", "measure", "write_row"]
+__all__ = ["BINS", "bin_edges_s", "bin_of", "cached_tokens", "count_stage", "front_end_s", "measure", "write_row"]
 
 BITS = 8
 LOWEST = (1023 - 20) << BITS
@@ -37,9 +38,9 @@ def bin_edges_s() -> Floats:
 
 
 @kernel
-def front_end_s(pool: Records, req: Records, now_s: float) -> float:
+def front_end_s(pool: Records, req: Records, output_tokens: int, now_s: float) -> float:
     """Seconds by which its client sees a request, whose last step ended at `now_s`, later than its steps say."""
-    tpot_s = (now_s - req.first_token_s) / max(req.output_tokens - 1, 1)
+    tpot_s = (now_s - req.first_token_s) / max(output_tokens - 1, 1)
     return pool.front_end_s + pool.front_end_steps * tpot_s
 
 
@@ -49,20 +50,64 @@ def cached_tokens(pool: Records, req: Records) -> int:
     return floor(pool.cached_share * req.prompt_tokens)
 
 
+@rare
+def count_stage(s: State, head: int) -> None:
+    """Count the tokens of a stage that has ended well: each group's prompt once, or as often as an API was sent it."""
+    req = s.requests[head]
+    family = s.families[head]
+    stage = s.stages[family.stage]
+    pool = s.pools[s.replicas[req.replica].pool]
+    read, cached = 0, 0
+    slot = head
+    while slot != NONE:
+        one = s.requests[slot]
+        if pool.is_api:
+            read += one.prompt_tokens
+            cached += cached_tokens(pool, one)
+        elif one.branch % stage.per_group == 0:
+            read += one.prompt_tokens
+            cached += max(s.branches[slot].found_tokens, 0)
+        slot = s.branches[slot].following
+    _count_tokens(pool, read, family.stage_tokens, cached)
+    family.read_tokens += read
+    family.cached_tokens += cached
+    family.generated_tokens += family.stage_tokens
+
+
 @kernel
-def measure(s: State, req: Records, now_s: float) -> None:
+def _count_tokens(pool: Records, prompt_tokens: int, output_tokens: int, cached: int) -> None:
+    pool.prompt_tokens += prompt_tokens
+    pool.output_tokens += output_tokens
+    pool.cached_tokens += cached
+
+
+@kernel
+def measure(s: State, slot: int, now_s: float) -> None:
     """Count a request whose client sees it complete at `now_s`; its latencies only if it arrived after the warm-up."""
+    req = s.requests[slot]
     stream = s.streams[req.stream]
+    p = s.replicas[req.replica].pool
+    pool = s.pools[p]
+    if req.special:
+        family = s.families[slot]
+        read, generated, path = family.read_tokens, family.generated_tokens, family.path_tokens
+        correct = family.correct
+        chance = s.slot_chances[slot, family.step, 1]
+    else:
+        read, generated, path = req.prompt_tokens, req.output_tokens, req.output_tokens
+        _count_tokens(pool, read, generated, cached_tokens(pool, req))
+        correct = right(s.calls[slot].key, s.slot_chances[slot, 0, 0])
+        chance = s.slot_chances[slot, 0, 1]
     stream.completed += 1
-    stream.prompt_tokens += req.prompt_tokens
-    stream.output_tokens += req.output_tokens
-    pool = s.replicas[req.replica].pool
-    s.pools[pool].completed += 1
-    s.pools[pool].prompt_tokens += req.prompt_tokens
-    s.pools[pool].output_tokens += req.output_tokens
-    s.pools[pool].cached_tokens += cached_tokens(s.pools[pool], req)
-    s.ended_requests[pool, req.stream, req.strategy, req.priority] += 1
-    s.ended_output_tokens[pool, req.stream, req.strategy, req.priority] += req.output_tokens
+    stream.prompt_tokens += read
+    stream.output_tokens += generated
+    pool.completed += 1
+    s.ended_requests[p, req.stream, req.strategy, req.priority] += 1
+    s.ended_output_tokens[p, req.stream, req.strategy, req.priority] += generated
+    if correct != NONE:
+        s.ended_known[p, req.stream, req.strategy, req.priority] += 1
+        s.ended_correct[p, req.stream, req.strategy, req.priority] += correct
+        s.ended_p[p, req.stream, req.strategy, req.priority] += chance
     if req.arrival_s < s.run[0].warm_up_s:
         return
     ttft_s = req.first_token_s - req.arrival_s
@@ -70,8 +115,8 @@ def measure(s: State, req: Records, now_s: float) -> None:
     _count(s, req.stream, TTFT, ttft_s)
     _count(s, req.stream, E2E, e2e_s)
     met = ttft_s <= stream.ttft_slo_s and e2e_s <= stream.e2e_slo_s
-    if req.output_tokens > 1 and s.pools[pool].batch_window_s == 0.0:
-        tpot_s = (now_s - req.first_token_s) / (req.output_tokens - 1)
+    if path > 1 and pool.batch_window_s == 0.0:
+        tpot_s = (now_s - req.first_token_s) / (path - 1)
         _count(s, req.stream, TPOT, tpot_s)
         met = met and tpot_s <= stream.tpot_slo_s
     stream.measured_met += met
@@ -86,10 +131,10 @@ def _count(s: State, stream: int, metric: int, seconds: float) -> None:
 
 @kernel
 def write_row(s: State, slot: int, status: int, finish_s: float) -> None:
-    """Keep the request's own row, where rows are kept."""
-    if s.finished.size == 0:
-        return
+    """Keep the request's own row, where rows are kept; sleep-time jobs have none."""
     req = s.requests[slot]
+    if s.finished.size == 0 or req.stream == s.run[0].sleep_stream:
+        return
     call = s.calls[slot]
     row = s.finished[s.run[0].rows]
     s.run[0].rows += 1
@@ -109,5 +154,30 @@ def write_row(s: State, slot: int, status: int, finish_s: float) -> None:
     row.preemptions = req.preemptions
     row.attempts = call.attempts
     row.cached_tokens = 0
-    if req.replica != NONE:
+    row.correct = NONE
+    row.p_correct = nan
+    row.prepared = 0
+    row.steps = 1
+    if req.special:
+        _write_family(s, slot, row)
+    elif req.replica != NONE:
         row.cached_tokens = cached_tokens(s.pools[s.replicas[req.replica].pool], req)
+    if status == COMPLETED:
+        row.p_correct = s.slot_chances[slot, row.steps - 1, 1]
+        if not req.special:
+            row.correct = right(call.key, s.slot_chances[slot, 0, 0])
+
+
+@rare
+def _write_family(s: State, slot: int, row: Records) -> None:
+    """What is known of a request with branches or a context: of one that did not complete, what it asked for."""
+    family = s.families[slot]
+    row.prepared = family.prepared
+    row.steps = family.step + 1
+    row.cached_tokens = family.cached_tokens
+    row.prompt_tokens = family.question_tokens
+    row.output_tokens = s.slot_tokens[slot, 0]
+    if row.status == COMPLETED:
+        row.prompt_tokens = family.read_tokens
+        row.output_tokens = family.generated_tokens
+        row.correct = family.correct

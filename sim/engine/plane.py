@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from math import inf
+from math import inf, nan
 
 import numpy as np
 
@@ -11,53 +11,63 @@ from sim.engine import state as st
 from sim.engine.build import DRAWS, FINISHED_ROWS, longer, new_state
 from sim.engine.lives import reprice, take_off
 from sim.engine.serve import close_books, serve, settle
-from sim.engine.specs import ApiSpec, ClientSpec, PoolSpec, StreamSpec
+from sim.engine.specs import DIRECT_SPEC, ApiSpec, ClientSpec, PoolSpec, Scored, StrategySpec, StreamSpec
 from sim.engine.throughput import full_batch_s
 from sim.errors import EngineError
-from sim.workload.blocks import RequestBlock
+from sim.workload.blocks import RequestBlock, plain_block
 
 __all__ = ["DataPlane"]
 
 FIRST_SLOTS = 4096
 MOST_SLOTS = 1 << 24
+FIRST_SEGMENTS = 4096
 
 
 class DataPlane:
     """Replicas, their queues and their books at one moment in simulated time.
 
-    `targets[stream][strategy]` lists the pools that may serve such a request. `choose(streams)` gives the strategy
-    index of each request of a block from its stream indices; `luck(n)` n uniform numbers for the balancer;
-    `api_luck(n)` n pairs of standard normal ones for the latencies of APIs.
-    `keep` is called with finished requests' records (ROW), in order of their end, if they are wanted.
+    `targets[stream][strategy][stage]` lists the pools that may serve such a request. `score(block)` gives the strategy
+    of each request of a block and what is known of it, the first one and no more without it; `luck(n)` n uniform
+    numbers for the balancer; `api_luck(n)` n pairs of standard normal ones for the latencies of APIs.
+    `keep` is called with finished requests' records (ROW), in order of their end, if they are wanted. With
+    `prepares` the last stream is that of sleep-time jobs, and contexts may be prepared.
     """
 
     def __init__(
         self,
         pools: Sequence[PoolSpec | ApiSpec],
         streams: Sequence[StreamSpec],
-        targets: Sequence[Sequence[Sequence[int]]],
+        targets: Sequence[Sequence[Sequence[Sequence[int]]]],
         *,
+        strategies: Sequence[StrategySpec] = (DIRECT_SPEC,),
         blocks: Iterator[RequestBlock] | None = None,
         clients: Sequence[ClientSpec] = (),
-        choose: Callable[[st.Integers], st.Integers] | None = None,
+        score: Callable[[RequestBlock], Scored] | None = None,
         luck: Callable[[int], st.Floats] | None = None,
         api_luck: Callable[[int], st.Floats] | None = None,
         balancer: int = st.LEAST_OUTSTANDING,
+        affinity_slack: int = 0,
         warm_up_s: float = 0.0,
         keep: Callable[[st.Records], None] | None = None,
+        prepares: bool = False,
     ) -> None:
         self._blocks = blocks or iter(())
         self._clients = clients
-        self._choose = choose or (lambda streams: np.zeros(streams.size, np.int64))
+        self._score = score or _unscored
         self._luck = luck or np.zeros
         self._api_luck = api_luck or (lambda requests: np.zeros((0, 2)))
         self._keep = keep
         self._pools = pools
         self.first_replica = np.concatenate(([0], np.cumsum([pool.replicas for pool in pools]))).tolist()
-        self.state = new_state(pools, streams, targets, clients, keep is not None, api_luck is not None)
+        self._prepares = prepares
+        self._answers = [0 for _ in clients]
+        self.state = new_state(pools, streams, strategies, targets, clients, keep is not None, api_luck is not None)
         run = self.state.run[0]
-        run.free = st.NONE
-        run.lost = st.NONE
+        for list_name in ("free", "lost", "over", "continued", "free_segment"):
+            run[list_name] = st.NONE
+        run.most_branches = max(stage.branches for strategy in strategies for stage in strategy.stages)
+        run.affinity_slack = affinity_slack
+        run.sleep_stream = len(streams) - 1 if prepares else st.NONE
         run.spills = int(any(pool.spill_at < pool.max_outstanding for pool in pools))
         run.wake_s = inf
         run.more_blocks = 1
@@ -74,6 +84,8 @@ class DataPlane:
                 self._draw_lengths()
             elif why == st.SLOTS_FULL:
                 self._more_slots(2 * self.state.requests.size)
+            elif why == st.SEGMENTS_FULL:
+                self._more_segments(2 * self.state.segments.size)
             else:
                 self._hand_over()
 
@@ -108,6 +120,49 @@ class DataPlane:
             step_tokens=spec.max_num_batched_tokens,
             kv_capacity_tokens=spec.kv_capacity_tokens,
         )
+
+    @property
+    def unfinished(self) -> int:
+        """Requests in flight; sleep-time jobs are none."""
+        return int(self.state.run[0].in_flight - self.state.run[0].jobs_in_flight)
+
+    @property
+    def contexts(self) -> st.Records:
+        """What is prepared of each context, of type CONTEXT, by context id; grows as contexts appear."""
+        return self.state.contexts
+
+    def prepare(
+        self,
+        contexts: st.Integers,
+        versions: st.Integers,
+        prompt_tokens: st.Integers,
+        output_tokens: st.Integers,
+        notes_tokens: st.Integers,
+        keys: st.Integers,
+        *,
+        lasts_s: float,
+        strategy: int,
+        now_s: float,
+    ) -> None:
+        """Send a sleep-time job for each of these contexts, [n], with its text as prompt.
+
+        Once it has ended, what it has written counts as `notes_tokens` more of a prompt, and lasts for `lasts_s`
+        seconds or until the version is another. Work under way for another version of a context is of no use then.
+        """
+        jobs = st.records(st.JOB, contexts.size)
+        jobs["context_id"], jobs["version"], jobs["strategy"] = contexts, versions, strategy
+        jobs["prompt_tokens"], jobs["output_tokens"], jobs["key"] = prompt_tokens, output_tokens, keys
+        self._more_contexts(int(contexts.max(initial=-1)) + 1)
+        table = self.state.contexts
+        table["state"][contexts], table["version"][contexts] = st.PREPARING, versions
+        table["notes_tokens"][contexts], table["lasts_s"][contexts] = notes_tokens, lasts_s
+        for column in ("hits", "usd", "job_tokens"):
+            table[column][contexts] = 0
+        table["pool"][contexts] = st.NONE
+        self.state = self.state._replace(jobs=jobs)
+        run = self.state.run[0]
+        run.job, run.jobs, run.jobs_s = 0, jobs.size, now_s
+        self.advance(now_s)
 
     @property
     def is_drained(self) -> bool:
@@ -199,8 +254,8 @@ class DataPlane:
     def _take_off(self, replica: int, now_s: float) -> None:
         requests = self.state.requests
         slots = np.flatnonzero((requests["stream"] != st.NONE) & (requests["replica"] == replica))
-        slots = slots[self.state.calls["place"][slots] == st.AT_REPLICA]
-        slots = slots[np.argsort(requests["id"][slots])]
+        slots = slots[np.isin(self.state.calls["place"][slots], (st.AT_REPLICA, st.HELD, st.ENDED))]
+        slots = slots[np.argsort(requests["id"][slots], kind="stable")]
         self._more_rows(slots.size)
         take_off(self.state, replica, slots, now_s)
         self.advance(now_s)
@@ -219,32 +274,64 @@ class DataPlane:
         if block is None:
             run.more_blocks = 0
             return
+        scored = self._score(block)
         self.state = self.state._replace(
             arrival_s=block.arrival_s,
             prompt_tokens=block.prompt_tokens,
-            output_tokens=block.output_tokens,
             stream=block.stream,
             priority=block.priority,
             context_id=block.context_id,
-            strategy=self._choose(block.stream),
+            key=block.key,
+            version=block.version,
+            prefix_tokens=block.prefix_tokens,
+            keep_tokens=block.keep_tokens,
+            strategy=scored.strategy,
+            step_tokens=scored.output_tokens,
+            p_sample=scored.p_sample,
+            p_correct=scored.p_correct,
+            escalates=scored.escalates,
             luck=self._luck(len(block.arrival_s)),
             api_luck=self._api_luck(len(block.arrival_s)),
         )
+        last_context = int(block.context_id.max())
+        if last_context >= 0:
+            self._more_segments(FIRST_SEGMENTS)
+        if self._prepares:
+            self._more_contexts(last_context + 1)
 
     def _draw_lengths(self) -> None:
         s = self.state
         for c, client in enumerate(self._clients):
             if s.closed[c].used < s.closed[c].drawn:
                 continue
-            prompt, output = client.draw(DRAWS)
-            s.closed_prompt_tokens[c] = prompt
-            s.closed_output_tokens[c] = output
-            s.closed_strategy[c] = self._choose(np.full(DRAWS, client.stream, np.int64))
+            block = self._answered(c, client)
+            scored = self._score(block)
+            s.closed_prompt_tokens[c] = block.prompt_tokens
+            s.closed_key[c] = block.key
+            s.closed_strategy[c] = scored.strategy
+            s.closed_tokens[c] = scored.output_tokens[:, 0]
+            s.closed_p_sample[c] = scored.p_sample[:, 0]
+            s.closed_p_correct[c] = scored.p_correct[:, 0]
+            s.closed_escalates[c] = scored.escalates[:, 0]
             s.closed_luck[c] = self._luck(DRAWS)
             if s.closed_api_luck.shape[1]:
                 s.closed_api_luck[c] = self._api_luck(DRAWS)
             s.closed[c].used = 0
             s.closed[c].drawn = DRAWS
+
+    def _answered(self, c: int, client: ClientSpec) -> RequestBlock:
+        """The next requests of closed stream c, whose times are not known yet."""
+        prompt_tokens, output_tokens = client.draw(DRAWS)
+        numbers = np.arange(self._answers[c], self._answers[c] + DRAWS)
+        self._answers[c] += DRAWS
+        return plain_block(
+            np.zeros(DRAWS),
+            prompt_tokens,
+            output_tokens,
+            stream=client.stream,
+            priority=client.priority,
+            key=request_keys(client.word, numbers),
+        )
 
     def _more_slots(self, slots: int) -> None:
         if slots > MOST_SLOTS:
@@ -259,16 +346,55 @@ class DataPlane:
         requests["next"][-1] = self.state.run[0].free
         requests["stream"][before.size :] = st.NONE
         self.state.run[0].free = before.size
+        self.state.run[0].slots_free += slots - before.size
         self.state = self.state._replace(
             requests=requests,
             calls=longer(self.state.calls, slots),
+            branches=longer(self.state.branches, slots),
+            families=longer(self.state.families, slots),
+            slot_tokens=longer(self.state.slot_tokens, slots),
+            slot_chances=longer(self.state.slot_chances, slots),
+            slot_escalates=longer(self.state.slot_escalates, slots),
             carried_usd=longer(self.state.carried_usd, slots),
             timer_s=longer(self.state.timer_s, slots),
             timer_slot=longer(self.state.timer_slot, slots),
         )
+
+    def _more_segments(self, count: int) -> None:
+        """Have room for so many prefixes; their buckets are filled anew."""
+        before = self.state.segments
+        if count <= before.size:
+            return
+        run = self.state.run[0]
+        segments = longer(before, count)
+        segments["replica"][before.size :] = st.NONE
+        segments["next"][before.size :] = np.arange(before.size + 1, count + 1)
+        segments["next"][-1] = run.free_segment
+        run.free_segment = before.size
+        run.segments_free += count - before.size
+        run.caches = 1
+        bucket = np.full(1 << (2 * count - 1).bit_length(), st.NONE)
+        for at in np.flatnonzero(segments["replica"] != st.NONE):
+            place = segments["key"][at] & (bucket.size - 1)
+            segments["next"][at] = bucket[place]
+            bucket[place] = at
+        self.state = self.state._replace(segments=segments, bucket=bucket)
+
+    def _more_contexts(self, count: int) -> None:
+        size = self.state.contexts.size
+        if count > size:
+            self.state = self.state._replace(contexts=longer(self.state.contexts, max(count, 2 * size)))
 
     def _hand_over(self) -> None:
         run = self.state.run[0]
         if self._keep is not None and run.rows:
             self._keep(self.state.finished[: run.rows].copy())
         run.rows = 0
+
+
+def _unscored(block: RequestBlock) -> Scored:
+    """The first strategy for all, and nothing known of their answers."""
+    shape = (len(block.arrival_s), 1, 1)
+    unknown = np.full(shape, nan)
+    zeros = np.zeros(shape, np.int64)
+    return Scored(zeros[:, 0, 0], np.reshape(block.output_tokens, shape), unknown, unknown, zeros)

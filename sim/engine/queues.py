@@ -7,6 +7,7 @@ from sim.engine.state import NONE, Floats, Integers, Records
 
 __all__ = [
     "append",
+    "insert_after",
     "play",
     "pop_first",
     "prepend",
@@ -31,6 +32,15 @@ def append(requests: Records, head: Integers, tail: Integers, r: int, c: int, sl
     else:
         requests[tail[r, c]].next = slot
     tail[r, c] = slot
+
+
+@kernel
+def insert_after(requests: Records, tail: Integers, r: int, c: int, before: int, slot: int) -> None:
+    """Put `slot` behind `before`, which is in list (r, c)."""
+    requests[slot].next = requests[before].next
+    requests[before].next = slot
+    if tail[r, c] == before:
+        tail[r, c] = slot
 
 
 @kernel

@@ -11,13 +11,25 @@ from math import inf, isnan
 
 import numpy as np
 
-from sim.engine.batch import fill_chunked, fill_prompts, leave_rows, make_room
+from sim.engine.batch import fill_chunked, fill_prompts, leave_rows, make_room, others_are_there
 from sim.engine.books import accrue, book, fold, share_time
 from sim.engine.clients import fail_attempt, release
+from sim.engine.families import (
+    branch_ended,
+    branch_let_go,
+    end_alone,
+    end_stages,
+    give_up_family,
+    is_family,
+    keep_answer,
+    prompt_is_read,
+)
 from sim.engine.jit import kernel, rare
 from sim.engine.memory import blocks_of, free_blocks, growth, row_phase, steps_that_fit
 from sim.engine.meter import front_end_s, measure
 from sim.engine.queues import append, play, pop_first, push_row, remove, row_key, row_slot, row_step
+from sim.engine.segments import evict, release_segment
+from sim.engine.sleep import fill_sleep, pause_all
 from sim.engine.state import (
     AT_REPLICA,
     BLOCK_TOKENS,
@@ -33,13 +45,14 @@ from sim.engine.state import (
     OFF,
     OPEN,
     PREFILL,
+    SLEEP,
     STARTING,
     TIMED_OUT,
     USED,
     Records,
     State,
 )
-from sim.engine.steps import law_segment, mixed_parts_s, span_s, steps_to_reach
+from sim.engine.steps import law_segment, parts_s, span_s, steps_to_reach
 
 __all__ = ["begin_woken", "boundary", "give_up", "receive", "rest", "wake"]
 
@@ -63,7 +76,6 @@ def receive(s: State, r: int, slot: int, now_s: float) -> None:
     append(s.requests, s.waiting_head, s.waiting_tail, r, c, slot)
     req.admission = 0
     rep.waiting += 1
-    s.outstanding[r] += 1
 
 
 @kernel
@@ -85,13 +97,15 @@ def give_up(s: State, slot: int, now_s: float) -> None:
     req = s.requests[slot]
     r = req.replica
     rep = s.replicas[r]
-    if req.admission > 0:
+    if is_family(s, slot):
+        give_up_family(s, slot, now_s)
+    elif req.admission > 0:
         req.gone = 1
         rep.ghosts += 1
     else:
         remove(s.requests, s.waiting_head, s.waiting_tail, r, req.priority, slot)
         rep.waiting -= 1
-        s.outstanding[r] -= 1
+        _count_out(s, r, req)
         _time_out(s, r, slot, now_s)
     if rep.mode == DECODE and (rep.ghosts or rep.waiting):
         _cut_span(s, r, rep, np.nextafter(now_s, inf))
@@ -102,6 +116,14 @@ def _time_out(s: State, r: int, slot: int, now_s: float) -> None:
     """A replica is rid of a request whose client has given up."""
     book(s, slot, s.replicas[r].pool, GIVEN_UP)
     fail_attempt(s, slot, TIMED_OUT, s.calls[slot].due_s, now_s)
+
+
+@kernel
+def _count_out(s: State, r: int, req: Records) -> None:
+    if req.priority == SLEEP:
+        s.asleep[r] -= 1
+    else:
+        s.outstanding[r] -= 1
 
 
 @kernel
@@ -153,6 +175,8 @@ def boundary(s: State, r: int) -> None:
         _finish_prompts(s, r, rep, now_s)
     if rep.ghosts > 0:
         _let_go(s, r, rep, now_s)
+    if s.run[0].over != NONE:
+        end_stages(s, now_s)
     _begin_span(s, r, rep, now_s)
     play(s.event_s, s.winner, r)
 
@@ -161,10 +185,20 @@ def boundary(s: State, r: int) -> None:
 def _advance_rows(s: State, r: int, rep: Records, now_s: float) -> None:
     """Every row has `span_steps` more tokens; those with all of theirs complete."""
     rep.blocks_used += growth(s.phase, r, rep.rows, rep.step, rep.span_steps)
+    evict(s, rep, s.pools[rep.pool].capacity_blocks)
     rep.kv_tokens += rep.rows * rep.span_steps
     rep.step += rep.span_steps
     while rep.rows > 0 and row_step(s.heap[r, 0]) == rep.step:
-        _complete(s, r, rep, leave_rows(s, r, rep, 0), now_s)
+        _end_first_row(s, r, rep, now_s)
+
+
+@kernel
+def _end_first_row(s: State, r: int, rep: Records, now_s: float) -> None:
+    slot = row_slot(s.heap[r, 0])
+    if s.requests[slot].special:
+        keep_answer(s, r, rep, slot)
+    leave_rows(s, r, rep, 0)
+    _complete(s, r, rep, slot, now_s)
 
 
 @kernel
@@ -182,6 +216,8 @@ def _finish_prompts(s: State, r: int, rep: Records, now_s: float) -> None:
             following = req.next
             if req.prefilled == req.target:
                 pop_first(s.requests, s.prefill_head, s.prefill_tail, r, c)
+                if req.special and req.produced == 0:
+                    prompt_is_read(s, r, rep, slot)
                 _join_rows(s, r, rep, slot, now_s)
             slot = following
 
@@ -189,8 +225,8 @@ def _finish_prompts(s: State, r: int, rep: Records, now_s: float) -> None:
 @kernel
 def _join_rows(s: State, r: int, rep: Records, slot: int, now_s: float) -> None:
     req = s.requests[slot]
-    if isnan(req.first_token_s):
-        req.first_token_s = now_s
+    if isnan(s.requests[req.head].first_token_s):
+        s.requests[req.head].first_token_s = now_s
     req.produced += 1
     req.join_step = rep.step
     req.finish_step = rep.step + req.output_tokens - req.produced
@@ -198,9 +234,10 @@ def _join_rows(s: State, r: int, rep: Records, slot: int, now_s: float) -> None:
     push_row(s.heap, r, rep.rows, row_key(req.finish_step, slot))
     s.phase[r, row_phase(req)] += 1
     rep.rows += 1
+    rep.sleep_rows += req.priority == SLEEP
     rep.kv_tokens += req.target
     if req.finish_step == rep.step:
-        _complete(s, r, rep, leave_rows(s, r, rep, 0), now_s)
+        _end_first_row(s, r, rep, now_s)
 
 
 @kernel
@@ -208,12 +245,20 @@ def _complete(s: State, r: int, rep: Records, slot: int, now_s: float) -> None:
     """The replica is done with a request, whose client sees it through the server's front end, if not too late."""
     req = s.requests[slot]
     _leave(s, r, rep, slot)
-    later_s = front_end_s(s.pools[rep.pool], req, now_s)
+    if is_family(s, slot):
+        if req.gone:
+            branch_let_go(s, slot, now_s)
+        else:
+            branch_ended(s, slot, req.output_tokens, now_s)
+        return
+    later_s = front_end_s(s.pools[rep.pool], req, req.output_tokens, now_s)
     if req.gone or now_s + later_s > s.calls[slot].due_s:
         _time_out(s, r, slot, now_s)
         return
     req.first_token_s += later_s
-    measure(s, req, now_s + later_s)
+    if req.special:
+        end_alone(s, slot)
+    measure(s, slot, now_s + later_s)
     book(s, slot, rep.pool, USED)
     release(s, slot, COMPLETED, now_s + later_s, 0.0, now_s)
 
@@ -224,8 +269,10 @@ def _leave(s: State, r: int, rep: Records, slot: int) -> None:
     req = s.requests[slot]
     rep.seqs -= 1
     s.seqs_of[r, req.priority] -= 1
-    s.outstanding[r] -= 1
+    _count_out(s, r, req)
     rep.ghosts -= req.gone
+    if req.special:
+        release_segment(s, rep, slot)
 
 
 @rare
@@ -237,7 +284,7 @@ def _let_go(s: State, r: int, rep: Records, now_s: float) -> None:
         if s.requests[slot].gone:
             leave_rows(s, r, rep, at)
             _leave(s, r, rep, slot)
-            _time_out(s, r, slot, now_s)
+            _is_let_go(s, r, slot, now_s)
             at = 0
         else:
             at += 1
@@ -248,18 +295,31 @@ def _let_go(s: State, r: int, rep: Records, now_s: float) -> None:
             following = req.next
             if req.gone:
                 remove(s.requests, s.prefill_head, s.prefill_tail, r, c, slot)
-                rep.blocks_used -= blocks_of(req.target)
+                rep.blocks_used -= blocks_of(req.target) - req.shared_blocks
                 _leave(s, r, rep, slot)
-                _time_out(s, r, slot, now_s)
+                _is_let_go(s, r, slot, now_s)
             slot = following
 
 
 @kernel
+def _is_let_go(s: State, r: int, slot: int, now_s: float) -> None:
+    if is_family(s, slot):
+        branch_let_go(s, slot, now_s)
+    else:
+        _time_out(s, r, slot, now_s)
+
+
+@kernel
 def _begin_span(s: State, r: int, rep: Records, now_s: float) -> None:
-    chunked = s.pools[rep.pool].scheduler == CHUNKED
+    pool = s.pools[rep.pool]
+    chunked = pool.scheduler == CHUNKED
+    if rep.sleep_rows > 0 and (not chunked or pool.sleep_slowdown == 0.0) and others_are_there(s, r):
+        pause_all(s, r, rep)
     if chunked:
         make_room(s, r, rep)
-        pairs = fill_chunked(s, r, rep)
+        pairs, blocked = fill_chunked(s, r, rep)
+        if s.seqs_of[r, SLEEP] > 0 or s.waiting_head[r, SLEEP] != NONE:
+            pairs = fill_sleep(s, r, rep, pairs, blocked)
     else:
         pairs = fill_prompts(s, r, rep)
         if rep.prompt_tokens == 0:
@@ -331,10 +391,10 @@ def _begin_prompts(s: State, r: int, rep: Records, now_s: float, pairs: float, c
     if chunked and rep.rows > 0:
         rep.mode = MIXED
         rep.span_steps = 1
-        rows_s, prompts_s = mixed_parts_s(s, rep, rep.rows, rep.kv_tokens + rep.rows, pairs)
+        rows_s, prompts_s = parts_s(s, rep.pool, rep.rows, rep.kv_tokens + rep.rows, rep.prompt_tokens, pairs)
     else:
         rep.mode = PREFILL
         rep.span_steps = 0
-        rows_s, prompts_s = mixed_parts_s(s, rep, 0, 0, pairs)
+        rows_s, prompts_s = parts_s(s, rep.pool, 0, 0, rep.prompt_tokens, pairs)
     s.event_s[r] = now_s + rows_s + prompts_s
     share_time(rep, rows_s, prompts_s)

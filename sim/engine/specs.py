@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from math import inf
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from sim.engine import state as st
 from sim.steptime import StepTime
 
-__all__ = ["ApiSpec", "ClientSpec", "PoolSpec", "StreamSpec"]
+__all__ = [
+    "ApiSpec",
+    "ClientSpec",
+    "DIRECT_SPEC",
+    "PoolSpec",
+    "Scored",
+    "StageSpec",
+    "StepSpec",
+    "StrategySpec",
+    "StreamSpec",
+]
 
 
 @dataclass(frozen=True)
@@ -37,6 +48,12 @@ class PoolSpec:
     """Most requests of a replica, running and waiting."""
     windows: int = 1
     """Tariff windows its price knows."""
+    prefix_cache: bool = True
+    """Whether what requests on a context have read is kept for later ones."""
+    sleep_slowdown: float = 0.0
+    """Share by which sleep work may lengthen a step that other requests are in."""
+    sleep_step_tokens: int = st.NO_LIMIT
+    """Most tokens in a step of sleep work alone."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +113,80 @@ class StreamSpec:
     retry_failed: bool = True
     resend_lost: bool = True
     """What is lost with its replica is sent to another at once, unnoticed by the client."""
+
+
+@dataclass(frozen=True)
+class StageSpec:
+    """Branches that run side by side on one replica: `groups` prompts, each answered `per_group` times."""
+
+    step: int = 0
+    """The step it belongs to."""
+    groups: int = 1
+    per_group: int = 1
+    extends: bool = False
+    """The prompt of group g is the question and all that branch g of the stage before was given and has answered."""
+    prompt_tokens: int = 0
+    """What is added to each prompt."""
+    tokens_factor: float = 1.0
+    """Mean length of a branch, as a multiple of the step's tokens."""
+    sigma: float = 0.0
+    """Spread of lengths: standard deviation of their logarithm."""
+    most_tokens: int = st.NO_LIMIT
+    """Longest branch."""
+    wait_for: int = st.NO_LIMIT
+    """Branches that end the stage; all where there are fewer."""
+    agree: int = 0
+    """Equal answers that end the stage; 0: it does not look at them."""
+
+    @property
+    def branches(self) -> int:
+        """Branches in all."""
+        return self.groups * self.per_group
+
+
+@dataclass(frozen=True)
+class StepSpec:
+    """How the answer of a step comes about: as one, or as the plurality of the last stage's samples."""
+
+    vote: bool = False
+    wrong_answers: int = 1
+    """Different wrong answers that samples may give."""
+    skew: float = 1.0
+    """How unevenly: the number of a wrong answer is floor(wrong_answers * v ** skew) with uniform v."""
+    blank_share: float = 0.0
+    """Share of the samples that are not right which give no answer at all."""
+    agreement_below: float = 0.0
+    """A vote with a smaller share for the winner goes on to the next step."""
+
+
+@dataclass(frozen=True)
+class StrategySpec:
+    """A way to answer: stages in turn, by steps; only the last stage of a step gives its answer."""
+
+    stages: Sequence[StageSpec] = field(default=(StageSpec(),))
+    steps: Sequence[StepSpec] = field(default=(StepSpec(),))
+
+
+DIRECT_SPEC = StrategySpec()
+"""One branch."""
+
+
+class Scored(NamedTuple):
+    """What is known of a block of n requests once each has a strategy, of at most K steps.
+
+    V is 2 where answers may come from a prepared context (index 1), else 1.
+    """
+
+    strategy: st.Integers
+    """Its index, [n]."""
+    output_tokens: st.Integers
+    """Tokens of one branch of each step, [n, V, K]."""
+    p_sample: st.Floats
+    """Chance that one sample is right, [n, V, K]; NaN where quality is not modelled."""
+    p_correct: st.Floats
+    """Chance that the step's answer is right, [n, V, K]."""
+    escalates: st.Integers
+    """1 where a cascade goes on after the step, [n, V, K]."""
 
 
 class ClientSpec(Protocol):

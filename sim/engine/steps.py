@@ -12,9 +12,9 @@ from __future__ import annotations
 from math import ceil, sqrt
 
 from sim.engine.jit import kernel
-from sim.engine.state import Floats, Records, State
+from sim.engine.state import Floats, State
 
-__all__ = ["law_segment", "linear_s", "mixed_parts_s", "span_s", "steps_to_reach"]
+__all__ = ["law_segment", "linear_s", "parts_s", "span_s", "steps_to_reach"]
 
 
 @kernel
@@ -61,16 +61,15 @@ def linear_s(s: State, pool: int, tokens: int) -> float:
 
 
 @kernel
-def mixed_parts_s(s: State, rep: Records, rows: int, kv: int, pairs: float) -> tuple[float, float]:
-    """Seconds of a step with `rows` decode rows and rep.prompt_tokens of prompts: the rows' part, the prompts' part.
+def parts_s(s: State, pool: int, rows: int, kv: int, prompt_tokens: int, pairs: float) -> tuple[float, float]:
+    """Seconds of a step with `rows` decode rows and `prompt_tokens` of prompts: the rows' part, the prompts' part.
 
     The rows pay for the decode step they would have had alone; the prompts pay for what they add: the linear
     layers' time beyond that of the rows' tokens, and attention over `pairs` (token, attended token) pairs.
     """
-    pool = rep.pool
     rows_s = 0.0
     if rows > 0:
         segment = law_segment(s.kv_edge, pool, kv)
         rows_s = s.base_s[pool, segment, rows] + s.per_kv_s[pool, segment, rows] * kv
-    prompts_s = linear_s(s, pool, rows + rep.prompt_tokens) - linear_s(s, pool, rows)
+    prompts_s = linear_s(s, pool, rows + prompt_tokens) - linear_s(s, pool, rows)
     return rows_s, prompts_s + s.pools[pool].attention_s_per_pair * pairs

@@ -41,10 +41,13 @@ def cancel_timer(s: State, slot: int) -> None:
 
 @kernel
 def _before(s: State, slot: int, at_s: float, place: int) -> bool:
-    """True if this timer goes off before the one at `place`; of equal times that of the older request."""
+    """True if this timer goes off before the one at `place`; of equal times that of the older request, or branch."""
     if at_s != s.timer_s[place]:
         return at_s < s.timer_s[place]
-    return s.requests[slot].id < s.requests[s.timer_slot[place]].id
+    one, other = s.requests[slot], s.requests[s.timer_slot[place]]
+    if one.id != other.id:
+        return one.id < other.id
+    return one.branch < other.branch
 
 
 @kernel

@@ -23,8 +23,22 @@ from sim.scenario import Scenario
 __all__ = ["bundled_scenarios", "dump_scenario", "load_scenario"]
 
 
-_FILES = (("workload", "arrivals", "path"), ("workload", "arrivals", "tokens"), ("fleet", "step_time", "path"))
+_FILES = (
+    ("workload", "arrivals", "path"),
+    ("workload", "arrivals", "tokens"),
+    ("workload", "questions", "path"),
+    ("fleet", "step_time", "path"),
+)
 """Where a scenario may name a file, beside those of prices."""
+
+_MODELS = (
+    ("models",),
+    ("fleet", "model"),
+    ("workload", "model"),
+    ("strategies", "model"),
+    ("strategies", "verifier_model"),
+)
+"""Where a scenario may name a model of the catalogue."""
 
 
 def load_scenario(path: Path | str, overrides: Sequence[str] = ()) -> Scenario:
@@ -50,7 +64,7 @@ def load_scenario(path: Path | str, overrides: Sequence[str] = ()) -> Scenario:
 
 def dump_scenario(scenario: Scenario) -> str:
     """The scenario as YAML with every default written out; it loads back to an equal scenario."""
-    plain = scenario.model_dump(mode="json", exclude_none=True)
+    plain = scenario.model_dump(mode="json", exclude_none=True, by_alias=True)
     return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
 
 
@@ -129,7 +143,7 @@ def _resolve_names(tree: Tree) -> None:
             known.add(tree.get(path))
     for path in _each(tree, "fleet", "gpu"):
         _resolve(tree, path, lambda name: catalogue.gpu(name).name)
-    for path in [*_each(tree, "models"), *_each(tree, "fleet", "model"), *_each(tree, "workload", "model")]:
+    for path in [path for place in _MODELS for path in _each(tree, *place)]:
         if tree.get(path) not in known:
             _resolve(tree, path, lambda name: catalogue.model(name).name)
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from sim.errors import did_you_mean, nearest
 from sim.load.tree import Path, Tree
-from sim.scenario.part import DefaultKind, Part
+from sim.scenario.part import DefaultKind, Part, written_fields
 
 __all__ = ["check_keys", "parts", "tags"]
 
@@ -23,8 +23,8 @@ def check_keys(tree: Tree, root: type[Part]) -> None:
     """
     # `parts` looks below a mapping only when asked for the next one, and so meets the mended keys.
     for path, part, mapping in parts(tree.data, root):
-        fields = list(part.model_fields)
-        for key in [key for key in mapping if key not in part.model_fields]:
+        fields = list(written_fields(part))
+        for key in [key for key in mapping if key not in fields]:
             _mend(tree, (*path, key), fields)
 
 
@@ -37,8 +37,9 @@ def parts(node: Any, annotation: Any, path: Path = ()) -> Iterator[tuple[Path, t
     part = _part(annotation, node) if isinstance(node, dict) else None
     if part is not None:
         yield path, part, node
+        fields = written_fields(part)
         for key, value in node.items():
-            yield from parts(value, part.model_fields[key].annotation, (*path, key))
+            yield from parts(value, fields[key].annotation, (*path, key))
 
 
 def tags(annotation: Any, tag: str) -> list[str]:

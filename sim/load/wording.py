@@ -10,7 +10,7 @@ from pydantic.fields import FieldInfo
 from sim.errors import did_you_mean, one_of
 from sim.load.spelling import parts, tags
 from sim.load.tree import Path, Tree
-from sim.scenario.part import Part, Refusal
+from sim.scenario.part import Part, Refusal, written_fields
 
 __all__ = ["note_complaints"]
 
@@ -104,7 +104,7 @@ def _field(tree: Tree, path: Path, root: type[Part]) -> FieldInfo | None:
     """The field of the schema that the last key of `path` stands for."""
     for place, part, _ in parts(tree.data, root):
         if place == path[:-1]:
-            return part.model_fields.get(path[-1])
+            return written_fields(part).get(path[-1])
     return None
 
 

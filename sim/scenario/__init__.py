@@ -18,6 +18,7 @@ from sim.scenario.autoscale import (
 )
 from sim.scenario.clients import ClientArrivals, InlineClient
 from sim.scenario.consistency import contradictions
+from sim.scenario.contexts import Contexts, CurveQuestions, Questions, TableQuestions
 from sim.scenario.demand import (
     Arrivals,
     Client,
@@ -33,6 +34,16 @@ from sim.scenario.demand import (
     Stream,
     TraceArrivals,
     TraceFormat,
+)
+from sim.scenario.distributions import (
+    ConstantCount,
+    ConstantTime,
+    GeometricCount,
+    LognormalCount,
+    LognormalTime,
+    Queries,
+    Times,
+    Tokens,
 )
 from sim.scenario.energy import (
     Carbon,
@@ -58,6 +69,18 @@ from sim.scenario.operation import Admission, Failures, Power
 from sim.scenario.part import Part, refuse_all
 from sim.scenario.quantities import Count, Duration, LengthOfTime, Whole
 from sim.scenario.shape import Growth, SpecialDay, Weekday, Weekly
+from sim.scenario.sleep import Sleep, SleepForecast
+from sim.scenario.strategies import (
+    CascadeStrategy,
+    DirectStrategy,
+    EarlyStop,
+    PlacedStrategy,
+    Strategy,
+    ThinkStrategy,
+    TreeStrategy,
+    VerifyStrategy,
+    VoteStrategy,
+)
 from sim.scenario.supply import GpuPool, Pool
 from sim.scenario.tariffs import (
     GpuSeries,
@@ -71,7 +94,8 @@ from sim.scenario.tariffs import (
     TokenWindow,
     TokenWindows,
 )
-from sim.scenario.ways import AlwaysRouter, DirectStrategy, RandomRouter, RoundRobinRouter, Router
+from sim.scenario.training import Training
+from sim.scenario.ways import AlwaysRouter, RandomRouter, RoundRobinRouter, Router
 from sim.scenario.windows import Window
 
 __all__ = [
@@ -83,6 +107,7 @@ __all__ = [
     "Arrivals",
     "Autoscale",
     "Availability",
+    "Balancer",
     "Billing",
     "BusyAutoscale",
     "Carbon",
@@ -91,13 +116,19 @@ __all__ = [
     "CarbonTableRow",
     "CarbonWindow",
     "CarbonWindows",
+    "CascadeStrategy",
     "Client",
     "ClientArrivals",
     "Closed",
+    "ConstantCount",
     "ConstantLengths",
+    "ConstantTime",
+    "Contexts",
+    "CurveQuestions",
     "Daily",
     "DemandCharge",
     "DirectStrategy",
+    "EarlyStop",
     "Electricity",
     "ElectricitySeries",
     "ElectricityTable",
@@ -109,6 +140,7 @@ __all__ = [
     "ForecastError",
     "Gamma",
     "Generated",
+    "GeometricCount",
     "GpuPool",
     "GpuSeries",
     "GpuTariff",
@@ -118,10 +150,13 @@ __all__ = [
     "InlineClient",
     "InlineModel",
     "Lengths",
+    "LognormalCount",
     "LognormalLengths",
+    "LognormalTime",
     "NamedTokens",
     "Offer",
     "OnDemand",
+    "PlacedStrategy",
     "Poisson",
     "Pool",
     "Power",
@@ -129,6 +164,8 @@ __all__ = [
     "PredictiveAutoscale",
     "Priority",
     "QuantileLengths",
+    "Queries",
+    "Questions",
     "QueueAutoscale",
     "RandomRouter",
     "RateLimit",
@@ -140,18 +177,29 @@ __all__ = [
     "Scenario",
     "ScheduleAutoscale",
     "ScheduleWindow",
+    "Sleep",
+    "SleepForecast",
     "Slo",
     "SpecialDay",
     "Spot",
     "SpotProcess",
     "StepTimeFile",
+    "Strategy",
     "Stream",
+    "TableQuestions",
+    "ThinkStrategy",
+    "Times",
     "TokenRates",
     "TokenTariff",
     "TokenWindow",
     "TokenWindows",
+    "Tokens",
     "TraceArrivals",
     "TraceFormat",
+    "Training",
+    "TreeStrategy",
+    "VerifyStrategy",
+    "VoteStrategy",
     "Weekday",
     "Weekly",
     "Window",
@@ -164,6 +212,9 @@ def _model_form(value: Any) -> str:
 
 _Name = Annotated[str, Field(min_length=1), Tag("name")]
 ModelEntry = Annotated[_Name | Annotated[InlineModel, Tag("inline")], Discriminator(_model_form)]
+
+
+Balancer = Literal["round-robin", "least-outstanding", "power-of-two", "prefix-affinity"]
 
 
 class Scenario(Part):
@@ -192,12 +243,19 @@ class Scenario(Part):
     """Streams of requests."""
     fleet: Annotated[list[Pool], Field(min_length=1)]
     """Pools that answer."""
-    balancer: Literal["round-robin", "least-outstanding", "power-of-two"] = "least-outstanding"
+    balancer: Balancer = "least-outstanding"
     """How a request finds its replica."""
-    strategies: list[DirectStrategy] = Field(default=[])
+    affinity_slack: Whole = 16
+    """With prefix-affinity: requests by which the replica that holds most of a request's context may have more to do
+    than the one with least."""
+    strategies: list[Strategy] = Field(default=[])
     """Ways to answer; a direct answer on any pool where none is given."""
     router: Router | None = None
     """Which strategy a request gets; the first one where left out."""
+    sleep: Sleep | None = None
+    """Contexts prepared ahead of their questions; none are where left out."""
+    training: list[Training] = Field(default=[])
+    """One-off costs that change the answers of strategies."""
     forecast: ForecastError = Field(default_factory=ForecastError)
     """How good the forecast is that a predictive autoscaler sees."""
     bucket: LengthOfTime = 300.0

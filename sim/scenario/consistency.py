@@ -11,6 +11,8 @@ from sim.scenario.autoscale import PredictiveAutoscale
 from sim.scenario.demand import Closed
 from sim.scenario.part import Refusal
 from sim.scenario.quantities import format_duration
+from sim.scenario.reach import may_work
+from sim.scenario.strategies import CascadeStrategy, DirectStrategy
 from sim.scenario.supply import GpuPool
 from sim.scenario.ways import AlwaysRouter, RandomRouter
 
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
 __all__ = ["contradictions", "streams_of"]
 
 
+_DIRECT = DirectStrategy(name="direct")
+
+
 def contradictions(scenario: Scenario) -> list[Refusal]:
     """Everything in which the parts of a scenario contradict each other."""
     return [
@@ -27,15 +32,19 @@ def contradictions(scenario: Scenario) -> list[Refusal]:
         *_name_refusals(scenario),
         *_reference_refusals(scenario),
         *_forecast_refusals(scenario),
+        *_sleep_refusals(scenario),
     ]
 
 
 def streams_of(scenario: Scenario, pool: GpuPool | ApiPool) -> list[int]:
     """Streams of the workload that a pool may serve."""
-    strategies = scenario.strategies
-    if strategies and not any(strategy.pool in (None, pool.name) for strategy in strategies):
-        return []
-    return [index for index, stream in enumerate(scenario.workload) if stream.may_use(pool.name, pool.model)]
+    # A cascade works through its steps, which are strategies of the scenario too.
+    strategies = [each for each in scenario.strategies if not isinstance(each, CascadeStrategy)] or [_DIRECT]
+    return [
+        index
+        for index, stream in enumerate(scenario.workload)
+        if any(may_work(stream, strategy, pool) for strategy in strategies)
+    ]
 
 
 def _clock_refusals(scenario: Scenario) -> Iterator[Refusal]:
@@ -53,6 +62,7 @@ def _name_refusals(scenario: Scenario) -> Iterator[Refusal]:
     yield from _repeats("workload", [stream.name for stream in scenario.workload])
     yield from _repeats("fleet", [pool.name for pool in scenario.fleet])
     yield from _repeats("strategies", [strategy.name for strategy in scenario.strategies])
+    yield from _repeats("training", [training.name for training in scenario.training])
 
 
 def _repeats(key: str, names: list[str]) -> Iterator[Refusal]:
@@ -69,13 +79,65 @@ def _reference_refusals(scenario: Scenario) -> Iterator[Refusal]:
         yield from _strangers(("workload", index, "model"), named, served, "is served by no pool")
         for place, name in enumerate(stream.pools or []):
             yield from _strangers(("workload", index, "pools", place), [name], pools, "is no pool of the fleet")
-    for index, strategy in enumerate(scenario.strategies):
-        named = [] if strategy.pool is None else [strategy.pool]
-        yield from _strangers(("strategies", index, "pool"), named, pools, "is no pool of the fleet")
-    pools_are_named = scenario.strategies and all(strategy.pool for strategy in scenario.strategies)
-    if len(served) > 1 and not pools_are_named:
+    yield from _place_refusals(scenario, pools, served)
+    yield from _cascade_refusals(scenario)
+    yield from _training_refusals(scenario)
+    if len(served) > 1 and not _strategies_say_where(scenario):
         yield from _unsaid_models(scenario, served)
     yield from _router_refusals(scenario)
+
+
+def _place_refusals(scenario: Scenario, pools: list[str], served: list[str]) -> Iterator[Refusal]:
+    known = {"pool": pools, "model": served, "verifier_pool": pools, "verifier_model": served}
+    rules = {"pool": "is no pool of the fleet", "model": "is served by no pool"}
+    for index, strategy in enumerate(scenario.strategies):
+        for key, names in known.items():
+            named = getattr(strategy, key, None)
+            rule = rules[key.removeprefix("verifier_")]
+            yield from _strangers(("strategies", index, key), [named] if named else [], names, rule)
+
+
+def _cascade_refusals(scenario: Scenario) -> Iterator[Refusal]:
+    cascades = [each.name for each in scenario.strategies if isinstance(each, CascadeStrategy)]
+    known = [each.name for each in scenario.strategies if each.name not in cascades]
+    for index, strategy in enumerate(scenario.strategies):
+        steps = strategy.steps if isinstance(strategy, CascadeStrategy) else []
+        for place, name in enumerate(steps):
+            path = ("strategies", index, "steps", place)
+            if name in cascades:
+                yield Refusal(path, name, "is a cascade", "name the strategies it is made of")
+            elif name in steps[:place]:
+                yield Refusal(path, name, "is given twice", "leave it out: it would give the same answer")
+            else:
+                yield from _strangers(path, [name], known, "is no strategy of the scenario")
+
+
+def _training_refusals(scenario: Scenario) -> Iterator[Refusal]:
+    known = [each.name for each in scenario.strategies if not isinstance(each, CascadeStrategy)]
+    for index, training in enumerate(scenario.training):
+        for place, name in enumerate(training.strategies):
+            path = ("training", index, "strategies", place)
+            yield from _strangers(path, [name], known, "is no strategy of the scenario that does work of its own")
+
+
+def _sleep_refusals(scenario: Scenario) -> Iterator[Refusal]:
+    sleep = scenario.sleep
+    if sleep is None:
+        return
+    if not any(stream.has_contexts for stream in scenario.workload):
+        rule, remedy = "has no contexts to prepare", "add `contexts` to a stream of the workload, or leave it out"
+        yield Refusal(("sleep",), "sleep", rule, remedy)
+    for place, name in enumerate(sleep.pools or []):
+        known = [pool.name for pool in scenario.fleet]
+        yield from _strangers(("sleep", "pools", place), [name], known, "is no pool of the fleet")
+    if sleep.pools is None and not any(isinstance(pool, GpuPool) for pool in scenario.fleet):
+        remedy = f"add it, such as [{scenario.fleet[0].name}]"
+        yield Refusal(("sleep", "pools"), "pools", "is missing, and the fleet has no GPUs", remedy)
+
+
+def _strategies_say_where(scenario: Scenario) -> bool:
+    placed = [each for each in scenario.strategies if not isinstance(each, CascadeStrategy)]
+    return bool(placed) and all(each.pool or each.model for each in placed)
 
 
 def _forecast_refusals(scenario: Scenario) -> Iterator[Refusal]:
@@ -94,7 +156,7 @@ def _unsaid_models(scenario: Scenario, served: list[str]) -> Iterator[Refusal]:
     for index, stream in enumerate(scenario.workload):
         if stream.model is None and stream.pools is None:
             rule = f"is missing, and the pools serve different models ({', '.join(served)})"
-            remedy = "name one, or the stream's `pools`, or give each strategy a pool"
+            remedy = "name one, or the stream's `pools`, or give each strategy a pool or model"
             yield Refusal(("workload", index, "model"), "model", rule, remedy)
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from sim.scenario.clients import ClientArrivals
+from sim.scenario.contexts import Contexts, Questions
 from sim.scenario.lengths import Lengths
 from sim.scenario.part import Part, Refusal, refuse_all
 from sim.scenario.quantities import (
@@ -42,7 +43,8 @@ __all__ = [
 ]
 
 Priority = Literal["interactive", "batch", "sleep"]
-TraceFormat = Literal["azure", "mooncake", "burstgpt", "nightshift"]
+TraceFormat = Literal["azure", "mooncake", "burstgpt", "nightshift", "agentic"]
+_FORMATS_WITH_CONTEXTS: tuple[TraceFormat, ...] = ("mooncake", "nightshift", "agentic")
 RetryReason = Literal["rejected", "timed_out", "failed"]
 
 
@@ -83,6 +85,10 @@ class Daily(Part):
     """Factor on the rate by local weekday; 1 where none is given."""
 
 
+Starts = Annotated[Poisson | Gamma | Daily, Field(discriminator="kind")]
+"""Arrivals of sessions."""
+
+
 class TraceArrivals(Part):
     """Arrivals and lengths replayed from a file."""
 
@@ -98,6 +104,9 @@ class TraceArrivals(Part):
     """How many times faster than recorded; 2 halves every gap."""
     repeat: Count = 1
     """How many times the trace is played, one after the other."""
+    starts: Starts | None = None
+    """When the sessions of a trace begin whose rows only say how long after the start of their session they come, as in
+    `agentic`; its rate counts sessions. All begin at once where left out."""
     on_bad_row: Literal["refuse", "skip"] = "refuse"
     """What to do with a row that cannot be read: stop with its line number, or leave it out and count it."""
 
@@ -105,6 +114,11 @@ class TraceArrivals(Part):
     def _has_a_source(self) -> TraceArrivals:
         refuse_all(_trace_refusals(self))
         return self
+
+    @property
+    def may_hold_contexts(self) -> bool:
+        """Whether its format has contexts; one that only the trace's name tells may."""
+        return self.format in (None, *_FORMATS_WITH_CONTEXTS)
 
 
 class Closed(Part):
@@ -189,6 +203,12 @@ class Stream(Part):
     """When requests arrive."""
     lengths: Lengths | None = None
     """How long prompts and outputs are; left out for a trace, and for clients that bring their own."""
+    contexts: Contexts | None = None
+    """What its requests ask about, several of them about the same; each about a thing of its own where left out."""
+    questions: Questions | None = None
+    """How it is known whether an answer is right; quality is not modelled where left out."""
+    usd_per_correct: Amount | None = None
+    """What a right answer is worth, US dollars; not known where left out."""
     growth: Growth | None = None
     """Growth of the rate over months; not for a trace or closed arrivals."""
     weekly: Weekly = Field(default={})
@@ -208,8 +228,14 @@ class Stream(Part):
 
     @model_validator(mode="after")
     def _agrees(self) -> Stream:
-        refuse_all([*_lengths_refusals(self), *_shape_refusals(self)])
+        refuse_all([*_lengths_refusals(self), *_shape_refusals(self), *_context_refusals(self)])
         return self
+
+    @property
+    def has_contexts(self) -> bool:
+        """Whether its requests may share contexts."""
+        arrivals = self.arrivals
+        return self.contexts is not None or (isinstance(arrivals, TraceArrivals) and arrivals.may_hold_contexts)
 
     def may_use(self, pool: str, model: str) -> bool:
         """Whether a pool of this name, which serves this model, may answer."""
@@ -227,8 +253,11 @@ def _trace_refusals(trace: TraceArrivals) -> list[Refusal]:
         remedy = "add `path: FILE` with its `format`, or the `name` of a public trace"
         return [Refusal(("path",), "path", "is missing", remedy)]
     if trace.name is None and trace.format is None:
-        remedy = "add one of: azure, mooncake, burstgpt, nightshift"
+        remedy = "add one of: azure, mooncake, burstgpt, nightshift, agentic"
         return [Refusal(("format",), "format", "is missing", remedy)]
+    if trace.starts is not None and trace.format not in (None, "agentic"):
+        rule = f"cannot be given with a trace of format {trace.format}, whose rows say when they come"
+        return [Refusal(("starts",), "starts", rule, "leave it out")]
     return []
 
 
@@ -263,3 +292,31 @@ def _shape_refusals(stream: Stream) -> list[Refusal]:
     given = [key for key in ("growth", "weekly", "special_days") if getattr(stream, key)]
     rule = f"cannot be given with {stream.arrivals.kind} arrivals, which follow no rate"
     return [Refusal((key,), key, rule, "leave it out, or use poisson, gamma, daily or clients") for key in given]
+
+
+def _context_refusals(stream: Stream) -> list[Refusal]:
+    contexts, arrivals = stream.contexts, stream.arrivals
+    if contexts is None:
+        return []
+    given = [key for key in ("queries", "think_time", "tokens") if getattr(contexts, key) is not None]
+    if isinstance(arrivals, Generated):
+        absent = [key for key in ("queries", "think_time", "tokens") if key not in given]
+        return [Refusal(("contexts", key), key, "is missing", _CONTEXT_REMEDIES[key]) for key in absent]
+    if not (isinstance(arrivals, TraceArrivals) and arrivals.may_hold_contexts):
+        return [Refusal(("contexts",), "contexts", *_no_contexts(arrivals))]
+    rule = "cannot be given with a trace, which holds its own"
+    return [Refusal(("contexts", key), key, rule, "leave it out") for key in given]
+
+
+_CONTEXT_REMEDIES = {
+    "queries": "add the questions of a context, such as 4 or {kind: geometric, mean: 4}",
+    "think_time": "add the time between its questions, such as 2m or {kind: lognormal, median: 2m, sigma: 1}",
+    "tokens": "add the tokens of a context, such as 6000 or {kind: lognormal, median: 6000, sigma: 1}",
+}
+
+
+def _no_contexts(arrivals: TraceArrivals | Closed) -> tuple[str, str]:
+    if isinstance(arrivals, Closed):
+        return "cannot be given with closed arrivals", "leave it out, or use poisson, gamma, daily or clients"
+    remedy = f"leave it out, or use one of {', '.join(_FORMATS_WITH_CONTEXTS)}"
+    return f"cannot be given with a trace of format {arrivals.format}, which has none", remedy

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from sim.scenario.part import Part, Refusal, refuse_all
-from sim.scenario.quantities import Count, Share
+from sim.scenario.quantities import Amount, Count, Share
 
 __all__ = ["Engine", "Precision", "StepTimeFile"]
 
@@ -39,6 +39,12 @@ class Engine(Part):
     """Most tokens of prompt and output together, longer requests are rejected; the model's own limit without it."""
     kv_capacity_tokens: Annotated[Count, Field(ge=16)] | None = None
     """KV capacity of a replica (of each rank) in tokens, used as it is; derived from memory and weights without it."""
+    prefix_cache: bool = True
+    """Whether a replica keeps the KV cache of contexts while there is room, and does not read them again."""
+    sleep_slowdown: Annotated[Amount, Field(le=10)] = 0.05
+    """Share by which work of priority sleep may lengthen a step that others are in; with 0 it pauses meanwhile."""
+    sleep_step_tokens: Annotated[Count, Field(le=1_048_576)] = 512
+    """Most tokens in a step of sleep work alone: what a request that arrives meanwhile waits for at most."""
 
     @model_validator(mode="after")
     def _a_token_for_each_row(self) -> Engine:

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
+from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-__all__ = ["DefaultKind", "Part", "Refusal", "refuse", "refuse_all"]
+__all__ = ["DefaultKind", "Part", "Refusal", "refuse", "refuse_all", "written_fields"]
 
 
 class Part(BaseModel):
@@ -20,7 +21,14 @@ class Part(BaseModel):
         use_attribute_docstrings=True,
         allow_inf_nan=False,
         validate_default=False,
+        # A key that is a word of Python, `class`, has another name in it.
+        populate_by_name=True,
     )
+
+
+def written_fields(part: type[Part]) -> dict[str, FieldInfo]:
+    """The fields of a part by the keys under which a scenario holds them."""
+    return {str(field.validation_alias or name): field for name, field in part.model_fields.items()}
 
 
 @dataclass(frozen=True)

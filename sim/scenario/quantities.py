@@ -12,6 +12,7 @@ from sim.errors import InputError
 from sim.scenario.part import refuse
 
 __all__ = [
+    "DURATION_SCHEMA",
     "HOURS_SCHEMA",
     "Amount",
     "Change",
@@ -21,6 +22,7 @@ __all__ = [
     "LengthOfTime",
     "Rate",
     "Share",
+    "Shift",
     "Whole",
     "format_duration",
     "parse_duration",
@@ -130,7 +132,7 @@ def _no_truth_value(value: Any) -> Any:
     return value
 
 
-_DURATION_SCHEMA = {
+DURATION_SCHEMA = {
     "anyOf": [
         {"type": "string", "pattern": rf"^\s*({_NUMBER})\s*(ms|s|m|h|d)?\s*$"},
         {"type": "number", "minimum": 0},
@@ -139,11 +141,11 @@ _DURATION_SCHEMA = {
 }
 _as_text = PlainSerializer(format_duration, return_type=str, when_used="json")
 
-Duration = Annotated[float, BeforeValidator(_duration), _as_text, WithJsonSchema(_DURATION_SCHEMA)]
+Duration = Annotated[float, BeforeValidator(_duration), _as_text, WithJsonSchema(DURATION_SCHEMA)]
 """Seconds, zero or more; written 250ms, 30s, 3m, 24h, 7d or as a number of seconds."""
 
 LengthOfTime = Annotated[
-    float, BeforeValidator(_duration), AfterValidator(_above_zero), _as_text, WithJsonSchema(_DURATION_SCHEMA)
+    float, BeforeValidator(_duration), AfterValidator(_above_zero), _as_text, WithJsonSchema(DURATION_SCHEMA)
 ]
 """Seconds, more than zero."""
 
@@ -158,6 +160,9 @@ Change = Annotated[float, BeforeValidator(_no_truth_value), Field(ge=-0.99, le=1
 
 Share = Annotated[float, BeforeValidator(_no_truth_value), Field(ge=0, le=1)]
 """A number from 0 to 1."""
+
+Shift = Annotated[float, BeforeValidator(_no_truth_value), Field(ge=-20, le=20)]
+"""A number added to log odds; 0 changes nothing."""
 
 Count = Annotated[int, BeforeValidator(_no_truth_value), Field(ge=1, le=_LARGEST_COUNT)]
 """A whole number, one or more."""

@@ -1,4 +1,4 @@
-"""Ways to answer a request, and routers that choose among them."""
+"""Routers, which choose among the strategies."""
 
 from __future__ import annotations
 
@@ -9,18 +9,7 @@ from pydantic import Field, field_validator
 from sim.scenario.part import Part, refuse
 from sim.scenario.quantities import Amount
 
-__all__ = ["AlwaysRouter", "DirectStrategy", "RandomRouter", "RoundRobinRouter", "Router"]
-
-
-class DirectStrategy(Part):
-    """Answer at once, with no extra thinking."""
-
-    name: str = Field(min_length=1)
-    """Name of the strategy, unique in the scenario."""
-    kind: Literal["direct"] = "direct"
-    """A direct answer."""
-    pool: str | None = None
-    """Pool it runs on; any pool with the right model where left out."""
+__all__ = ["AlwaysRouter", "RandomRouter", "RoundRobinRouter", "Router"]
 
 
 class AlwaysRouter(Part):

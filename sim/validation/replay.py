@@ -12,7 +12,7 @@ from sim.engine.plane import DataPlane
 from sim.engine.specs import PoolSpec, StreamSpec
 from sim.errors import InputError
 from sim.steptime import StepTime
-from sim.workload.blocks import BLOCK_ROWS, NOTHING, RequestBlock
+from sim.workload.blocks import BLOCK_ROWS, RequestBlock, plain_block
 
 __all__ = ["latencies", "replay_open_loop"]
 
@@ -91,13 +91,8 @@ def _blocks(requests: DataFrame) -> Iterator[RequestBlock]:
     """Requests in order of arrival, as the engine takes them: arrays of their own, for which it is compiled already."""
     for first in range(0, len(requests), BLOCK_ROWS):
         some = requests.iloc[first : first + BLOCK_ROWS]
-        zeros, nothing = np.zeros(len(some), np.int64), np.full(len(some), NOTHING)
-        yield RequestBlock(
-            arrival_s=np.array(some.arrival_s, np.float64),
-            prompt_tokens=np.array(some.prompt_tokens, np.int64),
-            output_tokens=np.array(some.output_tokens, np.int64),
-            stream=zeros,
-            priority=zeros,
-            context_id=nothing,
-            question_id=nothing,
+        yield plain_block(
+            np.array(some.arrival_s, np.float64),
+            np.array(some.prompt_tokens, np.int64),
+            np.array(some.output_tokens, np.int64),
         )

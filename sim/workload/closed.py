@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from sim.scenario import Closed, Stream
 from sim.streams import RandomStreams
 from sim.workload.blocks import PRIORITIES, Integers
+from sim.workload.keys import Keys
 from sim.workload.lengths import LengthSampler
 
 __all__ = ["ClosedStream"]
@@ -24,6 +25,7 @@ class ClosedStream:
     """Requests in all; -1 where the clients go on until the horizon."""
     priority: int
     lengths: LengthSampler = field(repr=False)
+    keys: Keys = field(repr=False)
 
     @classmethod
     def of(cls, index: int, stream: Stream, arrivals: Closed, streams: RandomStreams) -> ClosedStream:
@@ -36,8 +38,13 @@ class ClosedStream:
             requests=-1 if arrivals.requests is None else arrivals.requests,
             priority=PRIORITIES.index(stream.priority),
             lengths=LengthSampler(stream.lengths, streams, stream.name),
+            keys=Keys(streams, stream.name),
         )
 
     def draw(self, rows: int) -> tuple[Integers, Integers]:
         """Prompt tokens [rows] and output tokens [rows] of the stream's next requests."""
         return self.lengths.draw(rows)
+
+    def draw_keys(self, rows: int) -> Integers:
+        """Keys [rows] of the stream's next requests, apart from their lengths."""
+        return self.keys.draw(rows)

@@ -11,7 +11,7 @@ from sim.scenario import ConstantLengths, Lengths, LognormalLengths, QuantileLen
 from sim.streams import RandomStreams
 from sim.workload.blocks import BLOCK_ROWS, Floats, Integers
 
-__all__ = ["LONGEST_TOKENS", "LengthSampler", "mean_tokens", "whole_tokens"]
+__all__ = ["LONGEST_TOKENS", "LengthSampler", "lognormal_tokens", "mean_tokens", "whole_tokens"]
 
 LONGEST_TOKENS = 2**31 - 1
 """Longest prompt or output; draws beyond it are cut to it."""
@@ -63,8 +63,8 @@ def _lognormals(
     lengths: LognormalLengths, prompts: np.random.Generator, outputs: np.random.Generator
 ) -> tuple[_Draw, _Draw]:
     return (
-        _lognormal(lengths.prompt_median, lengths.prompt_sigma, lengths.prompt_max, prompts),
-        _lognormal(lengths.output_median, lengths.output_sigma, lengths.output_max, outputs),
+        lognormal_tokens(lengths.prompt_median, lengths.prompt_sigma, lengths.prompt_max, prompts),
+        lognormal_tokens(lengths.output_median, lengths.output_sigma, lengths.output_max, outputs),
     )
 
 
@@ -72,7 +72,8 @@ def _constant(tokens: int) -> _Draw:
     return lambda rows: np.full(rows, tokens, np.int64)
 
 
-def _lognormal(median: float, sigma: float, longest: int | None, random: np.random.Generator) -> _Draw:
+def lognormal_tokens(median: float, sigma: float, longest: int | None, random: np.random.Generator) -> _Draw:
+    """What draws so many lognormal lengths in order, none longer than `longest`."""
     log_median, cap = math.log(median), float(longest or LONGEST_TOKENS)
     scratch = np.empty(BLOCK_ROWS)
 
