@@ -82,6 +82,7 @@ class Replica:
     step_end_s: float = inf
     wakes: bool = False
     admissions: int = 0
+    preemptions: int = 0
     recomputed_tokens: int = 0
     charged_s: float = 0.0
     ended_s: float = 0.0
@@ -588,6 +589,7 @@ class Replica:
         branch.target = branch.prompt_tokens + branch.produced
         branch.prefilled = branch.chunk = branch.kv_tokens = 0
         branch.preemptions += 1
+        self.preemptions += 1
         self.waiting[branch.priority].insert(0, branch)
 
 

@@ -283,10 +283,6 @@ class Attempt:
         return [branch for branch in self.branches if not branch.is_over]
 
     @property
-    def leaders(self) -> list[Branch]:
-        return [branch for branch in self.branches if branch.leader is None]
-
-    @property
     def stage_is_over(self) -> bool:
         """Enough branches have ended, or enough of them say the same."""
         if len(self.ended) >= min(self.plan.wait_for, self.plan.branches):
@@ -299,12 +295,22 @@ class Attempt:
         last = max(self.ended, key=lambda branch: (branch.end_s, branch.index))
         self.path_tokens += last.output_tokens
         self.lengths.append([branch.produced for branch in self.branches])
-        self.output_tokens += sum(branch.produced for branch in self.branches)
-        self.prompt_tokens += sum(leader.prompt_tokens for leader in self.leaders)
-        self.cached_tokens += sum(leader.cached_tokens or 0 for leader in self.leaders)
+        self.output_tokens += self.stage_tokens["output_tokens"]
+        self.prompt_tokens += self.stage_tokens["prompt_tokens"]
+        self.cached_tokens += self.stage_tokens["cached_tokens"]
         first_s = [branch.first_token_s for branch in self.branches if branch.first_token_s is not None]
         if self.first_token_s is None:
             self.first_token_s = min(first_s)
+
+    @property
+    def stage_tokens(self) -> dict[str, int]:
+        """Tokens that were read, once a group, found and said in this stage."""
+        leaders = [branch for branch in self.branches if branch.leader is None]
+        return {
+            "prompt_tokens": sum(leader.prompt_tokens for leader in leaders),
+            "cached_tokens": sum(leader.cached_tokens or 0 for leader in leaders),
+            "output_tokens": sum(branch.produced for branch in self.branches),
+        }
 
     def next_stage(self) -> int | None:
         """The stage after the one that is over; None if the request has its answer."""

@@ -7,6 +7,7 @@ stage, in the order in which their last one ended; closed-loop clients that send
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from math import inf
@@ -73,6 +74,7 @@ class Fleet:
         self.continued: list[Attempt] = []
         self.contexts = Contexts()
         self.jobs_sent: list[Job] = []
+        self.counts: list[Counter[str]] = [Counter() for _ in self.pools]
         self.arrivals, self.events = list(self.jobs), list(self.script)
 
     def build(self, server: Server | Endpoint) -> Place:
@@ -102,6 +104,9 @@ class Fleet:
 
     def close(self, end_s: float) -> None:
         """What is under way is charged so far."""
+        for p, replica in zip(self.pool_of, self.places, strict=True):
+            if isinstance(replica, Replica):
+                self.counts[p].update(preemptions=replica.preemptions, recomputed_tokens=replica.recomputed_tokens)
         for place in self.places:
             if isinstance(place, Replica):
                 place.charge(end_s)
@@ -223,6 +228,7 @@ class Fleet:
             self.over(attempt, self.why_refused(attempt), self.now_s)
         else:
             job.awaited = attempt
+            self.count(attempt, arrived=1)
             self.places[attempt.place].receive(attempt.branches, self.now_s)
 
     def stays(self, attempt: Attempt, place: Place) -> bool:
@@ -245,9 +251,7 @@ class Fleet:
                 places = [self.places[r] for r in members]
                 open_ = [at for at, place in enumerate(places) if rule(place) and self.may_take(attempt, place)]
                 if open_:
-                    balancer = self.memory.setdefault(
-                        (job.stream, job.strategy, attempt.stage, tier), self.balancer()
-                    )
+                    balancer = self.memory.setdefault((job.stream, job.strategy, attempt.stage, tier), self.balancer())
                     found = [place.affinity(attempt.branches[0]) for place in places]
                     load = [place.load(job.priority) for place in places]
                     return members[balancer(load, open_, job.luck, found)]
@@ -295,7 +299,13 @@ class Fleet:
             if following is None:
                 self.answered(attempt, *self.seen(attempt, now_s))
             else:
+                self.count(attempt, **attempt.stage_tokens)
                 self.await_next(attempt, following)
+
+    def count(self, attempt: Attempt, **what: int) -> None:
+        """Add to the counts of the pool that it is at."""
+        assert attempt.place is not None
+        self.counts[self.pool_of[attempt.place]].update(what)
 
     def drop_rest(self, attempt: Attempt) -> None:
         """What of its stage is still under way is needed no more."""
@@ -341,6 +351,7 @@ class Fleet:
             self.timed_out(attempt, attempt.deadline_s)
         else:
             attempt.job.first_token_s = first_token_s
+            self.count(attempt, **attempt.stage_tokens, completed=1)
             self.over(attempt, "completed", finish_s)
 
     def give_up(self, attempt: Attempt) -> None:

@@ -13,8 +13,9 @@ from sim.engine import state
 from sim.engine.plane import DataPlane
 from sim.engine.specs import StreamSpec
 from tests.oracle import Job
-from tests.random_worlds import World, fault_worlds, serve_fast
+from tests.random_worlds import fault_worlds
 from tests.test_exactness import QUIET
+from tests.two_roads import World, serve_fast
 from tests.worlds import flat_law, pool_of
 
 COUNTED = ("completed", "too_long", "no_replica", "queue_full", "rate_limited", "timed_out", "failed")

@@ -66,7 +66,7 @@ def run(
     plane = DataPlane(
         pools,
         [StreamSpec()],
-        [[list(range(len(pools)))]],
+        [[[list(range(len(pools)))]]],
         blocks=requests,
         clients=clients,
         balancer=balancer,
