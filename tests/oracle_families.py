@@ -251,14 +251,12 @@ class Attempt:
         self.every_branch += self.branches
 
     def prompt_of(self, stage: int, group: int) -> int:
-        """Tokens that the branches of a group read: the question, and what the branch they go on from has said."""
-        tokens, plan = self.job.prompt_tokens + self.strategy.stages[stage].prompt_tokens, self.strategy.stages[stage]
-        while plan.extends:
-            stage -= 1
-            plan = self.strategy.stages[stage]
-            tokens += self.lengths[stage][group]
-            group //= plan.per_group
-        return tokens
+        """Tokens that the branches of a group read: the question, or all that a branch before was given and has said."""
+        plan, tokens = self.strategy.stages[stage], self.strategy.stages[stage].prompt_tokens
+        if not plan.extends:
+            return tokens + self.job.prompt_tokens
+        before = self.strategy.stages[stage - 1]
+        return tokens + self.prompt_of(stage - 1, group // before.per_group) + self.lengths[stage - 1][group]
 
     def name(self, branch: Branch, group: int) -> None:
         """Say under which names its KV may be found and kept."""
