@@ -65,7 +65,7 @@ def test_the_replica_works_and_costs_as_before_and_the_run_lasts_until_the_last_
 def test_objectives_are_held_against_what_clients_see() -> None:
     def met(law: StepTime) -> int:
         requests = blocks(np.zeros(1), np.full(1, 8), np.full(1, 11))
-        plane = DataPlane([pool_of(law)], [StreamSpec(ttft_slo_s=0.01)], [[[0]]], blocks=requests)
+        plane = DataPlane([pool_of(law)], [StreamSpec(ttft_slo_s=0.01)], [[[[0]]]], blocks=requests)
         plane.advance(inf)
         return int(plane.state.streams[0].measured_met)
 

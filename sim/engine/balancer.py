@@ -186,8 +186,10 @@ def _prefix_affinity(s: State, slot: int, tier: int, tokens: int, now_s: float, 
             cached = cached_here(s, found, family.prefix_tokens, family.question_tokens)
             if cached > most or (cached == most > 0 and _load(s, r, req) < _load(s, best, req)):
                 best, most = r, cached
-    if best != NONE and _load(s, best, req) <= _least_load(s, req, tier, tokens, now_s, which) + s.run[0].affinity_slack:
-        return best
+    if best != NONE:
+        slack = _load(s, best, req) - _least_load(s, req, tier, tokens, now_s, which)
+        if slack <= s.run[0].affinity_slack:
+            return best
     return _least_outstanding(s, req, tier, tokens, now_s, which)
 
 

@@ -39,10 +39,10 @@ def make_room(s: State, r: int, rep: Records) -> None:
 @kernel
 def others_are_there(s: State, r: int) -> bool:
     """True if a request above class sleep is admitted or waits."""
+    there = 0
     for c in range(SLEEP):
-        if s.seqs_of[r, c] > 0 or s.waiting_head[r, c] != NONE:
-            return True
-    return False
+        there += s.seqs_of[r, c] > 0 or s.waiting_head[r, c] != NONE
+    return there > 0
 
 
 @kernel
@@ -89,7 +89,11 @@ def fill_prompts(s: State, r: int, rep: Records) -> float:
         while s.waiting_head[r, c] != NONE:
             slot = s.waiting_head[r, c]
             req = s.requests[slot]
-            if rep.prompt_tokens > 0 and rep.prompt_tokens + req.target > limit:
+            left = req.target
+            if req.special:
+                look_up(s, r, slot)
+                left -= s.branches[slot].hit_tokens
+            if rep.prompt_tokens > 0 and rep.prompt_tokens + left > limit:
                 return pairs
             if not make_way(s, r, rep, slot, 0):
                 return pairs
@@ -112,7 +116,8 @@ def _resume(s: State, r: int, rep: Records, limit: int) -> float:
 
 @kernel
 def _budget(s: State, rep: Records) -> int:
-    return s.pools[rep.pool].max_num_batched_tokens - rep.rows - rep.prompt_tokens
+    """Tokens left in the step; rows of class sleep, which may have to pause, take nothing of it."""
+    return s.pools[rep.pool].max_num_batched_tokens - (rep.rows - rep.sleep_rows) - rep.prompt_tokens
 
 
 @kernel

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from math import inf, isnan
 
-from sim.engine.api import bill_so_far, given_tokens
+from sim.engine.api import bill_so_far, given_tokens, has_room
 from sim.engine.balancer import choose_replica, fits_in, why_refused
 from sim.engine.batch import leave_rows
 from sim.engine.books import book
@@ -50,6 +50,7 @@ __all__ = [
     "give_up_family",
     "is_family",
     "keep_answer",
+    "leave_batch",
     "prompt_is_read",
     "release_branches",
     "send_stage",
@@ -83,7 +84,10 @@ def send_stage(s: State, head: int, now_s: float) -> int:
     tokens = _make_branches(s, head)
     if not stage.is_first:
         req.first_token_s = first_token_s
+    before = req.replica
     r = _replica_for(s, head, tokens, now_s)
+    if r != before:
+        drop_owned(s, head)
     slot = head
     while slot != NONE:
         s.requests[slot].replica = r
@@ -184,7 +188,9 @@ def _replica_for(s: State, head: int, tokens: int, now_s: float) -> int:
     req = s.requests[head]
     r = req.replica
     if s.stage_stays[req.stream, s.families[head].stage] and r != NONE:
-        if s.accepting[r] == OPEN_TO_ALL and fits_in(s, r, tokens):
+        pool = s.pools[s.replicas[r].pool]
+        has_turn = not pool.is_api or pool.waits or has_room(pool, req, now_s)
+        if s.accepting[r] == OPEN_TO_ALL and has_turn and fits_in(s, r, tokens):
             return r
     return choose_replica(s, head, s.families[head].stage, tokens, now_s)
 
@@ -224,18 +230,17 @@ def _prepare_lookups(s: State, head: int) -> None:
 
 @rare
 def prompt_is_read(s: State, r: int, rep: Records, slot: int) -> None:
-    """A branch has read its prompt for the first time: others may share it, and a leader's group is queued."""
+    """A branch has read its prompt: others may share it, and a leader's group is queued."""
     req = s.requests[slot]
     family = s.families[req.head]
     stage = s.stages[family.stage]
-    if req.branch % stage.per_group > 0:
-        return
     if family.context_key and s.pools[rep.pool].prefix_cache:
         publish(s, r, rep, slot, family.context_key, min(family.keep_tokens, req.prompt_tokens), NONE)
-    if stage.per_group > 1:
+    if stage.per_group > 1 and req.branch % stage.per_group == 0:
         key = family_key(req.id, family.stage, req.branch // stage.per_group, 0)
         publish(s, r, rep, slot, key, req.prompt_tokens, req.head)
-        _queue_group(s, r, rep, slot, stage.per_group)
+        if s.calls[s.branches[slot].following].place == HELD:
+            _queue_group(s, r, rep, slot, stage.per_group)
 
 
 @kernel
@@ -289,13 +294,21 @@ def branch_ended(s: State, slot: int, tokens: int, now_s: float) -> None:
         family.last_tokens = tokens
     if not family.over:
         family.over = 1
-        family.next = NONE
-        run = s.run[0]
-        if run.over == NONE:
-            run.over = req.head
-        else:
-            s.families[run.over_end].next = req.head
-        run.over_end = req.head
+        _note_over(s, req.head)
+
+
+@kernel
+def _note_over(s: State, head: int) -> None:
+    """Put a family into the list of those whose stage may be over, which is in order of their requests."""
+    run = s.run[0]
+    before, after = NONE, run.over
+    while after != NONE and s.requests[after].id < s.requests[head].id:
+        before, after = after, s.families[after].next
+    s.families[head].next = after
+    if before == NONE:
+        run.over = head
+    else:
+        s.families[before].next = head
 
 
 @kernel
@@ -326,14 +339,16 @@ def _is_over(s: State, head: int) -> bool:
     stage = s.stages[family.stage]
     if family.branches - family.left >= min(stage.wait_for, family.branches):
         return True
-    return stage.agree > 0 and _most_votes(s, head)[1] >= stage.agree
+    if stage.agree == 0 or isnan(s.slot_chances[head, stage.step, 0]):
+        return False
+    return _most_votes(s, head)[1] >= stage.agree
 
 
 @kernel
 def _most_votes(s: State, head: int) -> tuple[int, int, int]:
-    """The answer that most ended branches give (of equals the one given by the lowest branch), its votes, and all votes.
+    """The answer that most ended branches give, its votes, and all votes; of equals that of the lowest branch.
 
-    Where quality is not modelled all give the right answer. BLANK if no branch gives an answer.
+    BLANK if no branch gives an answer. Quality is known.
     """
     family = s.families[head]
     at = s.stages[family.stage].step
@@ -346,7 +361,7 @@ def _most_votes(s: State, head: int) -> tuple[int, int, int]:
     while slot != NONE:
         if s.calls[slot].place == ENDED:
             number = s.requests[slot].branch
-            given = RIGHT if isnan(p) else answer(s.calls[head].key, number, p, step)
+            given = answer(s.calls[head].key, number, p, step)
             if given != BLANK:
                 cast += 1
                 if s.votes[given] == 0:
@@ -370,7 +385,6 @@ def _end_stage(s: State, head: int, now_s: float) -> None:
     """A stage is over: drop its other branches, and go on or complete."""
     req = s.requests[head]
     family = s.families[head]
-    stage = s.stages[family.stage]
     goes_on = _decide(s, head)
     _drop_rest(s, head, now_s, USED)
     family.path_tokens += family.last_tokens
@@ -404,10 +418,12 @@ def _decide(s: State, head: int) -> bool:
         return True
     step = s.steps[s.step_first[s.requests[head].strategy] + stage.step]
     p = s.slot_chances[head, stage.step, 0]
-    if step.vote:
+    if step.vote and isnan(p):
+        goes_on = False
+    elif step.vote:
         best, votes, cast = _most_votes(s, head)
-        family.correct = NONE if isnan(p) else int(best == RIGHT)
-        goes_on = cast == 0 or votes < step.agreement_below * cast
+        family.correct = int(best == RIGHT)
+        goes_on = votes < step.agreement_below * max(cast, 1)
     else:
         family.correct = right(s.calls[head].key, p)
         goes_on = s.slot_escalates[head, stage.step] == 1
@@ -452,7 +468,7 @@ def _drop(s: State, slot: int, now_s: float, use: int) -> None:
         family.stage_tokens += req.produced
         _leave_queue(s, slot)
     elif place == AT_REPLICA:
-        family.stage_tokens += _leave_batch(s, slot)
+        family.stage_tokens += leave_batch(s, slot)
     _count_out(s, slot)
     _mark_ended(s, slot)
 
@@ -473,8 +489,8 @@ def _leave_queue(s: State, slot: int) -> None:
     s.replicas[req.replica].waiting -= 1
 
 
-@kernel
-def _leave_batch(s: State, slot: int) -> int:
+@rare
+def leave_batch(s: State, slot: int) -> int:
     """Take an admitted branch out of the batch between two steps; returns the tokens it has produced."""
     req = s.requests[slot]
     r = req.replica
@@ -489,7 +505,8 @@ def _leave_batch(s: State, slot: int) -> int:
     else:
         remove(s.requests, s.prefill_head, s.prefill_tail, r, req.priority, slot)
         rep.blocks_used -= blocks_of(req.target) - req.shared_blocks
-    release_segment(s, rep, slot)
+    if req.special:
+        release_segment(s, rep, slot)
     rep.seqs -= 1
     s.seqs_of[r, req.priority] -= 1
     rep.ghosts -= req.gone

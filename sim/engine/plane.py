@@ -60,7 +60,6 @@ class DataPlane:
         self._pools = pools
         self.first_replica = np.concatenate(([0], np.cumsum([pool.replicas for pool in pools]))).tolist()
         self._prepares = prepares
-        self._answers = [0 for _ in clients]
         self.state = new_state(pools, streams, strategies, targets, clients, keep is not None, api_luck is not None)
         run = self.state.run[0]
         for list_name in ("free", "lost", "over", "continued", "free_segment"):
@@ -74,6 +73,8 @@ class DataPlane:
         run.balancer = balancer
         run.warm_up_s = warm_up_s
         self._more_slots(FIRST_SLOTS)
+        if run.most_branches > 1:
+            self._more_segments(FIRST_SEGMENTS)
 
     def advance(self, until_s: float) -> None:
         """Serve all events before `until_s`."""
@@ -304,7 +305,7 @@ class DataPlane:
         for c, client in enumerate(self._clients):
             if s.closed[c].used < s.closed[c].drawn:
                 continue
-            block = self._answered(c, client)
+            block = _requests_of(client)
             scored = self._score(block)
             s.closed_prompt_tokens[c] = block.prompt_tokens
             s.closed_key[c] = block.key
@@ -318,20 +319,6 @@ class DataPlane:
                 s.closed_api_luck[c] = self._api_luck(DRAWS)
             s.closed[c].used = 0
             s.closed[c].drawn = DRAWS
-
-    def _answered(self, c: int, client: ClientSpec) -> RequestBlock:
-        """The next requests of closed stream c, whose times are not known yet."""
-        prompt_tokens, output_tokens = client.draw(DRAWS)
-        numbers = np.arange(self._answers[c], self._answers[c] + DRAWS)
-        self._answers[c] += DRAWS
-        return plain_block(
-            np.zeros(DRAWS),
-            prompt_tokens,
-            output_tokens,
-            stream=client.stream,
-            priority=client.priority,
-            key=request_keys(client.word, numbers),
-        )
 
     def _more_slots(self, slots: int) -> None:
         if slots > MOST_SLOTS:
@@ -398,3 +385,16 @@ def _unscored(block: RequestBlock) -> Scored:
     unknown = np.full(shape, nan)
     zeros = np.zeros(shape, np.int64)
     return Scored(zeros[:, 0, 0], np.reshape(block.output_tokens, shape), unknown, unknown, zeros)
+
+
+def _requests_of(client: ClientSpec) -> RequestBlock:
+    """The next requests of a closed stream, whose times are not known yet."""
+    prompt_tokens, output_tokens = client.draw(DRAWS)
+    return plain_block(
+        np.zeros(DRAWS),
+        prompt_tokens,
+        output_tokens,
+        stream=client.stream,
+        priority=client.priority,
+        key=client.draw_keys(DRAWS),
+    )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from sim.engine.jit import kernel
-from sim.engine.state import NONE, Floats, Integers, Records
+from sim.engine.state import NONE, Floats, Integers, Records, State
 
 __all__ = [
     "append",
+    "comes_before",
     "insert_after",
     "play",
     "pop_first",
@@ -72,6 +73,14 @@ def remove(requests: Records, head: Integers, tail: Integers, r: int, c: int, sl
     requests[before].next = requests[slot].next
     if tail[r, c] == slot:
         tail[r, c] = before
+
+
+@kernel
+def comes_before(s: State, one: int, other: int) -> bool:
+    """True if a slot's request came before the other's; branches of the same one in order of their numbers."""
+    if s.requests[one].id != s.requests[other].id:
+        return s.requests[one].id < s.requests[other].id
+    return s.requests[one].branch < s.requests[other].branch
 
 
 @kernel

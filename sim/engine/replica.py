@@ -22,12 +22,13 @@ from sim.engine.families import (
     give_up_family,
     is_family,
     keep_answer,
+    leave_batch,
     prompt_is_read,
 )
 from sim.engine.jit import kernel, rare
-from sim.engine.memory import blocks_of, free_blocks, growth, row_phase, steps_that_fit
+from sim.engine.memory import free_blocks, growth, row_phase, steps_that_fit
 from sim.engine.meter import front_end_s, measure
-from sim.engine.queues import append, play, pop_first, push_row, remove, row_key, row_slot, row_step
+from sim.engine.queues import append, comes_before, play, push_row, remove, row_key, row_slot, row_step
 from sim.engine.segments import evict, release_segment
 from sim.engine.sleep import fill_sleep, pause_all
 from sim.engine.state import (
@@ -189,16 +190,27 @@ def _advance_rows(s: State, r: int, rep: Records, now_s: float) -> None:
     rep.kv_tokens += rep.rows * rep.span_steps
     rep.step += rep.span_steps
     while rep.rows > 0 and row_step(s.heap[r, 0]) == rep.step:
-        _end_first_row(s, r, rep, now_s)
+        at = _first_ended(s, r, rep) if s.run[0].caches and rep.rows > 1 else 0
+        _end_row(s, r, rep, at, now_s)
 
 
 @kernel
-def _end_first_row(s: State, r: int, rep: Records, now_s: float) -> None:
-    slot = row_slot(s.heap[r, 0])
+def _end_row(s: State, r: int, rep: Records, at: int, now_s: float) -> None:
+    slot = row_slot(s.heap[r, at])
     if s.requests[slot].special:
         keep_answer(s, r, rep, slot)
-    leave_rows(s, r, rep, 0)
+    leave_rows(s, r, rep, at)
     _complete(s, r, rep, slot, now_s)
+
+
+@rare
+def _first_ended(s: State, r: int, rep: Records) -> int:
+    """Place in the heap of the ended row whose request came first: what they leave to others depends on the order."""
+    first = 0
+    for at in range(1, rep.rows):
+        if row_step(s.heap[r, at]) == rep.step and comes_before(s, row_slot(s.heap[r, at]), row_slot(s.heap[r, first])):
+            first = at
+    return first
 
 
 @kernel
@@ -215,8 +227,8 @@ def _finish_prompts(s: State, r: int, rep: Records, now_s: float) -> None:
             req.chunk = 0
             following = req.next
             if req.prefilled == req.target:
-                pop_first(s.requests, s.prefill_head, s.prefill_tail, r, c)
-                if req.special and req.produced == 0:
+                remove(s.requests, s.prefill_head, s.prefill_tail, r, c, slot)
+                if req.special:
                     prompt_is_read(s, r, rep, slot)
                 _join_rows(s, r, rep, slot, now_s)
             slot = following
@@ -237,7 +249,10 @@ def _join_rows(s: State, r: int, rep: Records, slot: int, now_s: float) -> None:
     rep.sleep_rows += req.priority == SLEEP
     rep.kv_tokens += req.target
     if req.finish_step == rep.step:
-        _end_first_row(s, r, rep, now_s)
+        at = 0
+        while row_slot(s.heap[r, at]) != slot:
+            at += 1
+        _end_row(s, r, rep, at, now_s)
 
 
 @kernel
@@ -277,36 +292,31 @@ def _leave(s: State, r: int, rep: Records, slot: int) -> None:
 
 @rare
 def _let_go(s: State, r: int, rep: Records, now_s: float) -> None:
-    """Admitted requests whose clients have given up leave."""
-    at = 0
-    while at < rep.rows and rep.ghosts > 0:
-        slot = row_slot(s.heap[r, at])
-        if s.requests[slot].gone:
-            leave_rows(s, r, rep, at)
-            _leave(s, r, rep, slot)
-            _is_let_go(s, r, slot, now_s)
-            at = 0
+    """Admitted requests whose clients have given up leave, in order of their coming."""
+    while rep.ghosts > 0:
+        slot = _first_ghost(s, r, rep)
+        leave_batch(s, slot)
+        _count_out(s, r, s.requests[slot])
+        if is_family(s, slot):
+            branch_let_go(s, slot, now_s)
         else:
-            at += 1
-    for c in range(CLASSES):
-        slot = s.prefill_head[r, c]
-        while slot != NONE:
-            req = s.requests[slot]
-            following = req.next
-            if req.gone:
-                remove(s.requests, s.prefill_head, s.prefill_tail, r, c, slot)
-                rep.blocks_used -= blocks_of(req.target) - req.shared_blocks
-                _leave(s, r, rep, slot)
-                _is_let_go(s, r, slot, now_s)
-            slot = following
+            _time_out(s, r, slot, now_s)
 
 
 @kernel
-def _is_let_go(s: State, r: int, slot: int, now_s: float) -> None:
-    if is_family(s, slot):
-        branch_let_go(s, slot, now_s)
-    else:
-        _time_out(s, r, slot, now_s)
+def _first_ghost(s: State, r: int, rep: Records) -> int:
+    first = NONE
+    for at in range(rep.rows):
+        slot = row_slot(s.heap[r, at])
+        if s.requests[slot].gone and (first == NONE or comes_before(s, slot, first)):
+            first = slot
+    for c in range(CLASSES):
+        slot = s.prefill_head[r, c]
+        while slot != NONE:
+            if s.requests[slot].gone and (first == NONE or comes_before(s, slot, first)):
+                first = slot
+            slot = s.requests[slot].next
+    return first
 
 
 @kernel
@@ -365,6 +375,8 @@ def _begin_decode(s: State, r: int, rep: Records, now_s: float) -> None:
     kv = rep.kv_tokens + rep.rows
     segment = law_segment(s.kv_edge, rep.pool, kv)
     n = _steps_in_memory(s, r, rep, row_step(s.heap[r, 0]) - rep.step)
+    if (s.seqs_of[r, SLEEP] > 0 or s.waiting_head[r, SLEEP] != NONE) and others_are_there(s, r):
+        n = 1 if s.pools[rep.pool].sleep_slowdown > 0.0 else n
     edge = s.kv_edge[rep.pool, segment]
     if kv + rep.rows * (n - 1) > edge:
         n = int((edge - kv) // rep.rows) + 1

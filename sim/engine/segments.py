@@ -53,6 +53,7 @@ def look_up(s: State, r: int, slot: int) -> int:
         limit = branch.spare_limit
     if branch.hit == NONE:
         return blocks_of(req.target)
+    branch.hit_limit = limit
     branch.hit_tokens = cached_here(s, branch.hit, limit, req.target)
     if branch.hit_tokens == 0:
         branch.hit = NONE
@@ -68,9 +69,15 @@ def _not_in_use(s: State, branch: Records) -> int:
     while at != NONE and s.segments[at].users == 0:
         blocks += s.segments[at].blocks
         at = s.segments[at].parent
-    if _is_free(s.segments[branch.hit]):
+    if _is_outdated(s.segments[branch.hit], branch):
         blocks -= (s.segments[branch.hit].tokens - branch.hit_tokens) // BLOCK_TOKENS
     return blocks
+
+
+@kernel
+def _is_outdated(segment: Records, branch: Records) -> bool:
+    """True if the text has changed behind what the branch can use, and nobody uses the old one."""
+    return _is_free(segment) and segment.tokens > branch.hit_limit
 
 
 @kernel
@@ -90,7 +97,7 @@ def refer(s: State, rep: Records, slot: int) -> None:
     if branch.hit == NONE:
         return
     found = s.segments[branch.hit]
-    if _is_free(found) and found.tokens > branch.hit_tokens:
+    if _is_outdated(found, branch):
         trimmed = (found.tokens - branch.hit_tokens) // BLOCK_TOKENS
         found.tokens = branch.hit_tokens
         found.blocks -= trimmed

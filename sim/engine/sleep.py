@@ -42,9 +42,14 @@ def fill_sleep(s: State, r: int, rep: Records, pairs: float, blocked: bool) -> f
     if pool.sleep_slowdown == 0.0:
         return pairs
     longest_s = (1.0 + pool.sleep_slowdown) * _others_step_s(s, r, rep, pairs)
-    while rep.sleep_rows > 0 and _step_s(s, rep, rep.prompt_tokens, pairs) > longest_s:
+    while rep.sleep_rows > 0 and _is_too_much(s, rep, pool.max_num_batched_tokens, pairs, longest_s):
         _pause(s, r, rep, _newest_row(s, r, rep))
     return _fill(s, r, rep, pairs, blocked, longest_s, pool.max_num_batched_tokens)
+
+
+@kernel
+def _is_too_much(s: State, rep: Records, tokens: int, pairs: float, longest_s: float) -> bool:
+    return rep.rows + rep.prompt_tokens > tokens or _step_s(s, rep, rep.prompt_tokens, pairs) > longest_s
 
 
 @kernel

@@ -11,9 +11,9 @@ from sim.engine import state as st
 from sim.steptime import StepTime
 
 __all__ = [
+    "DIRECT_SPEC",
     "ApiSpec",
     "ClientSpec",
-    "DIRECT_SPEC",
     "PoolSpec",
     "Scored",
     "StageSpec",
@@ -203,3 +203,4 @@ class ClientSpec(Protocol):
     @property
     def priority(self) -> int: ...
     def draw(self, n: int) -> tuple[st.Integers, st.Integers]: ...
+    def draw_keys(self, n: int) -> st.Integers: ...

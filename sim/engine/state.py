@@ -53,8 +53,8 @@ USED, LOST_WORK, GIVEN_UP = 0, 1, 2
 USES = 3
 
 AT_REPLICA, API_QUEUED, API_RUNNING, BACKING_OFF, HELD, CONTINUED, ENDED = 0, 1, 2, 3, 4, 5, 6
-"""Where a request in flight is, or a branch of one. BACKING_OFF: its client waits before it sends it again; HELD: until its
-leader has read the prompt; CONTINUED: between two stages; ENDED: a branch that has its answer, or was dropped."""
+"""Where a request in flight is, or a branch of one. BACKING_OFF: its client waits before it sends it again; HELD: until
+its leader has read the prompt; CONTINUED: between two stages; ENDED: a branch that has its answer, or was dropped."""
 
 UNPREPARED, PREPARING, READY = 0, 1, 2
 """What a context is."""
@@ -141,6 +141,7 @@ BRANCH = np.dtype(
         ("spare_limit", "i8"),
         ("hit", "i8"),  # what it would refer to if it were admitted now
         ("hit_tokens", "i8"),  # and use of it
+        ("hit_limit", "i8"),  # as far as the text is the same
         ("found_tokens", "i8"),  # used at its first admission; NONE before
         ("gives_tokens", "i8"),  # tokens of prompt and answer that are worth keeping when it ends
         ("gives_key", "i8"),  # and as what; 0: nothing
@@ -411,7 +412,6 @@ RUN = np.dtype(
         ("segments_free", "i8"),
         ("caches", "i8"),  # 1: segments may be made
         ("over", "i8"),  # list of families whose stage may be over
-        ("over_end", "i8"),
         ("continued", "i8"),  # list of families to send on
         ("continued_end", "i8"),
         ("continued_s", "f8"),

@@ -6,6 +6,7 @@ A request has at most one timer and knows its place in the heap, so that it can 
 from __future__ import annotations
 
 from sim.engine.jit import kernel
+from sim.engine.queues import comes_before
 from sim.engine.state import NONE, State
 
 __all__ = ["cancel_timer", "set_timer"]
@@ -44,10 +45,7 @@ def _before(s: State, slot: int, at_s: float, place: int) -> bool:
     """True if this timer goes off before the one at `place`; of equal times that of the older request, or branch."""
     if at_s != s.timer_s[place]:
         return at_s < s.timer_s[place]
-    one, other = s.requests[slot], s.requests[s.timer_slot[place]]
-    if one.id != other.id:
-        return one.id < other.id
-    return one.branch < other.branch
+    return comes_before(s, slot, s.timer_slot[place])
 
 
 @kernel

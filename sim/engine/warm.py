@@ -22,7 +22,7 @@ def compile_engine(announce: Callable[[], object]) -> None:
     in the cache, nor with `NUMBA_DISABLE_JIT=1`.
     """
     with event.install_listener("numba:compile", _First(announce)):
-        plane = DataPlane([_POOL], [StreamSpec()], [[[0]]])
+        plane = DataPlane([_POOL], [StreamSpec()], [[[[0]]]])
         plane.price(0, 0.0, 0, 0.0)
         plane.advance(0.0)
         plane.lose(0, 0.0, down=False)

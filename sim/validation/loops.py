@@ -81,6 +81,10 @@ class Loop:
         """Prompt tokens [rows] and output tokens [rows] of the next requests."""
         return self._lengths(self.prompt_tokens, rows), self._lengths(self.output_tokens, rows)
 
+    def draw_keys(self, rows: int) -> Integers:
+        """Nothing depends on luck here."""
+        return np.zeros(rows, np.int64)
+
     def _lengths(self, most: int, rows: int) -> Integers:
         return self._random.integers(max(int(most * self.spread), 1), most + 1, rows)
 
@@ -117,7 +121,7 @@ def serve_loop(loop: Loop, step_time: StepTime, kv_capacity_tokens: int | None =
         max_num_seqs=loop.concurrency,
         max_num_batched_tokens=loop.max_step_tokens,
     )
-    plane = DataPlane([pool], [StreamSpec()], [[[0]]], clients=[loop], keep=lambda rows: kept.append(rows.copy()))
+    plane = DataPlane([pool], [StreamSpec()], [[[[0]]]], clients=[loop], keep=lambda rows: kept.append(rows.copy()))
     plane.advance(inf)
     plane.finish(plane.last_event_s)
     return _means(np.concatenate(kept), step_time)

@@ -70,7 +70,7 @@ def latencies(requests: DataFrame, token_times: TokenTimes) -> DataFrame:
 
 def _token_times(pool: PoolSpec, requests: DataFrame) -> tuple[st.Floats, st.Floats]:
     ended: list[st.Records] = []
-    plane = DataPlane([pool], [StreamSpec()], [[[0]]], blocks=_blocks(requests), keep=ended.append)
+    plane = DataPlane([pool], [StreamSpec()], [[[[0]]]], blocks=_blocks(requests), keep=ended.append)
     plane.advance(np.inf)
     plane.finish(plane.last_event_s)
     rows = np.concatenate(ended)
