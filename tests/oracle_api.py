@@ -132,7 +132,7 @@ class Api:
         if server.batch_window_s:
             expires = first_s > start_s + server.batch_window_s
             first_s = end_s = min(first_s, start_s + server.batch_window_s)
-        branch.cached_tokens = floor(server.cached_share * branch.prompt_tokens)
+        branch.is_call, branch.cached_tokens = True, floor(server.cached_share * branch.prompt_tokens)
         self.calls.append(Call(branch, self.window, start_s, first_s, end_s, token_s, expires))
 
     def timers(self) -> list[Timer]:

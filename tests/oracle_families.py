@@ -163,6 +163,7 @@ class Branch:
     first_token_s: float | None = None
     end_s: float | None = None
     dropped: bool = False
+    is_call: bool = False
     preemptions: int = 0
     cost: float = 0.0
     line: str = "busy"
@@ -302,8 +303,8 @@ class Attempt:
 
     @property
     def stage_tokens(self) -> dict[str, int]:
-        """Tokens that were read, once a group, found and said in this stage."""
-        leaders = [branch for branch in self.branches if branch.leader is None]
+        """Tokens that were read, found and said in this stage: on a replica once a group, at an API by every call."""
+        leaders = [branch for branch in self.branches if branch.leader is None or branch.is_call]
         return {
             "prompt_tokens": sum(leader.prompt_tokens for leader in leaders),
             "cached_tokens": sum(leader.cached_tokens or 0 for leader in leaders),

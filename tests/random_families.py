@@ -89,7 +89,7 @@ def _targets(draw: st.DrawFn, strategy: StrategySpec, some: int) -> list[list[in
 
 @st.composite
 def _strategies(draw: st.DrawFn, has: set[str]) -> StrategySpec:
-    """One step, or some in a cascade."""
+    """One step, or some in a cascade. A stage that others go on from waits for all of its branches."""
     steps = draw(st.integers(2, 3)) if "cascades" in has and draw(st.booleans()) else 1
     stages: list[StageSpec] = []
     for step in range(steps):
@@ -97,6 +97,8 @@ def _strategies(draw: st.DrawFn, has: set[str]) -> StrategySpec:
         first = len(stages)
         for _ in range(rows):
             stages.append(draw(_stages(has, step, stages[first:])))
+            if stages[-1].extends:
+                stages[-2] = replace(stages[-2], wait_for=NO_LIMIT, agree=0)
     return StrategySpec(tuple(stages), tuple(draw(_steps()) for _ in range(steps)))
 
 
