@@ -38,6 +38,14 @@ class Layout(StrEnum):
     mooncake = "mooncake"
     burstgpt = "burstgpt"
     nightshift = "nightshift"
+    agentic = "agentic"
+
+
+class Counted(StrEnum):
+    """What a way to answer is taken to cost."""
+
+    use = "use"
+    bill = "bill"
 
 
 class BadRow(StrEnum):
@@ -140,6 +148,68 @@ def simulate(
         _show(format_summary(summary))
     if out is not None:
         typer.echo(f"Results are in {out}", err=as_json)
+
+
+@app.command()
+def regions(
+    scenario: Annotated[str, typer.Argument(help="A scenario with contexts, questions, strategies and sleep.")],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a value: fleet.0.replicas=4."),
+    ] = None,
+    queries: Annotated[str, typer.Option(help="Mean questions of a context.")] = "1,2,5,10,20",
+    predictability: Annotated[str, typer.Option(help="How far contexts foretell them, as a rank.")] = "0.1,0.5,0.9",
+    price_ratio: Annotated[str, typer.Option(help="Peak prices, as multiples of those off-peak.")] = "1,3,10",
+    load: Annotated[str, typer.Option(help="Shares of the fleet that the way with most work takes.")] = "0.3,0.6,0.9",
+    off_peak: Annotated[str, typer.Option(metavar="HOURS", help="When prices are low, local time.")] = "22:00-08:00",
+    prepared: Annotated[
+        str | None, typer.Option(metavar="STRATEGY", help="How questions on prepared contexts are answered.")
+    ] = None,
+    cost: Annotated[Counted, typer.Option(help="What counts: what is used, or the whole bill.")] = Counted.use,
+    replications: Annotated[int, typer.Option(min=2, help="Independent runs of each way at each point.")] = 5,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; one a core where left out.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Keep the map in this folder.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Map where preparing contexts pays, where thinking longer does, and where a direct answer does.
+
+    An axis given as as-is leaves the scenario as it is.
+    """
+    from sim import commands
+    from sim.regions import Grid
+    from sim.regions.terminal import format_regions, regions_bar
+
+    axes = {"queries": queries, "predictability": predictability, "price_ratio": price_ratio, "load": load}
+    grid = Grid(**{axis: _values(axis, text) for axis, text in axes.items()}, off_peak=off_peak)
+    with regions_bar() as progress:
+        found = commands.regions(
+            scenario,
+            grid,
+            overrides=overrides or (),
+            replications=replications,
+            prepared=prepared,
+            cost=cost.value,
+            out=out,
+            workers=workers,
+            progress=progress,
+        )
+    if as_json:
+        _print_json(found)
+    else:
+        _show(format_regions(found))
+    if out is not None:
+        typer.echo(f"The map is in {out / 'regions.html'}", err=as_json)
+
+
+def _values(axis: str, text: str) -> tuple[float, ...]:
+    """Numbers between commas; none for as-is."""
+    from sim.errors import InputError
+
+    try:
+        return () if text == "as-is" else tuple(dict.fromkeys(sorted(float(part) for part in text.split(","))))
+    except ValueError:
+        remedy = "give numbers between commas, such as 1,2,5, or as-is"
+        raise InputError(text, f"is no list of values of {axis.replace('_', ' ')}", remedy) from None
 
 
 @app.command()

@@ -4,15 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from sim.errors import InputError
 
 if TYPE_CHECKING:
     from sim.measurements import Assumed
+    from sim.regions import Grid
     from sim.simulation import Progress
 
-__all__ = ["calibrate", "convert", "fetch", "init", "inspect", "prices", "report", "schema", "simulate", "validate"]
+__all__ = [
+    "calibrate",
+    "convert",
+    "fetch",
+    "init",
+    "inspect",
+    "prices",
+    "regions",
+    "report",
+    "schema",
+    "simulate",
+    "validate",
+]
 
 
 def simulate(
@@ -47,6 +60,38 @@ def simulate(
             rule = f"cannot be written: {error.strerror or error}"
             raise InputError(out, rule, "make room, or give another folder") from None
     return results.summary
+
+
+def regions(
+    scenario: Path | str,
+    grid: Grid | None = None,
+    *,
+    overrides: Sequence[str] = (),
+    replications: int = 5,
+    prepared: str | None = None,
+    cost: Literal["use", "bill"] = "use",
+    out: Path | None = None,
+    workers: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Any]:
+    """Which way of answering is best at each point of a grid: direct, thinking longer, or on prepared contexts.
+
+    The ways are the strategies of the scenario, and the one named `prepared` on contexts prepared ahead. With `out` the
+    map is kept in that folder as JSON, table and page. `progress` is told the runs that are done, of how many.
+
+    Raises:
+        InputError: for a scenario that has no such ways, a grid that it does not allow, and an `out` that cannot be
+            written.
+    """
+    from sim.regions import Grid, Plan, made_map, save_regions
+
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+    plan = Plan(grid or Grid(), tuple(overrides), replications, prepared, cost)
+    found = made_map(scenario, plan, workers=workers, progress=progress)
+    if out is not None:
+        save_regions(found, out)
+    return found
 
 
 def calibrate(

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from sim.allocation import allocated_usd, pool_usd, token_kinds_usd
 from sim.engine import state as st
 from sim.fleet import Fleet
-from sim.ledger import LIFE_LINES, LINES, Charges, Names, line_of
+from sim.ledger import LIFE_LINES, LINES, Charges, Names, used_lines
 from sim.replication import Replication
 from sim.scenario import ApiPool, Scenario
+from sim.sleep import SLEEP
 from sim.stats import ratio
 from sim.workload.blocks import PRIORITIES
 
@@ -23,11 +24,12 @@ __all__ = ["cost_splits", "names_of"]
 
 def names_of(scenario: Scenario, fleet: Fleet, windows: Sequence[Sequence[str]]) -> Names:
     """What the axes of a run's charges are called."""
+    hidden = [] if scenario.sleep is None else [SLEEP]
     return Names(
         pools=[pool.name for pool in scenario.fleet],
         is_api=[isinstance(pool, ApiPool) for pool in scenario.fleet],
-        streams=[stream.name for stream in scenario.workload],
-        strategies=[strategy.name for strategy in fleet.strategies],
+        streams=[*(stream.name for stream in scenario.workload), *hidden],
+        strategies=[*(strategy.name for strategy in fleet.strategies), *hidden],
         priorities=PRIORITIES,
         windows=windows,
     )
@@ -59,7 +61,7 @@ def _token_prices(replications: Sequence[Replication], names: Names) -> dict[str
     total = sum(run.charges.total_usd for run in replications)
     cached = sum(run.cached_tokens for run in replications)
     prompts = sum(_prompt_tokens(run) for run in replications)
-    output = sum(int(run.ended_output_tokens.sum()) for run in replications)
+    output = sum(int(run.charges.answered_tokens.sum()) for run in replications)
     return {
         "usd_per_1m_input_tokens": ratio(usd[st.INPUT] * 1e6, prompts - cached),
         "usd_per_1m_cached_tokens": ratio(usd[st.CACHED_INPUT] * 1e6, cached),
@@ -82,10 +84,7 @@ def _by_line(runs: Sequence[Charges], names: Names) -> dict[str, float]:
 
 
 def _lines(charges: Charges, names: Names) -> Iterable[tuple[str, float]]:
-    by_use = charges.used_usd.sum(axis=(1, 2, 3, 4))
-    for p, is_api in enumerate(names.is_api):
-        for use in range(st.USES):
-            yield line_of(use, is_api=is_api), float(by_use[p, use])
+    yield from used_lines(charges, names.is_api)
     for life, line in enumerate(LIFE_LINES):
         yield line, float(charges.unused_usd[:, :, life].sum())
     for entry in charges.entries:

@@ -12,11 +12,12 @@ from sim.ledger import LIFE_LINES
 from sim.replication import Replication
 from sim.scenario import ApiPool, GpuPool, Reserved, Scenario
 from sim.stats import half_width, mean_of_known
-from sim.tally import COUNTS, batch_figures, figures
+from sim.tally import ANSWERS, COUNTS, batch_figures, figures, quality_figures
 
-__all__ = ["gpus_of", "headline_figures"]
+__all__ = ["gpus_of", "headline_figures", "strategy_figures"]
 
-_SHARES = ("slo.attainment", "fleet.busy_share", "fleet.work_share")
+_SHARES = ("attainment", "accuracy", "expected_accuracy", "busy_share", "work_share", "prefix_hit_share", "share")
+"""Last words of the names of figures that lie between 0 and 1."""
 _COMPLETED = COUNTS.index("completed")
 
 _BY_THE_CLOCK = ("cost.total_usd", "cost.usd_per_hour", "fleet.gpu_hours")
@@ -41,6 +42,41 @@ def headline_figures(
         return points, found if steady else found | _intervals_by_days(points, replications[0], gpus)
     completed = [float(run.tally.streams[:, _COMPLETED].sum()) for run in replications]
     return points, _intervals(points, runs) | {"requests.completed": _interval("", mean_of_known(completed), completed)}
+
+
+def strategy_figures(
+    names: Sequence[str], replications: Sequence[Replication]
+) -> tuple[dict[str, dict[str, float | None]], dict[str, list[float] | None]]:
+    """By strategy its share of the answers, how many are right, their length; and intervals like those of headlines.
+
+    Of several replications all answers count alike.
+    """
+    parts = [run.tally for run in replications] if len(replications) > 1 else replications[0].batches
+    whole = _by_strategy(np.sum([run.tally.answers for run in replications], axis=0), names)
+    points = {name: figure if isfinite(figure) else None for name, figure in whole.items()}
+    intervals = _intervals(points, [_by_strategy(part.answers, names) for part in parts])
+    nested = {name: {key: points[f"strategies.{name}.{key}"] for key in _OF_STRATEGY} for name in names}
+    return nested, intervals
+
+
+_OF_STRATEGY = ("share", "accuracy", "expected_accuracy", "mean_output_tokens")
+
+
+def _by_strategy(answers: NDArray[np.float64], names: Sequence[str]) -> dict[str, float]:
+    """The figures of every strategy by their dotted names, from the sums of a tally [S, A, 5]."""
+    sums = answers.sum(axis=0)
+    requests, tokens = (sums[:, ANSWERS.index(name)] for name in ("requests", "output_tokens"))
+    found: dict[str, float] = {}
+    for a, name in enumerate(names):
+        quality = quality_figures(sums[a])
+        figure = (
+            requests[a] / requests.sum() if requests.sum() else np.nan,
+            quality["accuracy"],
+            quality["expected_accuracy"],
+            tokens[a] / requests[a] if requests[a] else np.nan,
+        )
+        found |= {f"strategies.{name}.{key}": float(value) for key, value in zip(_OF_STRATEGY, figure, strict=True)}
+    return found
 
 
 def _intervals_by_days(
@@ -95,7 +131,8 @@ def _interval(name: str, point: float | None, values: Sequence[float]) -> list[f
         # No more than rounding: the figure does not depend on chance.
         return [point, point]
     low, high = max(point - width, 0.0), point + width
-    return [min(low, 1.0), min(high, 1.0)] if name in _SHARES else [low, high]
+    is_share = name.rpartition(".")[2] in _SHARES
+    return [min(low, 1.0), min(high, 1.0)] if is_share else [low, high]
 
 
 def gpus_of(scenario: Scenario) -> NDArray[np.int64]:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["COLUMNS", "LIFE_LINES", "LINES", "Charges", "Entry", "Names", "ledger_frame", "line_of"]
+__all__ = ["COLUMNS", "LIFE_LINES", "LINES", "SLEEP_LINES", "Charges", "Entry", "Names", "ledger_frame", "used_lines"]
 
 _NAMES = ("line", "pool", "stream", "strategy", "priority", "window")
 _NUMBERS = ("usd", "hours", "kwh", "carbon_kg")
@@ -26,6 +26,8 @@ COLUMNS = ("replication", *_NAMES, *_NUMBERS)
 LINES = {
     "busy": "GPUs at work on requests that were answered, or still in flight at the end",
     "api": "tokens bought from an API",
+    "sleep_used": "preparing contexts whose preparation then served a question",
+    "sleep_wasted": "preparing contexts in vain: no question came in time, or the work was not finished",
     "lost_work": "GPUs at work on requests that were lost with their replica",
     "timed_out": "work for clients that had given up waiting",
     "idle": "replicas open with nothing to do",
@@ -35,6 +37,7 @@ LINES = {
     "off": "reserved replicas that were switched off",
     "minimum_billing": "what a provider bills beyond the time used",
     "upfront": "the share of payments in advance that falls on this time",
+    "training": "the share of what better answers or less work cost once",
     "electricity": "energy by the hour's price",
     "demand_charge": "electricity, by the highest draw of a month",
     "customer_charge": "electricity, a fixed charge of the supplier",
@@ -43,6 +46,8 @@ LINES = {
 
 _GPU_USES = ("busy", "lost_work", "timed_out")
 _API_USES = ("api", "lost_work", "timed_out")
+SLEEP_LINES = ("sleep_used", "sleep_wasted")
+"""The lines of sleep-time work, on GPUs and APIs alike."""
 LIFE_LINES = ("off", "starting", "idle", "draining", "down")
 """The line of a replica's unused time, by its life."""
 
@@ -80,6 +85,8 @@ class Charges:
     """What it came to, [P, W, 3]."""
     entries: list[Entry]
     """Lines that belong to pools as a whole."""
+    sleep_used_share: NDArray[np.float64] | None = None
+    """Of what the last stream was charged the share that was not in vain, [P], if it is the one of sleep-time work."""
 
     @property
     def total_usd(self) -> float:
@@ -130,9 +137,10 @@ def _used_rows(charges: Charges, names: Names) -> Iterator[tuple[Any, ...]]:
         usd = float(charges.used_usd[index])
         api = names.is_api[p]
         hours = None if api else usd / worked_usd[p, window] * charges.work_s[p, window] / 3600.0
-        line = line_of(use, is_api=api)
         who = (names.streams[stream], names.strategies[strategy], names.priorities[priority])
-        yield (line, names.pools[p], *who, names.windows[p][window], usd, hours, None, None)
+        for line, share in _lines_of(charges, p, stream, use, is_api=api):
+            part_h = None if hours is None else hours * share
+            yield (line, names.pools[p], *who, names.windows[p][window], usd * share, part_h, None, None)
     for p, window in zip(*np.nonzero((charges.work_s > 0.0) & (worked_usd == 0.0)), strict=True):
         # Work on GPUs that cost nothing by the hour is nobody's in dollars.
         hours = float(charges.work_s[p, window]) / 3600.0
@@ -147,6 +155,22 @@ def _unused_rows(charges: Charges, names: Names) -> Iterator[tuple[Any, ...]]:
         yield (LIFE_LINES[life], names.pools[p], *nobody, names.windows[p][window], usd, hours, None, None)
 
 
-def line_of(use: int, *, is_api: bool) -> str:
+def _lines_of(charges: Charges, p: int, stream: int, use: int, *, is_api: bool) -> list[tuple[str, float]]:
+    """The lines of what a stream was charged by a pool for one use, and the share of each; none that is nothing."""
+    if charges.sleep_used_share is None or stream != charges.used_usd.shape[1] - 1:
+        return [(_line_of(use, is_api=is_api), 1.0)]
+    used = float(charges.sleep_used_share[p])
+    return [(line, share) for line, share in zip(SLEEP_LINES, (used, 1.0 - used), strict=True) if share]
+
+
+def used_lines(charges: Charges, is_api: Sequence[bool]) -> Iterator[tuple[str, float]]:
+    """Lines of what requests were charged, with their dollars; a line may come several times."""
+    by_use = charges.used_usd.sum(axis=(2, 3, 4))
+    for (p, stream, use), usd in np.ndenumerate(by_use):
+        for line, share in _lines_of(charges, p, stream, use, is_api=is_api[p]):
+            yield line, float(usd) * share
+
+
+def _line_of(use: int, *, is_api: bool) -> str:
     """The line of what requests cost, by what it went into."""
     return (_API_USES if is_api else _GPU_USES)[use]

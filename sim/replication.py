@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from sim.engine.state import Records
 from sim.ledger import Charges
+from sim.sleep import SleepAccount
 from sim.tally import Tally
 
 __all__ = ["Replication"]
@@ -16,7 +17,7 @@ __all__ = ["Replication"]
 
 @dataclass(frozen=True)
 class Replication:
-    """One run of a scenario. P pools, S streams, A strategies, C priority classes."""
+    """One run of a scenario. P pools."""
 
     tally: Tally
     """Of the whole run."""
@@ -29,10 +30,6 @@ class Replication:
     charges: Charges
     energy: NDArray[np.float64]
     """kWh and kg of carbon of each pool, [P, 2]."""
-    ended_requests: NDArray[np.int64]
-    """Completed requests, [P, S, A, C]."""
-    ended_output_tokens: NDArray[np.int64]
-    """Their output tokens, [P, S, A, C]."""
     full_batch_s: NDArray[np.float64]
     """Replica seconds that the answers of each pool would have taken in full batches, [P]; 0 for an API."""
     cached_tokens: int
@@ -51,3 +48,5 @@ class Replication:
     """Names of each pool's tariff windows."""
     skipped_rows: int
     """Rows of traces that could not be read and were skipped."""
+    sleep: SleepAccount | None = None
+    """What preparing contexts came to; None without sleep-time work."""

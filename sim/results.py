@@ -62,11 +62,15 @@ class Results:
         return latency_frame(histograms, self._names.streams)
 
     def requests(self) -> Iterator[pd.DataFrame]:
-        """One row per request, in frames of bounded size; nothing unless requests were kept."""
+        """One row per request, in frames of bounded size; nothing unless requests were kept.
+
+        Preparing a context is none.
+        """
         names = self._names
         replicas = [(pool.name, n) for pool in self.scenario.fleet for n in range(_replicas(pool))]
         for replication, rows in self.spool.chunks() if self.spool else ():
-            yield request_frame(replication, rows, names.streams, names.strategies, replicas)
+            mine = rows[rows["stream"] < len(self.scenario.workload)]
+            yield request_frame(replication, mine, names.streams, names.strategies, replicas)
 
     def save(self, folder: Path) -> None:
         """Write the results into `folder`, which is made if need be."""

@@ -83,7 +83,8 @@ def request_frame(
     """Rows of the engine as the columns of `requests.parquet`; times in seconds, missing where there is none.
 
     `replicas` names pool and number of each replica, or of each rank of data-parallel ones. Output tokens are
-    those asked for.
+    those asked for, of all branches of the strategy. Nothing says whether an answer is right where quality is not
+    modelled.
     """
     import pandas as pd
 
@@ -112,13 +113,14 @@ def request_frame(
             "ttft_s": ttft_s,
             "tpot_s": tpot_s,
             "e2e_s": e2e_s,
-            "correct": pd.array([pd.NA] * len(rows), dtype="boolean"),
-            "p_correct": np.nan,
-            "prepared": False,
+            "correct": pd.arrays.BooleanArray(rows["correct"] == 1, rows["correct"] == st.NONE),
+            "p_correct": rows["p_correct"],
+            "prepared": rows["prepared"] != 0,
             "cost_usd": rows["cost_usd"],
             "priority": _named(rows["priority"], PRIORITIES),
             "preemptions": rows["preemptions"],
             "attempts": rows["attempts"],
+            "steps": rows["steps"],
         }
     )
 
@@ -173,6 +175,7 @@ def request_schema() -> pa.Schema:
         "priority": text,
         "preemptions": whole,
         "attempts": whole,
+        "steps": whole,
     }
     return pa.schema(list(types.items()))
 

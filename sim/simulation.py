@@ -19,30 +19,36 @@ from sim.control.energy import Energy
 from sim.control.fleet_control import FleetControl
 from sim.control.prices import Prices, price_clocks
 from sim.control.recorder import Batches, Buckets
+from sim.control.sleep import SleepControl
 from sim.engine.plane import DataPlane
 from sim.engine.specs import PoolSpec
-from sim.engine.state import LEAST_OUTSTANDING, POWER_OF_TWO, ROUND_ROBIN, Floats
+from sim.engine.state import LEAST_OUTSTANDING, POWER_OF_TWO, PREFIX_AFFINITY, ROUND_ROBIN, Floats
 from sim.engine.warm import compile_engine
 from sim.errors import InputError
 from sim.fleet import Fleet, build_fleet
+from sim.outcomes import Outcomes
 from sim.prices import PriceClock
 from sim.replication import Replication
 from sim.results import Results
 from sim.rows import RowSpool
 from sim.scenario import AlwaysRouter, ApiPool, GpuPool, PredictiveAutoscale, RandomRouter, Scenario
 from sim.scenario.quantities import format_duration
+from sim.scoring import Scorer
+from sim.sleep import with_sleep
 from sim.streams import RandomStreams
 from sim.summary import summarise
 from sim.tally import take_tally
+from sim.training import spreads_of
 from sim.workload.forecast import Forecast, build_forecast
 from sim.workload.workload import Workload, build_workload
 
-__all__ = ["Progress", "simulate"]
+__all__ = ["Progress", "simulate", "tell_of_compiling"]
 
 _BALANCERS = {
     "round-robin": ROUND_ROBIN,
     "least-outstanding": LEAST_OUTSTANDING,
     "power-of-two": POWER_OF_TWO,
+    "prefix-affinity": PREFIX_AFFINITY,
 }
 
 
@@ -73,21 +79,24 @@ def simulate(
     Raises:
         InputError: for what the scenario names and cannot be used: a trace, a step-time file, a GPU or model.
     """
-    fleet = build_fleet(scenario)
+    outcomes = Outcomes(scenario)
+    fleet = with_sleep(scenario, build_fleet(scenario, outcomes.pluralities))
     # Here, so that a faulty trace is refused before anything runs.
     first = build_workload(scenario, RandomStreams(scenario.seed, 0))
-    compile_engine(_tell_of_compiling)
+    compile_engine(tell_of_compiling)
     begun_s = time.perf_counter()
     spool = RowSpool() if keep_requests else None
 
     def run(index: int, stop: Event) -> Replication:
         workload = first if index == 0 else first.replicated(RandomStreams(scenario.seed, index))
-        return _Run(scenario, fleet, workload, index, _watch(scenario, index, progress, stop), spool).replication()
+        watch = _watch(scenario, index, progress, stop)
+        return _Run(outcomes, fleet, workload, index, watch, spool).replication()
 
     replications = _side_by_side(run, scenario.replications)
     _check_warm_up(scenario, replications)
     wall_s = time.perf_counter() - begun_s
-    return Results(scenario, fleet, replications, summarise(scenario, fleet, replications, wall_s), spool)
+    summary = summarise(scenario, fleet, replications, wall_s, outcomes.warnings)
+    return Results(scenario, fleet, replications, summary, spool)
 
 
 def _check_warm_up(scenario: Scenario, replications: Sequence[Replication]) -> None:
@@ -98,7 +107,7 @@ def _check_warm_up(scenario: Scenario, replications: Sequence[Replication]) -> N
         raise InputError(format_duration(scenario.warm_up), rule, "shorten it")
 
 
-def _tell_of_compiling() -> None:
+def tell_of_compiling() -> None:
     """On stderr, unless the program around us has other plans for its log."""
     logging.getLogger("nightshift").warning("compiling the engine, once: about 20 s")
 
@@ -129,22 +138,27 @@ class _Run:
 
     def __init__(
         self,
-        scenario: Scenario,
+        outcomes: Outcomes,
         fleet: Fleet,
         workload: Workload,
         index: int,
         watch: Callable[[float, int], None],
         spool: RowSpool | None,
     ) -> None:
-        self.scenario, self.workload = scenario, workload
+        self.scenario = scenario = outcomes.scenario
+        self.workload = workload
         streams = RandomStreams(scenario.seed, index)
         clocks = price_clocks(scenario, streams)
-        self.plane = plane = _data_plane(scenario, fleet, clocks, streams, workload, spool, index)
+        scorer = Scorer(outcomes, _policy(scenario, fleet, streams), streams)
+        self.plane = plane = _data_plane(scenario, fleet, clocks, streams, workload, scorer, spool, index)
         self.clock = Clock(plane, lambda now_s: watch(now_s, int(plane.state.run[0].next_id)))
         self.prices = Prices(plane, scenario.fleet, clocks)
         self.servers = FleetControl(scenario, plane, self.clock, streams, _forecast(scenario, streams))
         self.energy = Energy(plane, scenario, fleet.draws)
-        self.bill = Bill(plane, scenario, self.prices, self.energy, self.servers)
+        self.bill = Bill(plane, scenario, self.prices, self.energy, self.servers, spreads_of(scenario, fleet))
+        self.sleep: SleepControl | None = None
+        if scenario.sleep is not None:
+            self.sleep = SleepControl(scenario, fleet, plane, self.clock, workload, self.prices, streams, outcomes)
         self.buckets = Buckets(plane, scenario.bucket, scenario.fleet, self.prices, self.energy, self.bill)
         keep = scenario.replications == 1
         self.batches = Batches(plane, scenario.warm_up, self.bill, keep=keep)
@@ -156,30 +170,32 @@ class _Run:
         for control in (self.prices, self.energy):
             control.start(self.clock)
         self.servers.start()
+        if self.sleep is not None:
+            self.sleep.start()
         end_s = self.clock.run_to(self.scenario.horizon)
         self.plane.finish(end_s)
         self.servers.close(end_s)
         self.buckets.close(end_s)
         tally = take_tally(self.plane, end_s, self.scenario.warm_up, float(self.bill.other_usd(end_s).sum()))
         state = self.plane.state
+        sleep = None if self.sleep is None else self.sleep.close()
         return Replication(
             tally=tally,
             batches=self.batches.close(tally),
             buckets=self.buckets.rows,
             stream_buckets=self.buckets.stream_rows,
-            charges=self.bill.close(end_s),
+            charges=self.bill.close(end_s, sleep),
             energy=np.array([self.energy.read(p) for p in range(len(self.scenario.fleet))]),
-            ended_requests=state.ended_requests.copy(),
-            ended_output_tokens=state.ended_output_tokens.copy(),
             full_batch_s=np.array([_full_batch_s(self.plane, p, pool) for p, pool in enumerate(self.scenario.fleet)]),
             cached_tokens=int(state.pools["cached_tokens"].sum()),
-            unfinished=int(state.run[0].in_flight),
+            unfinished=self.plane.unfinished,
             peak_replicas=self.servers.peak_replicas,
             starts=self.servers.starts,
             reclaims=self.servers.reclaims,
             failures=self.servers.failures,
             windows=[clock.windows for clock in self.prices.clocks],
             skipped_rows=sum(self.workload.skipped.values()),
+            sleep=sleep,
         )
 
 
@@ -214,10 +230,10 @@ def _data_plane(
     clocks: Sequence[PriceClock],
     streams: RandomStreams,
     workload: Workload,
+    scorer: Scorer,
     spool: RowSpool | None,
     index: int,
 ) -> DataPlane:
-    policy = _policy(scenario, fleet, streams)
     draws_luck = scenario.balancer == "power-of-two"
     has_apis = any(isinstance(pool, ApiPool) for pool in scenario.fleet)
     return DataPlane(
@@ -227,14 +243,17 @@ def _data_plane(
         ],
         fleet.streams,
         fleet.targets,
+        strategies=fleet.strategy_specs,
         blocks=workload.blocks(),
         clients=workload.closed,
-        choose=lambda stream: policy.choose(stream.size),
+        score=scorer.score,
         luck=_luck(streams) if draws_luck else None,
         api_luck=_api_luck(streams) if has_apis else None,
         balancer=_BALANCERS[scenario.balancer],
+        affinity_slack=scenario.affinity_slack,
         warm_up_s=scenario.warm_up,
         keep=None if spool is None else lambda rows: spool.add(index, rows),
+        prepares=scenario.sleep is not None,
     )
 
 

@@ -12,22 +12,33 @@ from sim.allocation import pool_usd
 from sim.cost import cost_splits
 from sim.errors import EngineError
 from sim.fleet import Fleet
-from sim.headline import gpus_of, headline_figures
+from sim.headline import gpus_of, headline_figures, strategy_figures
 from sim.replication import Replication
 from sim.scenario import GpuPool, Scenario, Stream
+from sim.sleep import sleep_section
 from sim.stats import mean_of_known, ratio
-from sim.tally import COUNTS, REJECTIONS, figures
+from sim.tally import ANSWERS, COUNTS, REJECTIONS, figures
 
 __all__ = ["summarise"]
 
 
-def summarise(scenario: Scenario, fleet: Fleet, replications: Sequence[Replication], wall_s: float) -> dict[str, Any]:
+def summarise(
+    scenario: Scenario,
+    fleet: Fleet,
+    replications: Sequence[Replication],
+    wall_s: float,
+    warnings: Sequence[str] = (),
+) -> dict[str, Any]:
     """The contents of `summary.json`: means over the replications, intervals under `intervals`.
+
+    `warnings` are what is to be held against the figures, such as curves used beyond what they were fitted to.
 
     Counts and dollars are those of one replication, on average. None stands where there is nothing to measure.
     Only `speed` differs from run to run.
     """
     headline, intervals = headline_figures(scenario, replications)
+    strategies, of_strategies = strategy_figures([strategy.name for strategy in fleet.strategies], replications)
+    splits = cost_splits(scenario, fleet, replications)
     requests = _requests(replications)
     figure = _nested(headline)
     return {
@@ -39,20 +50,21 @@ def summarise(scenario: Scenario, fleet: Fleet, replications: Sequence[Replicati
         "requests": requests,
         "latency": figure["latency"],
         "slo": figure["slo"] | {"set": any(_has_objectives(stream) for stream in scenario.workload)},
-        "quality": {"accuracy": None},
-        "cost": figure["cost"] | {"usd_per_correct": None} | cost_splits(scenario, fleet, replications),
+        "quality": figure["quality"] | {"known": _known(replications)},
+        "cost": figure["cost"] | splits,
         "energy": _energy(scenario, replications),
-        "strategies": _strategies(fleet, replications),
+        "strategies": _with_cost(strategies, splits["allocated"]["by_strategy"], replications),
         "streams": _streams(scenario, replications),
         "pools": _pools(scenario, replications),
-        "sleep": {"prepared": 0, "hit_rate": None, "wasted_share": None},
+        "sleep": sleep_section(scenario, replications),
         "fleet": figure["fleet"]
         | {
             "peak_replicas": max(run.peak_replicas for run in replications),
             **{name: _count([getattr(run, name) for run in replications]) for name in _EVENTS},
             "step_times": {name: asdict(trust) for name, trust in fleet.trust.items()},
         },
-        "intervals": intervals,
+        "warnings": list(warnings),
+        "intervals": intervals | of_strategies,
         "speed": {
             "requests_per_s": ratio(requests["offered"] * len(replications), wall_s),
             "wall_s": wall_s,
@@ -115,7 +127,7 @@ def _energy(scenario: Scenario, replications: Sequence[Replication]) -> dict[str
     """What the pools of GPUs drew; carbon is None where no pool says how its electricity is made."""
     drawn = np.mean([run.energy for run in replications], axis=0)
     counts = [isinstance(pool, GpuPool) and pool.carbon is not None for pool in scenario.fleet]
-    output_tokens = float(np.mean([int(run.ended_output_tokens.sum()) for run in replications]))
+    output_tokens = float(np.mean([run.charges.answered_tokens.sum() for run in replications]))
     kwh = float(drawn[:, 0].sum())
     return {
         "kwh": kwh,
@@ -129,17 +141,29 @@ def _energy(scenario: Scenario, replications: Sequence[Replication]) -> dict[str
     }
 
 
-def _strategies(fleet: Fleet, replications: Sequence[Replication]) -> dict[str, Any]:
-    requests = np.sum([run.ended_requests.sum(axis=(0, 1, 3)) for run in replications], axis=0)
-    tokens = np.sum([run.ended_output_tokens.sum(axis=(0, 1, 3)) for run in replications], axis=0)
-    return {
-        strategy.name: {
-            "share": ratio(requests[a], requests.sum()),
-            "accuracy": None,
-            "mean_output_tokens": ratio(tokens[a], requests[a]),
+def _known(replications: Sequence[Replication], stream: int | None = None) -> int | float:
+    """Answers of a replication, or of a stream in it, whose quality is modelled."""
+    mine = slice(None) if stream is None else slice(stream, stream + 1)
+    return _count([int(run.tally.answers[mine, :, ANSWERS.index("known")].sum()) for run in replications])
+
+
+def _with_cost(
+    strategies: Mapping[str, Mapping[str, Any]], usd: Mapping[str, float], replications: Sequence[Replication]
+) -> dict[str, Any]:
+    """Each strategy with what an answer and a right answer by it cost, with its share of what was paid and not used.
+
+    What preparing contexts costs is no strategy's.
+    """
+    answers = np.mean([run.tally.answers.sum(axis=0) for run in replications], axis=0)
+    found = {}
+    for a, (name, strategy) in enumerate(strategies.items()):
+        sums = dict(zip(ANSWERS, answers[a].tolist(), strict=True))
+        found[name] = {
+            **strategy,
+            "usd_per_1k_requests": ratio(usd[name] * 1e3, sums["requests"]),
+            "usd_per_correct": ratio(usd[name], sums["correct"]),
         }
-        for a, strategy in enumerate(fleet.strategies)
-    }
+    return found
 
 
 def _pools(scenario: Scenario, replications: Sequence[Replication]) -> dict[str, Any]:
@@ -166,13 +190,33 @@ def _streams(scenario: Scenario, replications: Sequence[Replication]) -> dict[st
     for index, stream in enumerate(scenario.workload):
         runs = [figures(run.tally.of_stream(index), gpus_of(scenario)) for run in replications]
         flat = {
-            name: mean_of_known([run[name] for run in runs]) for name in runs[0] if name.startswith(("latency", "slo"))
+            name: mean_of_known([run[name] for run in runs])
+            for name in runs[0]
+            if name.startswith(("latency", "slo", "quality"))
         }
         ends = [dict(zip(COUNTS, run.tally.streams[index].tolist(), strict=True)) for run in replications]
         counts = {name: _count([end[name] for end in ends]) for name in ("offered", "completed", "timed_out", "failed")}
         rejected = _count([sum(end[name] for name in REJECTIONS) for end in ends])
-        found[stream.name] = {**counts, "rejected": rejected, **_nested(flat)}
+        nested = _nested(flat)
+        found[stream.name] = {
+            **counts,
+            "rejected": rejected,
+            **nested,
+            "quality": nested["quality"] | {"known": _known(replications, index)},
+            "contexts": {key: _count([end[name] for end in ends]) for key, name in _CONTEXTS.items()},
+        }
     return found
+
+
+_CONTEXTS = {
+    "asked": "asked",
+    "hits": "hits",
+    "stale": "stale",
+    "expired": "expired",
+    "late": "late",
+    "saved_output_tokens": "saved_tokens",
+}
+"""What requests with a context found prepared of it: key of the summary, count of the tally."""
 
 
 def _count(values: Sequence[int]) -> int | float:

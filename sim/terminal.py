@@ -29,20 +29,58 @@ def format_summary(summary: dict[str, Any]) -> Group:
     tables = [
         _headline_table(summary),
         *_titled("Latency", _latency_table(summary)),
+        *(_titled("Answers", _answer_table(summary)) if _tells_answers_apart(summary) else ()),
+        *(_titled("Prepared contexts", _context_table(summary)) if words.asked(summary) else ()),
         *(_titled("Streams", _stream_table(summary)) if len(summary["streams"]) > 1 else ()),
         *(_titled("Pools", _pool_table(summary)) if len(summary["pools"]) > 1 else ()),
         *_titled("Cost", _cost_table(summary)),
     ]
-    return Group(Text(words.answer(summary), style="bold"), "", *tables, "", _footer(summary))
+    return Group(Text(words.answer(summary), style="bold"), *_warnings(summary), "", *tables, "", _footer(summary))
+
+
+def _warnings(summary: dict[str, Any]) -> list[Text]:
+    return [Text(f"beware: {words.printable(warning)}") for warning in summary.get("warnings", ())]
 
 
 def _headline_table(summary: dict[str, Any]) -> Table:
     table = _table("", "", "95 % interval")
     for name, label, form in words.HEADLINES:
         section, key = name.split(".")
+        if name in _OF_QUALITY and summary["quality"]["accuracy"] is None:
+            continue
         if name == "slo.attainment" and not summary["slo"]["set"]:
             label = "answered (no objectives set)"
         table.add_row(label, form(summary[section][key]), words.range_of(summary["intervals"].get(name), form))
+    return table
+
+
+_OF_QUALITY = ("quality.accuracy", "cost.usd_per_correct")
+"""Figures that say nothing where it is not known which answers are right."""
+
+
+def _tells_answers_apart(summary: dict[str, Any]) -> bool:
+    return len(summary["strategies"]) > 1 or summary["quality"]["accuracy"] is not None
+
+
+def _answer_table(summary: dict[str, Any]) -> Table:
+    """By strategy: its share of the answers, how many are right, how long they are and what they cost."""
+    table = _table("", "share", "right", "95 % interval", "tokens", "USD per 1,000", "per 1,000 right")
+    for name, way in summary["strategies"].items():
+        right = words.range_of(summary["intervals"].get(f"strategies.{name}.accuracy"), words.share)
+        prices = (words.usd(way["usd_per_1k_requests"]), words.usd_per_1k(way["usd_per_correct"]))
+        quality = (words.share(way["accuracy"]), right, words.count(way["mean_output_tokens"]))
+        table.add_row(Text(words.printable(name)), words.share(way["share"]), *quality, *prices)
+    return table
+
+
+def _context_table(summary: dict[str, Any]) -> Table:
+    """What questions on contexts found prepared, and whether preparing has paid."""
+    table = _table("", "questions", "share")
+    asked = words.asked(summary)
+    for label, count in words.found_prepared(summary).items():
+        table.add_row(label, words.count(count), words.share(count / asked))
+    for label, told in words.preparing(summary).items():
+        table.add_row(label, told, "")
     return table
 
 
@@ -101,6 +139,9 @@ def _footer(summary: dict[str, Any]) -> Text:
         "; ".join(part for part in (gpus if fleet["peak_replicas"] else "", mean) if part),
         _counted(fleet, _EVENTS),
         _energy(summary),
+        f"{words.share(fleet['prefix_hit_share'])} of prompt tokens found in a cache"
+        if fleet.get("prefix_hit_share")
+        else "",
         *(_trust(name, trust) for name, trust in fleet["step_times"].items()),
         f"simulated in {speed['wall_s']:.1f} s, {words.count(speed['requests_per_s'])} requests a second",
     ]

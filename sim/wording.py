@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import floor, log10
 from typing import Any
 
 __all__ = [
     "HEADLINES",
     "answer",
+    "asked",
     "count",
+    "found_prepared",
     "hours",
     "number",
+    "preparing",
     "printable",
     "range_of",
     "seconds",
@@ -19,6 +23,8 @@ __all__ = [
     "things",
     "trust_errors",
     "usd",
+    "usd_fine",
+    "usd_per_1k",
 ]
 
 _Form = Callable[[float | None], str]
@@ -33,7 +39,9 @@ def answer(summary: dict[str, Any]) -> str:
     """
     cost, answers = usd(summary["cost"]["total_usd"]), things(summary["requests"]["completed"], "answer")
     time = hours((summary["horizon_s"] or 0.0) / 3600.0)
-    return f"{printable(summary['scenario'])}: {cost} for {answers} in {time}"
+    right = summary.get("quality", {}).get("accuracy")
+    quality = "" if right is None else f", {share(right)} of them right"
+    return f"{printable(summary['scenario'])}: {cost} for {answers} in {time}{quality}"
 
 
 def things(value: float | None, one: str, many: str | None = None) -> str:
@@ -57,6 +65,28 @@ def usd(value: float | None) -> str:
     if value < 0:
         return f"-{usd(-value)}"
     return f"${value:,.2f}" if value >= 1 or value == 0 else f"${value:.4f}"
+
+
+def usd_fine(value: float | None) -> str:
+    """Dollars with three figures, however small.
+
+    >>> usd_fine(0.000421), usd_fine(-0.0123), usd_fine(12.345)
+    ('$0.000421', '-$0.0123', '$12.35')
+    """
+    if value is None or value == 0.0 or abs(value) >= 1.0:
+        return usd(value)
+    if value < 0.0:
+        return f"-{usd_fine(-value)}"
+    return f"${value:.{2 - floor(log10(value))}f}"
+
+
+def usd_per_1k(value: float | None) -> str:
+    """Dollars for a thousand, given those for one.
+
+    >>> usd_per_1k(0.0012)
+    '$1.20'
+    """
+    return usd(None if value is None else value * 1e3)
 
 
 def share(value: float | None) -> str:
@@ -142,6 +172,53 @@ def trust_errors(trust: dict[str, Any]) -> str:
     return f"{', '.join(errors)} on half of the runs left out" if errors else ""
 
 
+def asked(summary: dict[str, Any]) -> float:
+    """Questions on contexts."""
+    return sum(float(stream.get("contexts", {}).get("asked", 0)) for stream in summary["streams"].values())
+
+
+def found_prepared(summary: dict[str, Any]) -> dict[str, float]:
+    """How many questions on contexts found them prepared, and why the others did not, in words.
+
+    >>> found = {"asked": 10, "hits": 6, "stale": 1, "late": 0, "expired": 0}
+    >>> found_prepared({"streams": {"code": {"contexts": found}}})
+    {'context was prepared': 6, 'prepared, but changed since': 1, 'not prepared': 3.0}
+    """
+    parts = [stream.get("contexts", {}) for stream in summary["streams"].values()]
+    count = {name: sum(part.get(name, 0) for part in parts) for name in ("hits", *_MISSED)}
+    told = {"context was prepared": count["hits"]}
+    told |= {label: count[name] for name, label in _MISSED.items() if count[name]}
+    rest = asked(summary) - sum(count.values())
+    return told | ({"not prepared": rest} if rest > 0 else {})
+
+
+_MISSED = {
+    "stale": "prepared, but changed since",
+    "late": "still being prepared",
+    "expired": "prepared too long ago",
+}
+"""Why a question does not find its context prepared."""
+
+
+def preparing(summary: dict[str, Any]) -> dict[str, str]:
+    """What preparing contexts has cost and saved, in words; nothing where nothing was prepared.
+
+    >>> sleep = {"jobs": 4, "cost_usd": 2.0, "wasted_usd": 0.5, "saved_usd": 3.0, "net_usd": 1.0}
+    >>> preparing({"sleep": sleep})["saved, net of what preparing cost"]
+    '$1.00'
+    """
+    sleep = summary["sleep"]
+    if not sleep.get("jobs"):
+        return {}
+    figures = {
+        "spent on preparing": sleep.get("cost_usd"),
+        "of it for nothing": sleep.get("wasted_usd"),
+        "saved on answers": sleep.get("saved_usd"),
+        "saved, net of what preparing cost": sleep.get("net_usd"),
+    }
+    return {label: usd(value) for label, value in figures.items() if value is not None}
+
+
 def swamped(requests: dict[str, Any]) -> str:
     """A warning where more than one request in twenty was left unanswered at the end.
 
@@ -156,6 +233,8 @@ HEADLINES: tuple[tuple[str, str, _Form], ...] = (
     ("cost.total_usd", "cost", usd),
     ("cost.usd_per_1k_requests", "per 1,000 requests", usd),
     ("cost.usd_per_1m_output_tokens", "per 1M output tokens", usd),
+    ("quality.accuracy", "right answers", share),
+    ("cost.usd_per_correct", "per 1,000 right answers", usd_per_1k),
     ("slo.attainment", "objectives met", share),
     ("fleet.busy_share", "GPUs busy", share),
     ("fleet.work_share", "load, of full batches", share),

@@ -35,6 +35,10 @@ class Made:
     """Factor on all money."""
     answered: float = 1.0
     """Factor on what is answered; 0 for none."""
+    quality: bool = False
+    """Whether it is known which answers are right, and contexts are prepared."""
+    net_usd: float = 21.5
+    """What preparing contexts has saved, net of its cost."""
 
 
 def make_folder(folder: Path, made: Made = Made()) -> Path:
@@ -106,6 +110,7 @@ def _pool(made: Made, replication: int, place: int) -> pd.DataFrame:
             "completed": (arrived * (0.985 if place == 1 else 0.999) * made.answered).astype(int),
             "prompt_tokens": arrived * 900,
             "output_tokens": (tokens * made.answered).astype(int),
+            "cached_tokens": (arrived * (520 if place == 0 else 310) * made.quality * (place < 2)).astype(int),
             "preemptions": 0,
             "recomputed_tokens": 0,
             "busy_s": busy_s,
@@ -148,6 +153,10 @@ def _streams(made: Made) -> pd.DataFrame:
             left = offered - rejected - timed_out - failed
             completed = (left * made.answered).astype(int)
             met = random.binomial(completed, 0.985 - 0.3 * crowded)
+            asked = offered * (place == 0) * made.quality
+            night = np.clip(0.72 - 0.35 * np.cos((_clock(made)[1] - 4.0) / 24.0 * 2.0 * np.pi), 0.0, 1.0)
+            hits = random.binomial(asked, 1.0 - 0.5 * night)
+            stale, late, expired = (random.binomial(asked - hits, share) for share in (0.25, 0.1, 0.05))
             frames.append(
                 pd.DataFrame(
                     {
@@ -163,6 +172,13 @@ def _streams(made: Made) -> pd.DataFrame:
                         "measured_offered": np.where(begin_s < 1800.0, 0, offered),
                         "measured_ended": np.where(begin_s < 1800.0, 0, offered),
                         "measured_met": np.where(begin_s < 1800.0, 0, met),
+                        "known": completed * made.quality,
+                        "correct": random.binomial(completed * made.quality, 0.68 + 0.1 * crowded),
+                        "asked": asked,
+                        "hits": hits,
+                        "stale": stale,
+                        "late": late,
+                        "expired": expired,
                     }
                 )
             )
@@ -257,7 +273,7 @@ def _summary(
         "usd_per_1m_cached_tokens": None,
         "usd_per_1m_generated_tokens": 0.93 * made.usd if output_tokens else None,
         "output_tokens_per_usd": _ratio(output_tokens, total),
-        "usd_per_correct": None,
+        "usd_per_correct": _ratio(total, count["correct"]),
         "by_line": _sums(ledger, "line", runs),
         "by_pool": _sums(ledger, "pool", runs),
         "by_stream": by_stream,
@@ -299,7 +315,11 @@ def _summary(
         },
         "latency": figures["all"],
         "slo": {"attainment": met, "goodput_rps": count["measured_met"] / seconds},
-        "quality": {"accuracy": None},
+        "quality": {
+            "accuracy": _ratio(count["correct"], count["known"]),
+            "expected_accuracy": _ratio(count["correct"], count["known"]),
+            "known": count["known"],
+        },
         "cost": cost,
         "energy": {
             "kwh": kwh,
@@ -307,10 +327,12 @@ def _summary(
             "by_pool": {name: {"kwh": kwh / 2, "carbon_kg": carbon_kg / 2} for name in made.pools[:2]},
             "wh_per_1k_output_tokens": _ratio(kwh * 1e6, output_tokens),
         },
-        "strategies": {"direct": {"share": 1.0, "accuracy": None, "mean_output_tokens": 220.0}},
+        "strategies": _strategies(made),
+        "warnings": ["vote of 64 is beyond the 32 samples that its curve was fitted to"] if made.quality else [],
         "streams": {name: _stream(streams, name, runs, figures[name]) for name in made.streams},
-        "sleep": {"prepared": 0, "hit_rate": None, "wasted_share": None},
+        "sleep": _sleep(made),
         "fleet": {
+            "prefix_hit_share": _ratio(float(buckets["cached_tokens"].sum()), float(buckets["prompt_tokens"].sum())),
             "gpu_hours": paid_s / 3600.0 / runs,
             "busy_share": float(gpu["busy_s"].sum()) / paid_s,
             "work_share": 0.5 * float(gpu["busy_s"].sum()) / paid_s,
@@ -323,6 +345,38 @@ def _summary(
         "speed": {"requests_per_s": 412_345.6, "wall_s": 38.2},
     }
     return summary | {"intervals": _intervals(summary, runs)}
+
+
+def _strategies(made: Made) -> dict[str, Any]:
+    """One of which nothing is known, or four that are held against each other."""
+    if not made.quality:
+        return {"direct": _way(1.0, None, 220.0)}
+    return {
+        "direct": _way(0.62, 0.55, 90.0),
+        "think briefly": _way(0.2, 0.74, 700.0),
+        "think": _way(0.1, 0.86, 4_200.0),
+        "vote of 8": _way(0.08, 0.79, 5_600.0),
+    }
+
+
+def _way(share: float, accuracy: float | None, tokens: float) -> dict[str, Any]:
+    usd = tokens * 0.0012
+    return {
+        "share": share,
+        "accuracy": accuracy,
+        "expected_accuracy": accuracy and accuracy - 0.004,
+        "mean_output_tokens": tokens,
+        "usd_per_1k_requests": usd,
+        "usd_per_correct": None if accuracy is None else usd / 1e3 / accuracy,
+    }
+
+
+def _sleep(made: Made) -> dict[str, Any]:
+    if not made.quality:
+        return {"prepared": 0, "hit_rate": None, "wasted_share": None}
+    money = {"cost_usd": 48.0, "wasted_usd": 13.0, "saved_usd": 48.0 + made.net_usd, "net_usd": made.net_usd}
+    counts = {"prepared": 4_100, "jobs": 4_300, "stale": 900, "late": 350, "expired": 120}
+    return {"hit_rate": 0.64, "wasted_share": 0.27, "saved_output_tokens": 9e7} | counts | money
 
 
 def _ratio(above: float, below: float) -> float | None:
@@ -356,12 +410,13 @@ def _stream(streams: pd.DataFrame, name: str, runs: int, latency: dict[str, Any]
     sums = streams[streams["stream"] == name].iloc[:, 4:].sum()
     met = _ratio(float(sums["measured_met"]), float(sums["measured_offered"]))
     counts = {key: float(sums[key]) / runs for key in ("offered", "completed", "rejected", "timed_out", "failed")}
-    return counts | {"latency": latency, "slo": {"attainment": met, "goodput_rps": None}}
+    contexts = {key: float(sums[key]) / runs for key in ("asked", "hits", "stale", "late", "expired")}
+    return counts | {"latency": latency, "slo": {"attainment": met, "goodput_rps": None}, "contexts": contexts}
 
 
 def _intervals(summary: dict[str, Any], runs: int) -> dict[str, list[float] | None]:
     headlines = [f"cost.{key}" for key in ("total_usd", "usd_per_1k_requests", "usd_per_1m_output_tokens")]
-    headlines += ["slo.attainment", "fleet.busy_share", "energy.kwh", "requests.completed"]
+    headlines += ["slo.attainment", "fleet.busy_share", "energy.kwh", "requests.completed", "quality.accuracy"]
     found: dict[str, list[float] | None] = {}
     for name in headlines:
         section, key = name.split(".")
@@ -370,4 +425,8 @@ def _intervals(summary: dict[str, Any], runs: int) -> dict[str, list[float] | No
     for metric in METRICS:
         value = summary["latency"][metric]["p99"]
         found[f"latency.{metric}.p99"] = None if runs < 2 or value is None else [value * 0.96, value * 1.04]
+    for name, way in summary["strategies"].items():
+        right = way["accuracy"]
+        known = runs > 1 and right is not None
+        found[f"strategies.{name}.accuracy"] = [right - 0.02, min(right + 0.02, 1.0)] if known else None
     return found

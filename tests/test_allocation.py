@@ -100,7 +100,7 @@ def test_prices_of_tokens_hold_the_whole_bill() -> None:
     tokens = {
         "input": requests["prompt_tokens"] - cached,
         "cached": cached,
-        "generated": int(results.replications[0].ended_output_tokens.sum()),
+        "generated": int(results.replications[0].charges.answered_tokens.sum()),
     }
     assert min(tokens.values()) > 0
     dollars = sum(cost[f"usd_per_1m_{kind}_tokens"] * count / 1e6 for kind, count in tokens.items())

@@ -22,8 +22,10 @@ from sim.errors import InputError
 from sim.pages.palette import COLOURS, DARK, LIGHT
 from sim.report import Source, load_source, report_page, write_report
 from sim.report.answer import headline, key_figures, main_points
+from sim.report.answers import answer_charts, answer_table
 from sim.report.chart import Chart, Table, colour_of, dash_of, label_of
 from sim.report.clock import Clock
+from sim.report.contexts import context_charts, context_points
 from sim.report.cost import cost_charts, token_table
 from sim.report.latency import latency_charts
 from sim.report.names import line_name
@@ -41,6 +43,7 @@ DAY = Made(days=1.0, replications=2)
 NASTY = Made(
     days=0.5,
     replications=2,
+    quality=True,
     scenario="</script><script>alert(1)</script>",
     pools=("<b>a\"'", "</script><img src=x onerror=alert(2)>", "%{y} ${x} {{ 7 * 7 }}"),
     streams=("</title><script>alert(3)</script>", 'it\'s "q" <i>'),
@@ -59,6 +62,12 @@ def source(week: Path) -> Source:
     return load_source(week)
 
 
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory: pytest.TempPathFactory) -> Source:
+    """A day of which it is known what was right, with contexts prepared ahead."""
+    return load_source(make_folder(tmp_path_factory.mktemp("judged"), replace(DAY, quality=True)))
+
+
 def made(folder: Path, **changes: Any) -> Source:
     return load_source(make_folder(folder, replace(DAY, **changes)))
 
@@ -66,7 +75,8 @@ def made(folder: Path, **changes: Any) -> Source:
 def charts(source: Source) -> list[Chart]:
     """All charts that there are."""
     every = (timeline_chart(source), attainment_chart(source), endings_chart(source))
-    return [*cost_charts(source), *latency_charts(source), *(chart for chart in every if chart)]
+    answers = (*answer_charts(source), *context_charts(source))
+    return [*cost_charts(source), *answers, *latency_charts(source), *(chart for chart in every if chart)]
 
 
 def chart_of(source: Source, name: str) -> Chart:
@@ -133,6 +143,94 @@ class TestAnswer:
         found = made(tmp_path, answered=0.5)
 
         assert main_points(found)[-1].startswith("The fleet cannot keep up")
+
+
+class TestAnswers:
+    def test_right_answers_stand_in_the_first_sentence_with_their_interval(self, judged: Source) -> None:
+        text, interval = headline(judged)[1]
+
+        assert re.fullmatch(r" for [\d,]+ answers in 24\u00a0h, [\d.]+% of them right", text)
+        assert interval
+        assert "Right answers" in [tile.label for tile in key_figures(judged)]
+
+    def test_each_strategy_is_a_dot_with_its_interval(self, judged: Source) -> None:
+        for name in ("answers-cost", "answers-tokens"):
+            dots = chart_of(judged, name).figure.data
+            assert [dot["name"] for dot in dots] == list(judged.summary["strategies"])
+            assert all(dot["error_y"]["array"][0] > 0.0 for dot in dots)
+            assert len({dot["marker"]["symbol"] for dot in dots}) == len(dots)
+
+    def test_the_table_holds_what_the_dots_do_not(self, judged: Source) -> None:
+        table = answer_table(judged)
+
+        assert column(table, "strategy") == ["direct", "think briefly", "think", "vote of 8"]
+        assert column(table, "of all answers")[0] == "62.0%"
+        assert column(table, "1,000 right answers")[0] == "$0.1964"
+
+    def test_where_quality_is_not_modelled_nothing_is_said_of_it(self, source: Source) -> None:
+        assert answer_charts(source) == []
+        assert answer_table(source).rows == []
+        assert "How good the answers are" not in report_page(source)
+
+    def test_one_strategy_is_a_row_and_no_chart(self, judged: Source) -> None:
+        only = {"direct": judged.summary["strategies"]["direct"]}
+        single = replace(judged, summary=judged.summary | {"strategies": only})
+
+        assert answer_charts(single) == []
+        assert "How good the answers are" in report_page(single)
+
+    def test_an_answer_that_costs_nothing_has_no_place_on_the_scale(self, judged: Source) -> None:
+        free = {name: way | {"usd_per_1k_requests": 0.0} for name, way in judged.summary["strategies"].items()}
+        found = replace(judged, summary=judged.summary | {"strategies": free})
+
+        assert [chart.id for chart in answer_charts(found)] == ["answers-tokens"]
+
+    def test_warnings_stand_with_the_answer(self, judged: Source, source: Source) -> None:
+        assert "Beware: vote of 64 is beyond" in report_page(judged)
+        assert "Beware" not in report_page(source)
+
+    def test_right_answers_and_cached_tokens_have_panels_of_their_own(self, judged: Source, source: Source) -> None:
+        titles = {"<b>Right answers</b>", "<b>Prompt tokens found in a cache</b>"}
+
+        assert titles <= set(titles_of(judged))
+        assert not titles & set(titles_of(source))
+
+
+class TestContexts:
+    def test_the_areas_are_all_questions(self, judged: Source) -> None:
+        areas = chart_of(judged, "contexts-found").figure.data
+
+        assert next(area["name"] for area in areas) == "context was prepared"
+        assert np.sum([area["y"] for area in areas], axis=0) == pytest.approx(1.0, abs=1e-4)
+
+    def test_preparing_that_pays_and_preparing_that_does_not(self, judged: Source, tmp_path: Path) -> None:
+        losing = made(tmp_path, quality=True, net_usd=-5.25)
+
+        paid, lost = (
+            context_points(found)[-1].removesuffix(" Better answers are not counted in this.")
+            for found in (judged, losing)
+        )
+
+        assert paid == "Preparing has paid: $69.50 saved on answers for $48.00, $21.50 net."
+        assert lost == "Preparing has lost money: $42.75 saved on answers for $48.00, -$5.25 net."
+        assert column(chart_of(losing, "contexts-money").table, "cost or saving")[-1] == "-$5.25"
+
+    def test_what_was_prepared_for_nothing_is_apart(self, judged: Source) -> None:
+        (bars,) = chart_of(judged, "contexts-money").figure.data
+
+        assert bars["x"] == [35.0, 13.0, 69.5, 21.5]
+        assert context_points(judged)[1] == "27.0% of what was spent on preparing was for nothing: $13.00 of $48.00."
+
+    def test_contexts_of_which_nothing_is_prepared(self, judged: Source) -> None:
+        awake = {"prepared": 0, "hit_rate": None, "wasted_share": None, "jobs": 0}
+        found = replace(judged, summary=judged.summary | {"sleep": awake})
+
+        assert context_points(found)[-1] == "Nothing was prepared."
+        assert [chart.id for chart in context_charts(found)] == ["contexts-found"]
+
+    def test_without_contexts_there_is_no_such_part(self, source: Source) -> None:
+        assert (context_charts(source), context_points(source)) == ([], [])
+        assert "Prepared contexts" not in report_page(source)
 
 
 class TestCost:

@@ -24,7 +24,7 @@ cached_tokens, output_tokens, ttft_s, tpot_s, e2e_s, correct, p_correct, prepare
 
 TEXT, WHOLE, NUMBER, TRUTH = "string", "int64", "double", "bool"
 REQUESTS = [WHOLE, WHOLE, TEXT, WHOLE, NUMBER, TEXT, TEXT, WHOLE, TEXT, WHOLE, WHOLE, WHOLE, *[NUMBER] * 3]
-REQUESTS += [TRUTH, NUMBER, TRUTH, NUMBER, TEXT, WHOLE, WHOLE]
+REQUESTS += [TRUTH, NUMBER, TRUTH, NUMBER, TEXT, WHOLE, WHOLE, WHOLE]
 LEDGER = [WHOLE, *[TEXT] * 6, *[NUMBER] * 4]
 
 
@@ -70,6 +70,7 @@ def test_requests_have_the_columns_of_the_contract_and_more_after_them(folder: P
         *CONTRACT.replace("\n", " ").split(", "),
         "preemptions",
         "attempts",
+        "steps",
     ]
 
 

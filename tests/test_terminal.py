@@ -291,3 +291,64 @@ def test_progress_adds_up_over_replications(monkeypatch: pytest.MonkeyPatch) -> 
         progress.show(Progress(replication, 2, simulated_s, 1000.0, int(simulated_s)))
 
     assert (bar.tasks[0].completed, bar.tasks[0].total) == (250.0, 2000.0)
+
+
+CONTEXTS = {"asked": 100, "hits": 60, "stale": 10, "expired": 0, "late": 5, "saved_output_tokens": 9_000}
+SLEEP = {"jobs": 30, "prepared": 28, "cost_usd": 2.0, "wasted_usd": 0.5, "saved_usd": 1.5, "net_usd": -0.5}
+
+
+def judged() -> dict[str, Any]:
+    """A summary that knows which answers are right, and of two strategies."""
+    summary = simulate(scenario()).summary
+    way = {"share": 0.7, "accuracy": 0.62, "expected_accuracy": 0.61, "mean_output_tokens": 50.0}
+    way |= {"usd_per_1k_requests": 0.5, "usd_per_correct": 0.0008}
+    summary["strategies"] = {"direct": way, "think": way | {"share": 0.3, "accuracy": 0.91}}
+    summary["quality"] = {"accuracy": 0.707, "expected_accuracy": 0.7, "known": 600}
+    summary["cost"]["usd_per_correct"] = 0.0012
+    summary["intervals"] |= {"quality.accuracy": [0.69, 0.72], "strategies.think.accuracy": [0.88, 0.94]}
+    return summary
+
+
+def test_answers_that_may_be_right_or_wrong_are_told_first() -> None:
+    told = squeezed(judged())
+
+    assert told[0].endswith(" in 5 min, 70.7% of them right")
+    assert "right answers 70.7% 69.0% to 72.0%" in told
+    assert "per 1,000 right answers $1.20" in told
+
+
+def test_strategies_are_held_against_each_other() -> None:
+    told = squeezed(judged())
+
+    assert told[told.index("Answers") + 1] == "share right 95 % interval tokens USD per 1,000 per 1,000 right"
+    assert "think 30.0% 91.0% 88.0% to 94.0% 50 $0.5000 $0.8000" in told
+    assert max(map(len, shown(judged()).splitlines())) <= 80
+
+
+def test_nothing_is_said_of_quality_where_it_is_not_modelled() -> None:
+    assert [word for word in ("right", "Answers") if word in text_of()] == []
+
+
+def test_what_contexts_had_prepared_and_what_came_of_it() -> None:
+    summary = judged()
+    assert "Prepared contexts" not in shown(summary)
+    summary["streams"]["chat"]["contexts"] = CONTEXTS
+    summary["sleep"] |= SLEEP
+    told = squeezed(summary)
+
+    assert told[told.index("Prepared contexts") + 2 :][:8] == [
+        "context was prepared 60 60.0%",
+        "prepared, but changed since 10 10.0%",
+        "still being prepared 5 5.0%",
+        "not prepared 25 25.0%",
+        "spent on preparing $2.00",
+        "of it for nothing $0.5000",
+        "saved on answers $1.50",
+        "saved, net of what preparing cost -$0.5000",
+    ]
+
+
+def test_warnings_stand_below_the_answer() -> None:
+    summary = judged() | {"warnings": ["think is used beyond what its curve was fitted to"]}
+
+    assert squeezed(summary)[1] == "beware: think is used beyond what its curve was fitted to"

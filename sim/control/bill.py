@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,10 +13,13 @@ from sim.control.energy import Energy
 from sim.control.fleet_control import FleetControl
 from sim.control.prices import Prices
 from sim.engine.plane import DataPlane
+from sim.engine.state import State
 from sim.invoice import check_books, last_period, price_of_time_usd, rounding_usd
 from sim.ledger import Charges, Entry
 from sim.prices import upfront_usd
 from sim.scenario import GpuPool, Scenario
+from sim.sleep import SleepAccount, sleep_usd, used_share
+from sim.training import Spread, training_entries
 
 __all__ = ["Bill"]
 
@@ -31,11 +34,13 @@ class Bill:
         prices: Prices,
         energy: Energy,
         servers: FleetControl,
+        training: Sequence[Spread] = (),
     ) -> None:
         self._plane, self._scenario = plane, scenario
         self._prices, self._energy, self._servers = prices, energy, servers
         self._gpus = [pool.gpus_per_replica if isinstance(pool, GpuPool) else 0 for pool in scenario.fleet]
         self._sums = [_Sums() for _ in scenario.fleet]
+        self._training = training
 
     def other_usd(self, now_s: float) -> NDArray[np.float64]:
         """What each pool has cost up to `now_s` beside replicas' time and tokens, [P]."""
@@ -44,8 +49,8 @@ class Bill:
             usd[entry.pool] += entry.usd
         return usd
 
-    def close(self, end_s: float) -> Charges:
-        """The charges of a run that has ended, the books of plane and servers closed.
+    def close(self, end_s: float, sleep: SleepAccount | None = None) -> Charges:
+        """The charges of a run that has ended, the books of plane, servers and sleep-time work closed.
 
         Raises:
             EngineError: where the lines do not add up to the invoice.
@@ -57,10 +62,11 @@ class Bill:
             prompt_s=s.prompt_s.copy(),
             unused_usd=s.unused_usd.copy(),
             unused_s=s.unused_s.copy(),
-            answered_tokens=s.ended_output_tokens.copy(),
+            answered_tokens=_answered_tokens(s, sleep),
             billed_tokens=s.billed_tokens.copy(),
             token_usd=s.billed_tokens * s.rates_usd,
             entries=list(self._entries(end_s)),
+            sleep_used_share=None if sleep is None else used_share(sleep, sleep_usd(s.ended_usd)),
         )
         time_usd = price_of_time_usd(self._servers.paid, self._prices.log, self._gpus, end_s)
         check_books(charges, time_usd, s.work_usd)
@@ -70,10 +76,15 @@ class Bill:
         """Lines that belong to pools as a whole, without those that are nothing."""
         yield from (entry for entry in self._energy.entries(now_s) if entry.usd or entry.kwh)
         for p, pool in enumerate(self._scenario.fleet):
+            self._add_up(p, now_s)
             if isinstance(pool, GpuPool):
-                self._add_up(p, now_s)
                 yield from _upfront_lines(p, pool, self._sums[p])
                 yield from _rounding_lines(p, self._sums[p])
+        yield from training_entries(self._training, lambda p: self._sums[p].seconds, self._answered)
+
+    def _answered(self, strategies: Sequence[int]) -> int:
+        """Requests answered so far by any of these strategies."""
+        return int(self._plane.state.ended_requests[:, :, list(strategies)].sum())
 
     def _add_up(self, p: int, now_s: float) -> None:
         """Bring a pool's sums up to `now_s`."""
@@ -87,6 +98,14 @@ class Bill:
             if interval.rounding_s:
                 sums.rounded_usd[last_period(interval, log).window] += rounding_usd(interval, log, self._gpus[p])
         sums.intervals = len(paid)
+
+
+def _answered_tokens(s: State, sleep: SleepAccount | None) -> NDArray[np.int64]:
+    """Output tokens of answers; sleep-time jobs, of the last stream, answer nobody."""
+    tokens = s.ended_output_tokens.copy()
+    if sleep is not None:
+        tokens[:, -1] = 0
+    return tokens
 
 
 @dataclass

@@ -17,15 +17,16 @@ from sim.engine import state as st
 from sim.engine.plane import DataPlane
 from sim.ledger import LIFE_LINES
 from sim.scenario import ApiPool, GpuPool
-from sim.tally import REJECTIONS, Tally, take_tally
+from sim.tally import REJECTIONS, Tally, own_streams, take_tally
 
 __all__ = ["BUCKET", "STREAM_BUCKET", "Batches", "Buckets"]
 
 _TOKENS = ("prompt_tokens", "output_tokens", "cached_tokens", "recomputed_tokens")
 _COUNTS = ("arrived", "completed", *_TOKENS, "preemptions")
 _UNUSED = tuple(f"{line}_s" for line in LIFE_LINES)
-_SUMS = ("busy_s", *_UNUSED, "busy_usd", "idle_usd", "unused_usd", "api_usd", "other_usd", "kwh", "carbon_kg")
-_GAUGES = ("running", "waiting", "accepting_replicas", "starting_replicas", "window")
+_USD = ("busy_usd", "idle_usd", "unused_usd", "api_usd", "other_usd", "sleep_usd")
+_SUMS = ("busy_s", *_UNUSED, *_USD, "kwh", "carbon_kg")
+_GAUGES = ("running", "waiting", "asleep", "accepting_replicas", "starting_replicas", "window")
 _PRICES = ("kv_used_share", "usd_per_gpu_hour", "input_usd_per_1m", "output_usd_per_1m")
 
 BUCKET = np.dtype(
@@ -42,21 +43,25 @@ BUCKET = np.dtype(
 """What is kept of a pool in a bucket of time: counts and sums of the bucket, gauges and prices at its end.
 
 `window` is the number of the tariff's window among those of the pool; a price that a pool does not have is NaN. Idle
-dollars are among the unused ones.
+dollars are among the unused ones. Those of sleep-time jobs that have ended are among the busy ones or an API's;
+`asleep` are the jobs that wait or run, each draft for itself.
 """
 
 _ENDS = ("offered", "completed", "timed_out", "failed", "measured_offered", "measured_ended", "measured_met")
+_CONTEXTS = ("asked", "hits", "stale", "expired", "late", "saved_tokens")
+_ANSWERS = ("known", "correct")
+_OF_STREAM = (*_ENDS, *_CONTEXTS, "rejected", *_ANSWERS)
 
 STREAM_BUCKET = np.dtype(
     [
         ("stream", "i8"),
         ("begin_s", "f8"),
         ("end_s", "f8"),
-        *((name, "i8") for name in _ENDS),
-        ("rejected", "i8"),
+        *((name, "i8") for name in _OF_STREAM),
     ]
 )
-"""What is kept of a stream in a bucket of time."""
+"""What is kept of a stream in a bucket of time: how requests ended, what those with a context found prepared of it, how
+many answers can be right or wrong, and how many are right."""
 
 
 class Buckets:
@@ -101,7 +106,7 @@ class Buckets:
         self._plane.settle(now_s)
         after = self._look(now_s), self._look_at_streams()
         for before, now, sums, pieces in zip(
-            self._before, after, ((*_COUNTS, *_SUMS), (*_ENDS, "rejected")), self._pieces, strict=True
+            self._before, after, ((*_COUNTS, *_SUMS), _OF_STREAM), self._pieces, strict=True
         ):
             piece = now.copy()
             for name in sums:
@@ -127,6 +132,7 @@ class Buckets:
         rows["unused_usd"] = s.unused_usd.sum(axis=(1, 2))
         rows["api_usd"] = (s.billed_tokens * s.rates_usd).sum(axis=(1, 2))
         rows["other_usd"] = other_usd
+        rows["sleep_usd"] = _sleep_usd(s)
         for p, pool in enumerate(self._pools):
             rows["kwh"][p], rows["carbon_kg"][p] = self._energy.read(p)
             _fill_gauges(rows[p], s, slice(*self._plane.first_replica[p : p + 2]), pool)
@@ -144,12 +150,16 @@ class Buckets:
             row["input_usd_per_1m"], row["output_usd_per_1m"] = period.rates[0] * 1e6, period.rates[2] * 1e6
 
     def _look_at_streams(self) -> st.Records:
-        streams = self._plane.state.streams
-        rows = np.zeros(streams.size, STREAM_BUCKET)
-        rows["stream"] = np.arange(rows.size)
-        for name in _ENDS:
+        s = self._plane.state
+        own = own_streams(s)
+        streams = s.streams[:own]
+        rows = np.zeros(own, STREAM_BUCKET)
+        rows["stream"] = np.arange(own)
+        for name in (*_ENDS, *_CONTEXTS):
             rows[name] = streams[name]
         rows["rejected"] = sum(streams[name] for name in REJECTIONS)
+        rows["known"] = s.ended_known.sum(axis=(0, 2, 3))[:own]
+        rows["correct"] = s.ended_correct.sum(axis=(0, 2, 3))[:own]
         return rows
 
 
@@ -159,12 +169,22 @@ def _fill_gauges(row: Any, s: st.State, replicas: slice, pool: GpuPool | ApiPool
     row["accepting_replicas"] = np.count_nonzero(s.accepting[replicas] == st.OPEN_TO_ALL) // ranks
     row["starting_replicas"] = np.count_nonzero(mine["life"] == st.STARTING) // ranks
     row["waiting"] = mine["waiting"].sum()
+    row["asleep"] = s.asleep[replicas].sum()
     if isinstance(pool, GpuPool):
         row["running"] = mine["seqs"].sum()
         blocks = int(s.pools["capacity_blocks"][row["pool"]]) * mine.size
         row["kv_used_share"] = mine["blocks_used"].sum() / blocks
     else:
         row["running"] = s.outstanding[replicas].sum()
+
+
+def _sleep_usd(s: st.State) -> st.Floats | float:
+    """What sleep-time jobs that have ended were charged, by pool, [P]."""
+    stream = s.run[0].sleep_stream
+    if stream == st.NONE:
+        return 0.0
+    usd: st.Floats = (s.ended_usd[:, stream] + s.recent_usd[:, stream]).sum(axis=(1, 2, 3, 4))
+    return usd
 
 
 class Batches:

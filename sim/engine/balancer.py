@@ -41,13 +41,27 @@ BEFORE_SPILLING, TO_THE_LIMIT, UNTIL_OPEN = 0, 1, 2
 def choose_replica(s: State, slot: int, stage: int, tokens: int, now_s: float) -> int:
     """Replica for a stage of a request, whose longest branch has so many tokens, or NONE if no replica may take it."""
     run = s.run[0]
-    for which in range(3):
-        if (which == TO_THE_LIMIT and not run.spills) or (which == UNTIL_OPEN and not run.holds):
-            continue
-        r = _from_tiers(s, slot, stage, tokens, now_s, which)
+    if run.balancer != LEAST_OUTSTANDING or run.spills or run.holds:
+        return _in_passes(s, slot, stage, tokens, now_s)
+    req = s.requests[slot]
+    target = _target(s, req, stage)
+    for tier in range(s.tier_first[target], s.tier_first[target + 1]):
+        r = _least_outstanding(s, req, tier, tokens, now_s, BEFORE_SPILLING)
         if r != NONE:
             return r
     return NONE
+
+
+@rare
+def _in_passes(s: State, slot: int, stage: int, tokens: int, now_s: float) -> int:
+    """By any rule, in all passes that make a difference."""
+    run = s.run[0]
+    r = _from_tiers(s, slot, stage, tokens, now_s, BEFORE_SPILLING)
+    if r == NONE and run.spills:
+        r = _from_tiers(s, slot, stage, tokens, now_s, TO_THE_LIMIT)
+    if r == NONE and run.holds:
+        r = _from_tiers(s, slot, stage, tokens, now_s, UNTIL_OPEN)
+    return r
 
 
 @rare
@@ -88,7 +102,7 @@ def _load(s: State, r: int, req: Records) -> int:
     return s.outstanding[r]
 
 
-@kernel
+@rare
 def _from_tiers(s: State, slot: int, stage: int, tokens: int, now_s: float, which: int) -> int:
     req = s.requests[slot]
     target = _target(s, req, stage)
@@ -144,30 +158,30 @@ def _round_robin(s: State, req: Records, tier: int, tokens: int, now_s: float, w
 @kernel
 def _least_outstanding(s: State, req: Records, tier: int, tokens: int, now_s: float, which: int) -> int:
     """Fewest requests not ended; of equals the next in turn, so that an idle fleet is used evenly."""
-    first, last = s.target_first[tier], s.target_first[tier + 1]
-    turn = min(first + s.target_turn[tier], last)
-    best, least = _least(s, req, turn, last, NONE, NO_LIMIT, tokens, now_s, which)
-    best, _ = _least(s, req, first, turn, best, least, tokens, now_s, which)
+    best, _ = _least(s, req, tier, tokens, now_s, which)
     if best == NONE:
         return NONE
-    s.target_turn[tier] = best + 1 - first
+    s.target_turn[tier] = best + 1 - s.target_first[tier]
     return s.target_replica[best]
 
 
 @kernel
-def _least(
-    s: State, req: Records, first: int, last: int, best: int, least: int, tokens: int, now_s: float, which: int
-) -> tuple[int, int]:
-    """Place in the target list and load of the least loaded replica that takes the request, from `first` to `last`."""
-    for at in range(first, last):
+def _least(s: State, req: Records, tier: int, tokens: int, now_s: float, which: int) -> tuple[int, int]:
+    """Place in the target list and load of the least loaded replica that takes the request, the next in turn first."""
+    first, last = s.target_first[tier], s.target_first[tier + 1]
+    best, least = NONE, NO_LIMIT
+    at = min(first + s.target_turn[tier], last)
+    for _ in range(first, last):
+        at = first if at == last else at
         r = s.target_replica[at]
         load = _load(s, r, req)
         if load < least and _takes(s, r, req, tokens, now_s, which):
             best, least = at, load
+        at += 1
     return best, least
 
 
-@rare
+@kernel
 def _prefix_affinity(s: State, slot: int, tier: int, tokens: int, now_s: float, which: int) -> int:
     """The replica that holds most of the request's context, unless another has much less to do.
 
@@ -186,17 +200,12 @@ def _prefix_affinity(s: State, slot: int, tier: int, tokens: int, now_s: float, 
             cached = cached_here(s, found, family.prefix_tokens, family.question_tokens)
             if cached > most or (cached == most > 0 and _load(s, r, req) < _load(s, best, req)):
                 best, most = r, cached
-    if best != NONE:
-        slack = _load(s, best, req) - _least_load(s, req, tier, tokens, now_s, which)
-        if slack <= s.run[0].affinity_slack:
-            return best
-    return _least_outstanding(s, req, tier, tokens, now_s, which)
-
-
-@kernel
-def _least_load(s: State, req: Records, tier: int, tokens: int, now_s: float, which: int) -> int:
-    first, last = s.target_first[tier], s.target_first[tier + 1]
-    return _least(s, req, first, last, NONE, NO_LIMIT, tokens, now_s, which)[1]
+    if best == NONE:
+        return _least_outstanding(s, req, tier, tokens, now_s, which)
+    least = _least(s, req, tier, tokens, now_s, which)[1]
+    if _load(s, best, req) > least + s.run[0].affinity_slack:
+        return _least_outstanding(s, req, tier, tokens, now_s, which)
+    return best
 
 
 @kernel

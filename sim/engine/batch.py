@@ -33,7 +33,7 @@ __all__ = [
 def make_room(s: State, r: int, rep: Records) -> None:
     """Preempt until every decode row that needs a KV block in the next step can have one."""
     while growth(s.phase, r, rep.rows, rep.step, 1) > free_blocks(s, rep):
-        _preempt(s, r, rep, _newest_of_lowest_class(s, r, rep))
+        _preempt_newest(s, r, rep)
 
 
 @kernel
@@ -73,7 +73,7 @@ def fill_chunked(s: State, r: int, rep: Records) -> tuple[float, bool]:
     return pairs, blocked
 
 
-@kernel
+@rare
 def fill_prompts(s: State, r: int, rep: Records) -> float:
     """Admit whole prompts up to the token limit; one that is longer than the limit goes alone.
 
@@ -146,7 +146,7 @@ def admit(s: State, r: int, rep: Records, slot: int) -> None:
     if req.special:
         refer(s, rep, slot)
     rep.blocks_used += blocks_of(req.target) - req.shared_blocks
-    evict(s, rep, s.pools[rep.pool].capacity_blocks)
+    evict(s, rep)
     rep.admissions += 1
     req.admission = rep.admissions
 
@@ -159,9 +159,9 @@ def make_way(s: State, r: int, rep: Records, slot: int, rows_advance: int) -> bo
     """
     req = s.requests[slot]
     while not _fits(s, r, rep, slot, rows_advance):
-        if not _would_fit_alone(s, r, rep, req, rows_advance):
+        if _lower(s, r, req) == 0 or not _would_fit_alone(s, r, rep, req, rows_advance):
             return False
-        _preempt(s, r, rep, _newest_of_lowest_class(s, r, rep))
+        _preempt_newest(s, r, rep)
     return True
 
 
@@ -181,15 +181,22 @@ def _fits(s: State, r: int, rep: Records, slot: int, rows_advance: int) -> bool:
 
 
 @kernel
-def _would_fit_alone(s: State, r: int, rep: Records, req: Records, rows_advance: int) -> bool:
-    """True if the request would fit once every request of a lower class were gone."""
+def _lower(s: State, r: int, req: Records) -> int:
+    """Admitted requests of lower classes."""
     lower = 0
     for c in range(req.priority + 1, CLASSES):
         lower += s.seqs_of[r, c]
-    if lower == 0 or rep.seqs - lower >= s.pools[rep.pool].max_num_seqs:
-        return False
+    return lower
+
+
+@rare
+def _would_fit_alone(s: State, r: int, rep: Records, req: Records, rows_advance: int) -> bool:
+    """True if the request would fit once every request of a lower class were gone: of these there are some."""
+    lower = _lower(s, r, req)
     if rep.seqs == lower:
         return True
+    if rep.seqs - lower >= s.pools[rep.pool].max_num_seqs:
+        return False
     free = free_blocks(s, rep) - growth(s.phase, r, rep.rows, rep.step, rows_advance)
     for at in range(rep.rows):
         row = s.requests[row_slot(s.heap[r, at])]
@@ -205,6 +212,11 @@ def _would_fit_alone(s: State, r: int, rep: Records, req: Records, rows_advance:
 
 
 @rare
+def _preempt_newest(s: State, r: int, rep: Records) -> None:
+    _preempt(s, r, rep, _newest_of_lowest_class(s, r, rep))
+
+
+@kernel
 def _newest_of_lowest_class(s: State, r: int, rep: Records) -> int:
     """Slot of the admitted request that gives way: of the lowest class present, the one admitted last."""
     lowest = CLASSES - 1
@@ -224,7 +236,7 @@ def _newest_of_lowest_class(s: State, r: int, rep: Records) -> int:
     return newest
 
 
-@rare
+@kernel
 def _preempt(s: State, r: int, rep: Records, slot: int) -> None:
     """Send an admitted request back to the front of its queue; what it had produced joins its prompt."""
     req = s.requests[slot]

@@ -105,6 +105,7 @@ def _stage_records(stages: Sequence[StageSpec]) -> st.Records:
     records["ends_step"][-1] = 1
     records["ends_step"][:-1] = records["step"][1:] != records["step"][:-1]
     records["is_alone"] = len(stages) == 1 and stages[0].branches == 1
+    records["is_plain"] = list(stages) == [StageSpec()]
     return records
 
 
@@ -294,7 +295,7 @@ def _tiers(pools: Sequence[PoolSpec | ApiSpec], members: Sequence[int]) -> list[
 
 def _empty_block() -> dict[str, Any]:
     columns = ("prompt_tokens", "stream", "priority", "context_id", "key", "version", "prefix_tokens", "keep_tokens")
-    scored = {name: np.zeros((0, 1, 1), np.int64) for name in ("step_tokens", "escalates")}
+    scored: dict[str, Any] = {name: np.zeros((0, 1, 1), np.int64) for name in ("step_tokens", "escalates")}
     scored |= {name: np.zeros((0, 1, 1)) for name in ("p_sample", "p_correct")}
     floats = {name: np.zeros(0) for name in ("arrival_s", "luck")} | {"api_luck": np.zeros((0, 2))}
     return {name: np.zeros(0, np.int64) for name in (*columns, "strategy")} | scored | floats

@@ -114,7 +114,7 @@ def release(s: State, slot: int, status: int, told_s: float, pause_s: float, now
     if status != COMPLETED and not isnan(req.first_token_s) and req.first_token_s > told_s:
         req.first_token_s = nan
     write_row(s, slot, status, told_s)
-    if req.stream == s.run[0].sleep_stream:
+    if req.special and req.stream == s.run[0].sleep_stream:
         _end_job(s, slot, status, now_s)
     if req.closed != NONE:
         _wake_client(s, req.closed, max(told_s + pause_s + s.closed[req.closed].think_time_s, now_s))
@@ -136,11 +136,12 @@ def _end_job(s: State, slot: int, status: int, now_s: float) -> None:
     context.usd += s.calls[slot].spent_usd
     context.job_tokens = s.families[slot].generated_tokens
     context.state = UNPREPARED
+    if req.replica != NONE:
+        context.pool = s.replicas[req.replica].pool
     if status == COMPLETED:
         context.state = READY
         context.ready_s = now_s
         context.expires_s = now_s + context.lasts_s
-        context.pool = s.replicas[req.replica].pool
 
 
 @kernel

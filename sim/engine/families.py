@@ -18,7 +18,7 @@ from sim.engine.clients import fail_attempt, release, reset_work
 from sim.engine.jit import kernel, rare
 from sim.engine.luck import BLANK, RIGHT, answer, branch_tokens, family_key, right
 from sim.engine.memory import blocks_of
-from sim.engine.meter import count_stage, front_end_s, measure
+from sim.engine.meter import count_stage, front_end_s, measure_family
 from sim.engine.queues import insert_after, prepend, remove, row_slot
 from sim.engine.segments import drop_owned, publish, release_segment
 from sim.engine.state import (
@@ -201,7 +201,7 @@ def _prepare_lookups(s: State, head: int) -> None:
     req = s.requests[head]
     family = s.families[head]
     stage = s.stages[family.stage]
-    own_key = family.context_key if s.pools[s.replicas[req.replica].pool].prefix_cache else 0
+    has_cache = family.context_key and s.pools[s.replicas[req.replica].pool].prefix_cache
     extended = 0
     if not stage.is_last and s.stages[family.stage + 1].extends and s.stage_stays[req.stream, family.stage + 1]:
         extended = s.stages[family.stage + 1].groups
@@ -210,17 +210,11 @@ def _prepare_lookups(s: State, head: int) -> None:
         branch = s.branches[slot]
         number = s.requests[slot].branch
         group = number // stage.per_group
-        branch.key, branch.limit = own_key, family.prefix_tokens
-        branch.spare_key, branch.spare_limit = 0, 0
-        if stage.extends:
-            branch.spare_key, branch.spare_limit = own_key, family.prefix_tokens
-            branch.key, branch.limit = family_key(req.id, family.stage - 1, group, 1), NO_LIMIT
-        if number % stage.per_group > 0:
-            branch.spare_key, branch.spare_limit = branch.key, branch.limit
-            branch.key, branch.limit = family_key(req.id, family.stage, group, 0), NO_LIMIT
+        branch.group_key = family_key(req.id, family.stage, group, 0) if number % stage.per_group > 0 else 0
+        branch.extended_key = family_key(req.id, family.stage - 1, group, 1) if stage.extends else 0
         branch.gives_key = 0
-        if stage.is_alone and own_key:
-            branch.gives_key = own_key
+        if stage.is_alone and has_cache:
+            branch.gives_key = family.context_key
             branch.gives_tokens = family.keep_tokens
         elif number < extended:
             branch.gives_key = family_key(req.id, family.stage, number, 1)
@@ -405,7 +399,7 @@ def _end_stage(s: State, head: int, now_s: float) -> None:
         return
     drop_owned(s, head)
     req.first_token_s += later_s
-    measure(s, head, now_s + later_s)
+    measure_family(s, head, now_s + later_s)
     release(s, head, COMPLETED, now_s + later_s, 0.0, now_s)
 
 
@@ -462,7 +456,7 @@ def _drop(s: State, slot: int, now_s: float, use: int) -> None:
     if place == API_RUNNING:
         family.stage_tokens += given_tokens(s, slot, now_s)
         bill_so_far(s, slot, now_s, use)
-    if place == API_RUNNING or place == API_QUEUED:
+    if place in (API_RUNNING, API_QUEUED):
         cancel_timer(s, slot)
     elif place == AT_REPLICA and req.admission == 0:
         family.stage_tokens += req.produced
@@ -530,6 +524,7 @@ def release_branches(s: State, head: int) -> None:
     s.branches[head].following = NONE
     while slot != NONE:
         following = s.branches[slot].following
+        s.requests[head].preemptions += s.requests[slot].preemptions
         s.requests[slot].stream = NONE
         s.requests[slot].next = run.free
         run.free = slot

@@ -7,6 +7,7 @@ place (step or stage), a branch and a purpose.
 from __future__ import annotations
 
 from math import cos, exp, floor, log, pi, sqrt
+from typing import Any
 
 import numpy as np
 
@@ -23,14 +24,15 @@ RIGHT, BLANK = 0, NONE
 
 
 @kernel
-def _mix(z: int) -> int:
+def _mix(z: Any) -> Any:
+    """SplitMix64's last step, of an unsigned number."""
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return z ^ (z >> np.uint64(31))
 
 
 @kernel
-def _bits(key: int, place: int, branch: int, purpose: int) -> int:
+def _bits(key: int, place: int, branch: int, purpose: int) -> Any:
     gold = np.uint64(0x9E3779B97F4A7C15)
     inner = _mix(np.uint64(key) + gold * np.uint64(1 + purpose))
     return _mix(inner + gold * np.uint64(1 + branch + (place << 20)))

@@ -15,7 +15,17 @@ from sim.engine.jit import kernel, rare
 from sim.engine.luck import right
 from sim.engine.state import COMPLETED, E2E, NONE, TPOT, TTFT, Floats, Integers, Records, State
 
-__all__ = ["BINS", "bin_edges_s", "bin_of", "cached_tokens", "count_stage", "front_end_s", "measure", "write_row"]
+__all__ = [
+    "BINS",
+    "bin_edges_s",
+    "bin_of",
+    "cached_tokens",
+    "count_stage",
+    "front_end_s",
+    "measure",
+    "measure_family",
+    "write_row",
+]
 
 BITS = 8
 LOWEST = (1023 - 20) << BITS
@@ -68,7 +78,8 @@ def count_stage(s: State, head: int) -> None:
             read += one.prompt_tokens
             cached += max(s.branches[slot].found_tokens, 0)
         slot = s.branches[slot].following
-    _count_tokens(pool, read, family.stage_tokens, cached)
+    if req.stream != s.run[0].sleep_stream:
+        _count_tokens(pool, read, family.stage_tokens, cached)
     family.read_tokens += read
     family.cached_tokens += cached
     family.generated_tokens += family.stage_tokens
@@ -83,31 +94,45 @@ def _count_tokens(pool: Records, prompt_tokens: int, output_tokens: int, cached:
 
 @kernel
 def measure(s: State, slot: int, now_s: float) -> None:
-    """Count a request whose client sees it complete at `now_s`; its latencies only if it arrived after the warm-up."""
+    """Count a plain request whose client sees it complete at `now_s`."""
     req = s.requests[slot]
-    stream = s.streams[req.stream]
-    p = s.replicas[req.replica].pool
-    pool = s.pools[p]
-    if req.special:
-        family = s.families[slot]
-        read, generated, path = family.read_tokens, family.generated_tokens, family.path_tokens
-        correct = family.correct
-        chance = s.slot_chances[slot, family.step, 1]
-    else:
-        read, generated, path = req.prompt_tokens, req.output_tokens, req.output_tokens
-        _count_tokens(pool, read, generated, cached_tokens(pool, req))
-        correct = right(s.calls[slot].key, s.slot_chances[slot, 0, 0])
-        chance = s.slot_chances[slot, 0, 1]
-    stream.completed += 1
-    stream.prompt_tokens += read
-    stream.output_tokens += generated
-    pool.completed += 1
-    s.ended_requests[p, req.stream, req.strategy, req.priority] += 1
-    s.ended_output_tokens[p, req.stream, req.strategy, req.priority] += generated
+    pool = s.pools[s.replicas[req.replica].pool]
+    _count_tokens(pool, req.prompt_tokens, req.output_tokens, cached_tokens(pool, req))
+    chances = s.slot_chances[slot, 0]
+    _count_answer(s, req, right(s.calls[slot].key, chances[0]), chances[1])
+    _count_request(s, req, req.prompt_tokens, req.output_tokens, req.output_tokens, now_s)
+
+
+@kernel
+def measure_family(s: State, slot: int, now_s: float) -> None:
+    """Count a request with branches or a context whose client sees it complete at `now_s`."""
+    req = s.requests[slot]
+    family = s.families[slot]
+    _count_answer(s, req, family.correct, s.slot_chances[slot, family.step, 1])
+    _count_request(s, req, family.read_tokens, family.generated_tokens, family.path_tokens, now_s)
+
+
+@kernel
+def _count_answer(s: State, req: Records, correct: int, chance: float) -> None:
     if correct != NONE:
+        p = s.replicas[req.replica].pool
         s.ended_known[p, req.stream, req.strategy, req.priority] += 1
         s.ended_correct[p, req.stream, req.strategy, req.priority] += correct
         s.ended_p[p, req.stream, req.strategy, req.priority] += chance
+
+
+@kernel
+def _count_request(s: State, req: Records, read: int, generated: int, path: int, now_s: float) -> None:
+    """Its latencies count only if it arrived after the warm-up; the time per token is that of the longest `path`."""
+    stream = s.streams[req.stream]
+    p = s.replicas[req.replica].pool
+    pool = s.pools[p]
+    stream.completed += 1
+    stream.prompt_tokens += read
+    stream.output_tokens += generated
+    pool.completed += req.stream != s.run[0].sleep_stream
+    s.ended_requests[p, req.stream, req.strategy, req.priority] += 1
+    s.ended_output_tokens[p, req.stream, req.strategy, req.priority] += generated
     if req.arrival_s < s.run[0].warm_up_s:
         return
     ttft_s = req.first_token_s - req.arrival_s

@@ -27,7 +27,7 @@ from sim.engine.families import (
 )
 from sim.engine.jit import kernel, rare
 from sim.engine.memory import free_blocks, growth, row_phase, steps_that_fit
-from sim.engine.meter import front_end_s, measure
+from sim.engine.meter import front_end_s, measure, measure_family
 from sim.engine.queues import append, comes_before, play, push_row, remove, row_key, row_slot, row_step
 from sim.engine.segments import evict, release_segment
 from sim.engine.sleep import fill_sleep, pause_all
@@ -127,7 +127,7 @@ def _count_out(s: State, r: int, req: Records) -> None:
         s.outstanding[r] -= 1
 
 
-@kernel
+@rare
 def begin_woken(s: State) -> None:
     """Let the idle replicas that have work begin."""
     run = s.run[0]
@@ -186,7 +186,7 @@ def boundary(s: State, r: int) -> None:
 def _advance_rows(s: State, r: int, rep: Records, now_s: float) -> None:
     """Every row has `span_steps` more tokens; those with all of theirs complete."""
     rep.blocks_used += growth(s.phase, r, rep.rows, rep.step, rep.span_steps)
-    evict(s, rep, s.pools[rep.pool].capacity_blocks)
+    evict(s, rep)
     rep.kv_tokens += rep.rows * rep.span_steps
     rep.step += rep.span_steps
     while rep.rows > 0 and row_step(s.heap[r, 0]) == rep.step:
@@ -198,9 +198,41 @@ def _advance_rows(s: State, r: int, rep: Records, now_s: float) -> None:
 def _end_row(s: State, r: int, rep: Records, at: int, now_s: float) -> None:
     slot = row_slot(s.heap[r, at])
     if s.requests[slot].special:
-        keep_answer(s, r, rep, slot)
+        _end_special_row(s, r, rep, at, now_s)
+        return
     leave_rows(s, r, rep, at)
     _complete(s, r, rep, slot, now_s)
+
+
+@rare
+def _end_special_row(s: State, r: int, rep: Records, at: int, now_s: float) -> None:
+    """A branch of a family, or a request with a context, has all its tokens."""
+    slot = row_slot(s.heap[r, at])
+    req = s.requests[slot]
+    keep_answer(s, r, rep, slot)
+    leave_rows(s, r, rep, at)
+    _leave(s, r, rep, slot)
+    release_segment(s, rep, slot)
+    if not is_family(s, slot):
+        _complete_alone(s, r, rep, slot, now_s)
+    elif req.gone:
+        branch_let_go(s, slot, now_s)
+    else:
+        branch_ended(s, slot, req.output_tokens, now_s)
+
+
+@kernel
+def _complete_alone(s: State, r: int, rep: Records, slot: int, now_s: float) -> None:
+    req = s.requests[slot]
+    later_s = front_end_s(s.pools[rep.pool], req, req.output_tokens, now_s)
+    if req.gone or now_s + later_s > s.calls[slot].due_s:
+        _time_out(s, r, slot, now_s)
+        return
+    req.first_token_s += later_s
+    end_alone(s, slot)
+    measure_family(s, slot, now_s + later_s)
+    book(s, slot, rep.pool, USED)
+    release(s, slot, COMPLETED, now_s + later_s, 0.0, now_s)
 
 
 @rare
@@ -249,10 +281,16 @@ def _join_rows(s: State, r: int, rep: Records, slot: int, now_s: float) -> None:
     rep.sleep_rows += req.priority == SLEEP
     rep.kv_tokens += req.target
     if req.finish_step == rep.step:
-        at = 0
-        while row_slot(s.heap[r, at]) != slot:
-            at += 1
-        _end_row(s, r, rep, at, now_s)
+        _end_at_once(s, r, rep, slot, now_s)
+
+
+@rare
+def _end_at_once(s: State, r: int, rep: Records, slot: int, now_s: float) -> None:
+    """The first token of a request was its last."""
+    at = 0
+    while row_slot(s.heap[r, at]) != slot:
+        at += 1
+    _end_row(s, r, rep, at, now_s)
 
 
 @kernel
@@ -260,19 +298,11 @@ def _complete(s: State, r: int, rep: Records, slot: int, now_s: float) -> None:
     """The replica is done with a request, whose client sees it through the server's front end, if not too late."""
     req = s.requests[slot]
     _leave(s, r, rep, slot)
-    if is_family(s, slot):
-        if req.gone:
-            branch_let_go(s, slot, now_s)
-        else:
-            branch_ended(s, slot, req.output_tokens, now_s)
-        return
     later_s = front_end_s(s.pools[rep.pool], req, req.output_tokens, now_s)
     if req.gone or now_s + later_s > s.calls[slot].due_s:
         _time_out(s, r, slot, now_s)
         return
     req.first_token_s += later_s
-    if req.special:
-        end_alone(s, slot)
     measure(s, slot, now_s + later_s)
     book(s, slot, rep.pool, USED)
     release(s, slot, COMPLETED, now_s + later_s, 0.0, now_s)
@@ -286,8 +316,6 @@ def _leave(s: State, r: int, rep: Records, slot: int) -> None:
     s.seqs_of[r, req.priority] -= 1
     _count_out(s, r, req)
     rep.ghosts -= req.gone
-    if req.special:
-        release_segment(s, rep, slot)
 
 
 @rare

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from sim.engine.jit import kernel, rare
 from sim.engine.memory import blocks_of
-from sim.engine.state import BLOCK_TOKENS, NONE, Records, State
+from sim.engine.state import BLOCK_TOKENS, NO_LIMIT, NONE, Records, State
 
 __all__ = [
     "cached_here",
@@ -42,15 +42,21 @@ def cached_here(s: State, at: int, limit: int, target: int) -> int:
 
 @rare
 def look_up(s: State, r: int, slot: int) -> int:
-    """Note what an admission of the branch now would find; returns the blocks it would need."""
+    """Note what an admission of the branch now would find; returns the blocks it would need.
+
+    It looks for its group's prompt, for what it extends, and for its context.
+    """
     req = s.requests[slot]
     branch = s.branches[slot]
     branch.hit_tokens = 0
-    branch.hit = find_segment(s, r, branch.key) if branch.key else NONE
-    limit = branch.limit
-    if branch.hit == NONE and branch.spare_key:
-        branch.hit = find_segment(s, r, branch.spare_key)
-        limit = branch.spare_limit
+    branch.hit = find_segment(s, r, branch.group_key) if branch.group_key else NONE
+    if branch.hit == NONE and branch.extended_key:
+        branch.hit = find_segment(s, r, branch.extended_key)
+    limit = NO_LIMIT
+    family = s.families[req.head]
+    if branch.hit == NONE and family.context_key and s.pools[s.replicas[r].pool].prefix_cache:
+        branch.hit = find_segment(s, r, family.context_key)
+        limit = family.prefix_tokens
     if branch.hit == NONE:
         return blocks_of(req.target)
     branch.hit_limit = limit
@@ -210,13 +216,19 @@ def _leave_disuse(s: State, rep: Records, at: int) -> None:
 
 
 @kernel
-def evict(s: State, rep: Records, capacity_blocks: int) -> None:
+def evict(s: State, rep: Records) -> None:
     """Drop what has been in disuse for longest until what is in use and what is kept fit into memory."""
-    while rep.cached_blocks > 0 and rep.blocks_used + rep.cached_blocks > capacity_blocks:
-        _drop_disused(s, rep, rep.oldest)
+    if rep.cached_blocks > 0 and rep.blocks_used + rep.cached_blocks > s.pools[rep.pool].capacity_blocks:
+        _evict(s, rep)
 
 
 @rare
+def _evict(s: State, rep: Records) -> None:
+    while rep.cached_blocks > 0 and rep.blocks_used + rep.cached_blocks > s.pools[rep.pool].capacity_blocks:
+        _drop_disused(s, rep, rep.oldest)
+
+
+@kernel
 def _drop_disused(s: State, rep: Records, at: int) -> None:
     segment = s.segments[at]
     _leave_disuse(s, rep, at)

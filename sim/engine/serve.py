@@ -9,7 +9,7 @@ then sleep-time jobs are sent.
 
 from __future__ import annotations
 
-from math import inf, nan
+from math import floor, inf, nan
 
 from sim.engine.api import bill, bill_so_far, send_to_api, start_at_api
 from sim.engine.balancer import choose_replica, why_refused
@@ -18,7 +18,7 @@ from sim.engine.clients import fail_attempt, release, reset_work
 from sim.engine.families import end_alone, end_at_api, is_family, send_stage
 from sim.engine.jit import entry, kernel, rare
 from sim.engine.luck import FIRST_TOKEN, SPEED, context_key, normal
-from sim.engine.meter import measure, write_row
+from sim.engine.meter import measure, measure_family, write_row
 from sim.engine.replica import begin_woken, boundary, give_up, receive
 from sim.engine.state import (
     API_QUEUED,
@@ -153,6 +153,8 @@ def _charge_all(s: State, now_s: float) -> None:
         req = s.requests[slot]
         if req.stream == NONE:
             continue
+        if req.head != slot:
+            s.requests[req.head].preemptions += req.preemptions
         place = s.calls[slot].place
         if place == API_RUNNING:
             bill_so_far(s, slot, now_s, USED)
@@ -190,12 +192,20 @@ def _arrive(s: State, run: Records, now_s: float) -> int:
         call.first_luck, call.speed_luck = s.api_luck[i, 0], s.api_luck[i, 1]
     call.late = 0
     first = s.stages[s.stage_first[req.strategy]]
-    if req.context_id == NONE and first.is_alone:
+    if req.context_id == NONE and first.is_plain:
         req.special = 0
         req.output_tokens = s.step_tokens[i, 0, 0]
         s.slot_chances[slot, 0, 0] = s.p_sample[i, 0, 0]
         s.slot_chances[slot, 0, 1] = s.p_correct[i, 0, 0]
         return slot
+    _arrive_special(s, slot, i, now_s)
+    return slot
+
+
+@rare
+def _arrive_special(s: State, slot: int, i: int, now_s: float) -> None:
+    """Row i of the arrival block has branches or a context."""
+    req = s.requests[slot]
     req.special = 1
     _found_family(s, slot)
     prepared = 0
@@ -208,10 +218,9 @@ def _arrive(s: State, run: Records, now_s: float) -> int:
         s.slot_chances[slot, k, 1] = s.p_correct[i, variant, k]
         s.slot_escalates[slot, k] = s.escalates[i, variant, k]
     req.output_tokens = s.slot_tokens[slot, 0]
-    return slot
 
 
-@rare
+@kernel
 def _found_family(s: State, slot: int) -> None:
     """A request with branches or a context begins, with nothing done."""
     family = s.families[slot]
@@ -242,7 +251,7 @@ def _begin_strategy(s: State, slot: int) -> None:
     family.correct = NONE
 
 
-@rare
+@kernel
 def _meet_context(s: State, slot: int, i: int, now_s: float) -> int:
     """Note the context of row i of the arrival block; returns 1 if it is prepared."""
     req = s.requests[slot]
@@ -253,11 +262,13 @@ def _meet_context(s: State, slot: int, i: int, now_s: float) -> int:
     prepared = 0
     if req.context_id < s.contexts.size:
         context = s.contexts[req.context_id]
+        context.asked += 1
         prepared = _is_prepared(s.streams[req.stream], context, family.version, now_s)
         if prepared:
             context.hits += 1
             variant = s.step_tokens.shape[1] - 1
-            s.streams[req.stream].saved_tokens += s.step_tokens[i, 0, 0] - s.step_tokens[i, variant, 0]
+            saved = s.step_tokens[i, 0, 0] - s.step_tokens[i, variant, 0]
+            s.streams[req.stream].saved_tokens += floor(saved * _first_step(s, req.strategy) + 0.5)
             req.prompt_tokens += context.notes_tokens
             family.question_tokens = req.prompt_tokens
             family.prefix_tokens += context.notes_tokens
@@ -266,6 +277,17 @@ def _meet_context(s: State, slot: int, i: int, now_s: float) -> int:
     family.prepared = prepared
     family.context_key = context_key(req.context_id, family.version, prepared)
     return prepared
+
+
+@kernel
+def _first_step(s: State, strategy: int) -> float:
+    """Output of a strategy's first step, in mean branches."""
+    branches = 0.0
+    for at in range(s.stage_first[strategy], s.stage_first[strategy + 1]):
+        stage = s.stages[at]
+        if stage.step == 0:
+            branches += stage.groups * stage.per_group * stage.tokens_factor
+    return branches
 
 
 @kernel
@@ -282,7 +304,7 @@ def _is_prepared(stream: Records, context: Records, version: int, now_s: float) 
     return 0
 
 
-@kernel
+@rare
 def _ask(s: State, run: Records, c: int, now_s: float) -> int:
     """A client of closed stream c has its next request; returns its slot."""
     client = s.closed[c]
@@ -309,7 +331,7 @@ def _ask(s: State, run: Records, c: int, now_s: float) -> int:
         s.slot_escalates[slot, k] = s.closed_escalates[c, i, k]
     req.output_tokens = s.slot_tokens[slot, 0]
     req.special = 0
-    if not s.stages[s.stage_first[req.strategy]].is_alone:
+    if not s.stages[s.stage_first[req.strategy]].is_plain:
         req.special = 1
         _found_family(s, slot)
     return slot
@@ -392,7 +414,7 @@ def _lost(s: State, run: Records) -> int:
     return slot
 
 
-@kernel
+@rare
 def _go_on(s: State, run: Records, now_s: float) -> int:
     """The next request that goes on to another stage, or NONE if its client has given up by now."""
     slot = run.continued
@@ -432,38 +454,55 @@ def _send(s: State, slot: int, now_s: float) -> None:
     """Send a request to a replica: for the first time, or from scratch once more, or its next stage."""
     req = s.requests[slot]
     call = s.calls[slot]
-    if call.place != CONTINUED or call.attempts == 0:
-        s.streams[req.stream].attempts += 1
-        call.attempts += 1
     if req.special:
-        r = send_stage(s, slot, now_s)
-    else:
-        reset_work(s, slot)
-        tokens = req.prompt_tokens + req.output_tokens
-        stage = s.stage_first[req.strategy]
-        r = choose_replica(s, slot, stage, tokens, now_s)
-        req.replica = r
-        if r == NONE:
-            fail_attempt(s, slot, why_refused(s, slot, stage, tokens), now_s, now_s)
+        _send_special(s, slot, now_s)
+        return
+    s.streams[req.stream].attempts += 1
+    call.attempts += 1
+    reset_work(s, slot)
+    tokens = req.prompt_tokens + req.output_tokens
+    r = choose_replica(s, slot, s.stage_first[req.strategy], tokens, now_s)
+    req.replica = r
     if r == NONE:
+        _refuse(s, slot, tokens, now_s)
         return
     pool = s.pools[s.replicas[r].pool]
     pool.arrived += 1
-    if req.special:
-        _queue_leaders(s, r, slot, now_s)
-    elif pool.is_api:
-        s.outstanding[r] += req.priority != SLEEP
-        s.asleep[r] += req.priority == SLEEP
+    s.outstanding[r] += req.priority != SLEEP
+    s.asleep[r] += req.priority == SLEEP
+    if pool.is_api:
         send_to_api(s, r, slot, now_s)
-    else:
-        s.outstanding[r] += req.priority != SLEEP
-        s.asleep[r] += req.priority == SLEEP
-        receive(s, r, slot, now_s)
-    if not pool.is_api and call.due_s < inf:
+        return
+    receive(s, r, slot, now_s)
+    if call.due_s < inf:
         set_timer(s, slot, call.due_s)
 
 
 @rare
+def _refuse(s: State, slot: int, tokens: int, now_s: float) -> None:
+    """No replica takes a request."""
+    status = why_refused(s, slot, s.stage_first[s.requests[slot].strategy], tokens)
+    fail_attempt(s, slot, status, now_s, now_s)
+
+
+@rare
+def _send_special(s: State, head: int, now_s: float) -> None:
+    """Send the stage that a request with branches or a context is at."""
+    call = s.calls[head]
+    if call.place != CONTINUED or call.attempts == 0:
+        s.streams[s.requests[head].stream].attempts += 1
+        call.attempts += 1
+    r = send_stage(s, head, now_s)
+    if r == NONE:
+        return
+    pool = s.pools[s.replicas[r].pool]
+    pool.arrived += s.requests[head].stream != s.run[0].sleep_stream
+    _queue_leaders(s, r, head, now_s)
+    if not pool.is_api and call.due_s < inf:
+        set_timer(s, head, call.due_s)
+
+
+@kernel
 def _queue_leaders(s: State, r: int, head: int, now_s: float) -> None:
     """Queue the branches of a stage that need not wait for others: the leaders, or all calls of an API."""
     pool = s.pools[s.replicas[r].pool]
@@ -488,7 +527,7 @@ def _queue_leaders(s: State, r: int, head: int, now_s: float) -> None:
         slot = following
 
 
-@kernel
+@rare
 def _end_at_api(s: State, slot: int, now_s: float) -> None:
     """An API has answered, or will not: its completion window is over, or the client has given up."""
     req = s.requests[slot]
@@ -507,7 +546,9 @@ def _end_at_api(s: State, slot: int, now_s: float) -> None:
     if is_answered:
         if req.special:
             end_alone(s, slot)
-        measure(s, slot, now_s)
+            measure_family(s, slot, now_s)
+        else:
+            measure(s, slot, now_s)
         release(s, slot, COMPLETED, now_s, 0.0, now_s)
         return
     if call.place == API_RUNNING:

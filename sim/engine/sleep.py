@@ -78,7 +78,7 @@ def _fill(s: State, r: int, rep: Records, pairs: float, blocked: bool, longest_s
 
 @kernel
 def _chunk(s: State, rep: Records, left: int, read: int, pairs: float, longest_s: float, tokens: int) -> int:
-    """How many of the `left` tokens of a prompt, `read` of which are read, go into the step without making it too long."""
+    """How many of the `left` tokens of a prompt that is read up to `read` go into a step of at most `longest_s`."""
     chunk = min(left, tokens - rep.rows - rep.prompt_tokens)
     if longest_s == inf:
         return max(chunk, 0)
@@ -139,5 +139,5 @@ def _pause(s: State, r: int, rep: Records, at: int) -> None:
     req.prefilled = target - 1
     req.chunk = 0
     rep.blocks_used += blocks
-    evict(s, rep, s.pools[rep.pool].capacity_blocks)
+    evict(s, rep)
     append(s.requests, s.prefill_head, s.prefill_tail, r, SLEEP, slot)

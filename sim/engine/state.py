@@ -135,10 +135,8 @@ BRANCH = np.dtype(
     [
         ("following", "i8"),  # slot of the next branch of the stage, or NONE
         ("segment", "i8"),  # what it refers to of the prefix cache, or NONE
-        ("key", "i8"),  # segment that it looks for; 0: none
-        ("limit", "i8"),  # and tokens of it that it can use
-        ("spare_key", "i8"),  # where that is not there
-        ("spare_limit", "i8"),
+        ("group_key", "i8"),  # its group's prompt, where another reads it; 0: none
+        ("extended_key", "i8"),  # what it extends; 0: nothing
         ("hit", "i8"),  # what it would refer to if it were admitted now
         ("hit_tokens", "i8"),  # and use of it
         ("hit_limit", "i8"),  # as far as the text is the same
@@ -204,10 +202,11 @@ CONTEXT = np.dtype(
         ("expires_s", "f8"),
         ("lasts_s", "f8"),
         ("notes_tokens", "i8"),
+        ("asked", "i8"),  # questions so far, prepared or not
         ("hits", "i8"),
         ("usd", "f8"),  # spent on it
         ("job_tokens", "i8"),
-        ("pool", "i8"),  # where it was prepared, or NONE
+        ("pool", "i8"),  # where the work was done, or NONE
     ]
 )
 """A context and what was prepared of it."""
@@ -240,6 +239,7 @@ STAGE = np.dtype(
         ("is_first", "i8"),  # of its strategy
         ("is_last", "i8"),
         ("is_alone", "i8"),  # the only branch of the only stage
+        ("is_plain", "i8"),  # and just the question and its answer
     ]
 )
 
@@ -324,12 +324,12 @@ POOL = np.dtype(
         ("burst_s", "f8"),
         ("requests_full_s", "f8"),  # theoretical arrival times of the limits (GCRA)
         ("tokens_full_s", "f8"),
-        ("arrived", "i8"),
+        ("arrived", "i8"),  # sleep-time jobs are none of these, nor of what follows
         ("completed", "i8"),
         ("prompt_tokens", "i8"),  # of stages that ended well, as are those below
         ("output_tokens", "i8"),
         ("cached_tokens", "i8"),  # of the prompts
-        ("preemptions", "i8"),
+        ("preemptions", "i8"),  # here they count
         ("recomputed_tokens", "i8"),
     ]
 )
@@ -369,7 +369,7 @@ STREAM = np.dtype(
         ("stale", "i8"),  # that has changed since it was prepared
         ("expired", "i8"),
         ("late", "i8"),  # that was being prepared
-        ("saved_tokens", "i8"),  # output tokens that hits did not need
+        ("saved_tokens", "i8"),  # output tokens that the first steps of hits did not need, if no branch is dropped
     ]
 )
 

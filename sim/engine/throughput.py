@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sim.steptime import StepTime
 
-__all__ = ["full_batch_s"]
+__all__ = ["full_batch_rows", "full_batch_s"]
 
 
 def full_batch_s(
@@ -26,6 +26,11 @@ def full_batch_s(
     if requests == 0:
         return 0.0
     context = max((prompt_tokens + output_tokens / 2) / requests, 1.0)
-    batch = max(min(rows, int(kv_capacity_tokens / context)), 1)
+    batch = full_batch_rows(context, rows=rows, kv_capacity_tokens=kv_capacity_tokens)
     prompt_s = law.linear(step_tokens) / step_tokens + law.attention_s_per_pair * prompt_tokens / requests / 2
     return prompt_tokens * prompt_s + output_tokens * law.decode_step_s(batch, batch * context) / batch
+
+
+def full_batch_rows(context_tokens: float, *, rows: int, kv_capacity_tokens: int) -> int:
+    """Requests in a full batch: as many as there are places (`rows`), or as fit into the KV cache; one at least."""
+    return max(min(rows, int(kv_capacity_tokens / context_tokens)), 1)

@@ -40,6 +40,9 @@ _MODELS = (
 )
 """Where a scenario may name a model of the catalogue."""
 
+_CLASSES = (("workload", "questions", "class"), ("strategies", "class"), ("training", "class"))
+"""Where a scenario may name a class of questions."""
+
 
 def load_scenario(path: Path | str, overrides: Sequence[str] = ()) -> Scenario:
     """The scenario in a YAML file, or the bundled one of that name, with overrides like `fleet.0.replicas=4`.
@@ -58,6 +61,7 @@ def load_scenario(path: Path | str, overrides: Sequence[str] = ()) -> Scenario:
     _resolve_files(tree, file.parent)
     _resolve_names(tree)
     _check_traces(tree)
+    _check_classes(tree)
     check_prices(tree)
     return _validated(tree)
 
@@ -156,6 +160,15 @@ def _check_traces(tree: Tree) -> None:
         arrivals = tree.get(path[:-1])
         if not (arrivals.get("path") and arrivals.get("format")):
             _resolve(tree, path, lambda name: public_trace(name).name)
+
+
+def _check_classes(tree: Tree) -> None:
+    """Note classes of questions that no curves are shipped for."""
+    for place in _CLASSES:
+        for path in _each(tree, *place):
+            from sim.outcomes.curves import load_curves
+
+            _resolve(tree, path, lambda name: load_curves(name).name)
 
 
 def _resolve(tree: Tree, path: TreePath, canonical: Callable[[str], str]) -> None:

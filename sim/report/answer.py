@@ -27,22 +27,26 @@ class Tile:
 
 
 def headline(source: Source) -> list[tuple[str, str]]:
-    """What it cost, for how many answers, in what time, and how many objectives were met.
+    """What it cost, for how many answers, in what time, how many are right, and how many objectives were met.
 
     The sentence in parts, each of a text and the 95 % interval of the figure that ends it, or nothing.
     """
     summary = source.summary
     answers = words.count(summary["requests"]["completed"])
+    right = summary["quality"]["accuracy"]
     length = words.hours((summary["horizon_s"] or 0.0) / 3600.0).replace(" ", "\u00a0")
     met = summary["slo"]["attainment"]
     cost = (words.usd(summary["cost"]["total_usd"]), _interval(source, "cost.total_usd", words.usd))
-    what = f" for {answers} answers in {length}; "
+    begin, what = [cost], f" for {answers} answers in {length}"
+    if right is not None:
+        quality = f"{what}, {words.share(right)} of them right"
+        begin, what = [cost, (quality, _interval(source, "quality.accuracy", words.share))], ""
     if not source.has_objectives:
-        return [cost, (f"{what}no objectives were set.", "")]
+        return [*begin, (f"{what}; no objectives were set.", "")]
     if met is None:
-        return [cost, (f"{what}there is nothing to tell whether objectives are met.", "")]
-    share = f"{what}{words.share(met)} of requests met their objectives"
-    return [cost, (share, _interval(source, "slo.attainment", words.share)), (".", "")]
+        return [*begin, (f"{what}; there is nothing to tell whether objectives are met.", "")]
+    share = f"{what}; {words.share(met)} of requests met their objectives"
+    return [*begin, (share, _interval(source, "slo.attainment", words.share)), (".", "")]
 
 
 def _interval(source: Source, name: str, form: _Form) -> str:
@@ -88,29 +92,35 @@ def _swamped(source: Source) -> str:
 _TILES: tuple[tuple[str, str, _Form], ...] = (
     ("cost.total_usd", "Cost", words.usd),
     ("slo.attainment", "Objectives met", words.share),
+    ("quality.accuracy", "Right answers", words.share),
+    ("cost.usd_per_correct", "Per 1,000 right answers", words.usd_per_1k),
     ("cost.usd_per_1k_requests", "Per 1,000 answers", words.usd),
     ("cost.usd_per_1m_output_tokens", "Per 1M output tokens", words.usd),
     ("latency.ttft_s.p99", "First token, 99% within", words.seconds),
     ("latency.e2e_s.p99", "Whole answer, 99% within", words.seconds),
     ("fleet.busy_share", "GPUs busy", words.share),
     ("fleet.work_share", "Load, of what full batches can do", words.share),
+    ("fleet.prefix_hit_share", "Prompt tokens found in a cache", words.share),
     ("fleet.gpu_hours", "GPU-hours", words.number),
     ("cost.output_tokens_per_usd", "Output tokens per dollar", words.count),
     ("energy.kwh", "Electricity", lambda value: f"{words.number(value)} kWh"),
     ("energy.carbon_kg", "Carbon", lambda value: f"{words.number(value)} kg"),
 )
-_ALWAYS = 7
-"""The first tiles stand with a dash where there is no figure; the others go."""
+_ALWAYS = (
+    *("cost.total_usd", "slo.attainment", "cost.usd_per_1k_requests", "cost.usd_per_1m_output_tokens"),
+    *("latency.ttft_s.p99", "latency.e2e_s.p99", "fleet.busy_share"),
+)
+"""These tiles stand with a dash where there is no figure; the others go."""
 
 
 def key_figures(source: Source) -> list[Tile]:
     """The key figures with their intervals."""
     found = []
-    for place, (name, label, form) in enumerate(_TILES):
+    for name, label, form in _TILES:
         if name == "slo.attainment" and not source.has_objectives:
             continue
         value = _at(source.summary, name)
-        if value or place < _ALWAYS:
+        if value or name in _ALWAYS or (value == 0 and name == "quality.accuracy"):
             found.append(Tile(label, form(value), _interval(source, name, form)))
     return found
 

@@ -15,7 +15,7 @@ from sim.report.windows import window_colours
 
 __all__ = ["cost_charts", "token_table"]
 
-_WORKING = ("busy", "api", "electricity", "upfront", "demand_charge", "customer_charge")
+_WORKING = ("busy", "api", "sleep_used", "training", "electricity", "upfront", "demand_charge", "customer_charge")
 """Lines drawn plain; the others, which bought no answer, are hatched."""
 
 # The page hatches its legend alike, by place.

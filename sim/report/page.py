@@ -10,7 +10,9 @@ from sim import wording as words
 from sim.folders import write_file
 from sim.pages import in_script, render_page
 from sim.report.answer import headline, key_figures, main_points, when
+from sim.report.answers import answer_charts, answer_table
 from sim.report.chart import Chart
+from sim.report.contexts import context_charts, context_points
 from sim.report.cost import cost_charts, token_table
 from sim.report.latency import latency_charts
 from sim.report.objectives import attainment_chart, endings_chart, stream_table
@@ -40,7 +42,8 @@ def report_page(source: Source) -> str:
     """The page; everything in it that comes from the scenario is escaped."""
     timeline, attainment, endings = timeline_chart(source), attainment_chart(source), endings_chart(source)
     cost, latency = cost_charts(source), latency_charts(source)
-    charts = [chart for chart in (*cost, timeline, *latency, attainment, endings) if chart]
+    answers, contexts = answer_charts(source), context_charts(source)
+    charts = [chart for chart in (*cost, *answers, *contexts, timeline, *latency, attainment, endings) if chart]
     return render_page(
         _TEMPLATE,
         name=words.printable(str(source.summary["scenario"])),
@@ -52,6 +55,11 @@ def report_page(source: Source) -> str:
         replications=source.replications,
         cost=cost,
         tokens=token_table(source),
+        answers=answer_table(source),
+        answer_charts=answers,
+        contexts=contexts,
+        context_points=context_points(source),
+        warnings=source.summary.get("warnings", ()),
         timeline=timeline,
         latency=latency,
         attainment=attainment,

@@ -54,7 +54,13 @@ def panels_of(slots: Slots, pools: Sequence[str]) -> list[Panel]:
     def lines(names: Sequence[str], values: Callable[[str], pd.Series[float]], *, stacked: bool = False) -> list[Line]:
         return [Line(name, _values(values(name)), *marks[name], stacked) for name in names]
 
-    every = [*_load(slots), *_supply(slots, lines), *_prices(slots, lines), *_spent(slots, pools, lines)]
+    every = [
+        *_load(slots),
+        *_answers(slots, lines),
+        *_supply(slots, lines),
+        *_prices(slots, lines),
+        *_spent(slots, pools, lines),
+    ]
     return [panel for panel in every if panel.lines and (panel.most > 0.0 or not panel.prefix)]
 
 
@@ -68,6 +74,15 @@ def _load(slots: Slots) -> Iterator[Panel]:
     running = Line("being answered", _values(slots.total["running"]), "@c0", stacked=True)
     waiting = Line("waiting", _values(slots.total["waiting"]), "@c1", stacked=True)
     yield Panel("Requests in the system", [running, waiting])
+
+
+def _answers(slots: Slots, lines: _Lines) -> Iterator[Panel]:
+    """What is known of answers, and what spares work on them, where there is any of it."""
+    if slots.right.notna().any():
+        yield Panel("Right answers", [Line("right", _values(slots.right), "@c2")], ".0%")
+    if slots.total["cached_tokens"].any():
+        pools = [name for name in (*slots.gpus, *slots.apis) if slots.of(name, "cached_tokens").any()]
+        yield Panel("Prompt tokens found in a cache", lines(pools, slots.cached), ".0%", by_pool=True)
 
 
 def _supply(slots: Slots, lines: _Lines) -> Iterator[Panel]:

@@ -16,7 +16,7 @@ __all__ = ["Slots", "slots_of"]
 
 _TIMES = ("busy_s", "idle_s", "starting_s", "draining_s", "down_s", "off_s")
 _MONEY = ("busy_usd", "unused_usd", "api_usd", "other_usd")
-_SUMS = ("completed", *_TIMES, *_MONEY, "kwh", "carbon_kg")
+_SUMS = ("completed", "prompt_tokens", "cached_tokens", *_TIMES, *_MONEY, "kwh", "carbon_kg")
 _LEVELS = ("running", "waiting", "accepting_replicas", "starting_replicas")
 _PRICES = ("usd_per_gpu_hour", "output_usd_per_1m")
 
@@ -32,6 +32,8 @@ class Slots:
     """Pools that are an API, likewise."""
     offered: pd.Series[float]
     """Requests that arrived, by slot, whether a pool took them or not; each once, however often it was sent."""
+    right: pd.Series[float]
+    """Share of right ones among the answers whose quality is modelled, by slot."""
 
     @cached_property
     def edges(self) -> pd.DataFrame:
@@ -77,6 +79,11 @@ class Slots:
         mine = self._pool(pool)
         return mine["busy_s"] / mine[list(_TIMES)].sum(axis=1)
 
+    def cached(self, pool: str) -> pd.Series[float]:
+        """Share of a pool's prompt tokens that it found cached, by slot."""
+        mine = self._pool(pool)
+        return mine["cached_tokens"] / mine["prompt_tokens"].where(mine["prompt_tokens"] > 0.0)
+
     def usd_per_hour(self, pool: str) -> pd.Series[float]:
         """Dollars of a pool by the hour."""
         return self._pool(pool)[list(_MONEY)].sum(axis=1) / self.hours
@@ -90,6 +97,7 @@ def slots_of(source: Source, width_s: float) -> Slots:
     frame = mean_over_time(source.buckets, width_s, "pool", sums=_SUMS, levels=_LEVELS, last=_PRICES)
     there = set(frame["pool"])
     gpus, apis = (tuple(name for name in source.pools_of(kind) if name in there) for kind in ("gpu", "api"))
-    streams = mean_over_time(source.streams, width_s, "stream", sums=("offered",))
-    offered = streams.groupby("slot")["offered"].sum().reindex(sorted(set(frame["slot"])), fill_value=0.0)
-    return Slots(frame, gpus, apis, offered)
+    streams = mean_over_time(source.streams, width_s, "stream", sums=("offered", "known", "correct"))
+    sums = streams.groupby("slot")[["offered", "known", "correct"]].sum()
+    sums = sums.reindex(sorted(set(frame["slot"])), fill_value=0.0)
+    return Slots(frame, gpus, apis, sums["offered"], sums["correct"] / sums["known"].where(sums["known"] > 0.0))

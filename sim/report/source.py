@@ -27,6 +27,7 @@ METRICS = {"ttft_s": "ttft", "tpot_s": "tpot", "e2e_s": "e2e"}
 COLUMNS: dict[str, tuple[str, ...]] = {
     "buckets": (
         *("replication", "pool", "begin_s", "end_s", "completed", "running", "waiting", "kv_used_share"),
+        *("prompt_tokens", "cached_tokens"),
         *("busy_s", "idle_s", "starting_s", "draining_s", "down_s", "off_s"),
         *("busy_usd", "unused_usd", "api_usd", "other_usd", "kwh", "carbon_kg"),
         *("accepting_replicas", "starting_replicas", "window"),
@@ -34,7 +35,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     ),
     "streams": (
         *("replication", "stream", "begin_s", "end_s", "offered", "completed", "rejected", "timed_out", "failed"),
-        *("measured_ended", "measured_met"),
+        *("measured_ended", "measured_met", "known", "correct", "asked", "hits", "stale", "late", "expired"),
     ),
     "ledger": ("replication", "line", "pool", "stream", "window", "usd"),
     "latency": ("stream", "metric", "begin_s", "end_s", "requests"),
@@ -49,6 +50,9 @@ _KEYS = {
     "fleet": ("step_times",),
     "energy": ("kwh", "carbon_kg"),
     "slo": ("attainment",),
+    "quality": ("accuracy",),
+    "strategies": (),
+    "sleep": (),
     "latency": tuple(METRICS),
     "streams": (),
     "intervals": (),

@@ -23,6 +23,7 @@ __all__ = ["contradictions", "streams_of"]
 
 
 _DIRECT = DirectStrategy(name="direct")
+_SLEEP = "sleep"
 
 
 def contradictions(scenario: Scenario) -> list[Refusal]:
@@ -124,6 +125,11 @@ def _sleep_refusals(scenario: Scenario) -> Iterator[Refusal]:
     sleep = scenario.sleep
     if sleep is None:
         return
+    for key in ("workload", "strategies"):
+        for index, named in enumerate(getattr(scenario, key)):
+            if named.name == _SLEEP:
+                rule = "is what sleep-time work is called in results"
+                yield Refusal((key, index, "name"), named.name, rule, "choose another name")
     if not any(stream.has_contexts for stream in scenario.workload):
         rule, remedy = "has no contexts to prepare", "add `contexts` to a stream of the workload, or leave it out"
         yield Refusal(("sleep",), "sleep", rule, remedy)

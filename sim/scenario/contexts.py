@@ -47,6 +47,9 @@ class CurveQuestions(Part):
     """Response curves."""
     class_name: str = Field(min_length=1, validation_alias="class", serialization_alias="class")
     """Name of a class of questions that curves are shipped for, such as arithmetic."""
+    stratified: bool = False
+    """Whether difficulties come in even steps from request to request in place of by chance: for short runs that are
+    held against published figures."""
 
 
 class TableQuestions(Part):

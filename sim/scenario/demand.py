@@ -304,6 +304,7 @@ def _context_refusals(stream: Stream) -> list[Refusal]:
         return [Refusal(("contexts", key), key, "is missing", _CONTEXT_REMEDIES[key]) for key in absent]
     if not (isinstance(arrivals, TraceArrivals) and arrivals.may_hold_contexts):
         return [Refusal(("contexts",), "contexts", *_no_contexts(arrivals))]
+    given += ["conversation"] if contexts.conversation else []
     rule = "cannot be given with a trace, which holds its own"
     return [Refusal(("contexts", key), key, rule, "leave it out") for key in given]
 

@@ -24,8 +24,11 @@ class SleepForecast(Part):
 class Sleep(Part):
     """Contexts are read ahead of their questions, at the lowest priority, wherever that is expected to pay."""
 
-    when: Annotated[list[Literal["off-peak", "idle"]], Field(min_length=1)] = Field(default=["off-peak", "idle"])
-    """When: while the price is below its mean, while replicas have nothing else to do, or either."""
+    when: Annotated[list[Literal["off-peak", "idle", "always"]], Field(min_length=1)] = Field(
+        default=["off-peak", "idle"]
+    )
+    """When: while the price is below the mean of its day or in a window named off-peak, while replicas have little else
+    to do, or always; one of them is enough."""
     effort: Literal["low", "medium", "high"] = "medium"
     """How hard a context is thought about; its tokens follow from it."""
     tokens: Count | None = None
@@ -41,10 +44,14 @@ class Sleep(Part):
     tick: LengthOfTime = 60.0
     """Time between two decisions about what to prepare."""
     idle_below: Share = 0.5
-    """A pool counts as idle while less than this share of it is busy."""
+    """Pools count as idle while requests take less than this share of their places in full batches, and have taken
+    less than this share of their work of late; an API is never idle."""
     max_jobs: Count = 64
     """Most preparations at once."""
     min_saving: Amount = 1.0
     """Smallest expected saving that a context is prepared for, as a multiple of what preparing it costs."""
+    cost: Literal["full", "marginal"] = "full"
+    """What GPU time counts as when it is decided whether preparing pays: its full price, or where it is paid for anyway
+    (reserved, or a pool that does not scale) no more than the electricity that work adds."""
     forecast: SleepForecast = Field(default_factory=SleepForecast)
     """How questions are foreseen."""

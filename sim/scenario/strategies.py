@@ -72,7 +72,9 @@ class ThinkStrategy(_Placed):
     kind: Literal["think"] = "think"
     """Sequential thinking."""
     budget_tokens: Count
-    """Tokens it may think for."""
+    """Tokens it thinks for, in the mean over requests."""
+    prepared_budget_tokens: Count | None = None
+    """The same on a prepared context; as many as keep the chance of a right answer where left out."""
 
 
 class EarlyStop(Part):
@@ -96,7 +98,9 @@ class _Branched(_Placed):
     """A strategy of several branches of different length."""
 
     budget_tokens: Count | None = None
-    """Tokens each branch may think for; none where left out."""
+    """Tokens of each branch, in the mean over requests; as many as those of a direct answer where left out."""
+    prepared_budget_tokens: Count | None = None
+    """The same on a prepared context; as many as keep the chance of a right answer where left out."""
     length_sigma: _Sigma = 0.35
     """Standard deviation of the logarithm of the branches' lengths, by which they differ within one request."""
 

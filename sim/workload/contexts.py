@@ -142,7 +142,7 @@ class GeneratedContexts:
             number = np.arange(born, born + born_s.size)
             born += born_s.size
             questions = draw_questions(born_s.size)
-            yield _lives(number, born_s, draw_tokens(born_s.size), questions, draw_gaps, law.changes_every, changing)
+            yield _lived(number, born_s, draw_tokens(born_s.size), questions, draw_gaps, law.changes_every, changing)
 
     def _identity(self, number: Integers) -> Integers:
         return number * self.streams + self.index
@@ -169,7 +169,7 @@ def _gaps(law: Contexts, streams: RandomStreams, name: str) -> Callable[[Integer
     return draw
 
 
-def _lives(
+def _lived(
     number: Integers,
     born_s: Floats,
     tokens: Integers,

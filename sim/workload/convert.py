@@ -16,14 +16,16 @@ from sim.workload.traces import TraceReader, TraceRows
 __all__ = ["convert_trace", "write_rows"]
 
 _NEEDED = "arrival_s,prompt_tokens,output_tokens"
-_ALL = f"{_NEEDED},context_id,question_id,priority"
+_IDENTIFIERS = ",context_id,question_id,priority"
+_SHARES = ",version,prefix_tokens,keep_tokens"
 
 
 def convert_trace(source: Path, target: Path, format: str | None = None, on_bad_row: str = "refuse") -> dict[str, Any]:
     """Write a trace as a nightshift CSV, gzip if the name ends with .gz, and give back what was written.
 
     Reading the new file gives the same numbers to the last bit. Columns of context, question and priority are
-    there if the source has any of them. The file appears when it is whole.
+    there if the source has any of them, and those of version, prefix and keep_tokens likewise. Sessions with a
+    clock each all begin at 0. The file appears when it is whole.
 
     Returns:
         `file`, `format` of the source, `rows` written and bad rows `skipped`.
@@ -34,18 +36,20 @@ def convert_trace(source: Path, target: Path, format: str | None = None, on_bad_
     """
     reader = TraceReader(source, format, on_bad_row)
     with _aside(Path(target)) as file:
-        rows = write_rows(file, reader.rows(), with_identifiers=reader.has_identifiers)
+        rows = write_rows(file, reader.rows(), identifiers=reader.has_identifiers, shares=reader.has_shares)
     return {"file": str(target), "format": reader.format.name, "rows": rows, "skipped": reader.skipped}
 
 
-def write_rows(file: IO[bytes], blocks: Iterator[TraceRows], *, with_identifiers: bool) -> int:
-    """Write blocks of rows as nightshift CSV and give back how many rows there were."""
-    file.write(f"{_ALL if with_identifiers else _NEEDED}\n".encode())
+def write_rows(file: IO[bytes], blocks: Iterator[TraceRows], *, identifiers: bool, shares: bool = False) -> int:
+    """Write blocks of rows as nightshift CSV, with the columns asked for, and give back how many rows there were."""
+    file.write(f"{_NEEDED}{_IDENTIFIERS if identifiers else ''}{_SHARES if shares else ''}\n".encode())
     count = 0
     for rows in blocks:
         columns = [rows.arrival_s.tolist(), rows.prompt_tokens.tolist(), rows.output_tokens.tolist()]
-        if with_identifiers:
+        if identifiers:
             columns += [_identifiers(rows.context_id), _identifiers(rows.question_id), _names(rows.priority)]
+        if shares:
+            columns += [rows.version.tolist(), rows.prefix_tokens.tolist(), rows.keep_tokens.tolist()]
         lines = (",".join(map(str, row)) for row in zip(*columns, strict=True))
         file.write(("\n".join(lines) + "\n").encode())
         count += rows.arrival_s.size

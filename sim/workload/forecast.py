@@ -22,8 +22,9 @@ from sim.workload.client_table import read_rates
 from sim.workload.clients import windows
 from sim.workload.daily import CumulativeRate, cumulative_rate
 from sim.workload.integral import Integral
-from sim.workload.replay import Replay
+from sim.workload.replay import Replay, SessionClock
 from sim.workload.shape import Shape
+from sim.workload.traces import TraceRows
 
 __all__ = ["Forecast", "build_forecast"]
 
@@ -81,28 +82,29 @@ class _Errors:
 
 
 def _stream_forecast(stream: Stream, scenario: Scenario, streams: RandomStreams) -> _StreamForecast | None:
-    truth = _truth(stream, scenario)
+    truth = _truth(stream, scenario, streams)
     if truth is None:
         return None
     random = streams.generator(f"{stream.name}/forecast")
     return _StreamForecast(Integral(truth), _Errors(scenario.forecast, random))
 
 
-def _truth(stream: Stream, scenario: Scenario) -> Iterator[CumulativeRate] | None:
+def _truth(stream: Stream, scenario: Scenario, streams: RandomStreams) -> Iterator[CumulativeRate] | None:
     arrivals = stream.arrivals
     if isinstance(arrivals, Closed):
         return None
     if isinstance(arrivals, TraceArrivals):
-        return _counted(Replay.of(arrivals), scenario.forecast.window)
+        clock = SessionClock.of(stream, scenario, streams, None)
+        return _counted(Replay.of(arrivals).rows(None, clock), scenario.forecast.window)
     if isinstance(arrivals, ClientArrivals):
         return _expected_of_clients(arrivals, Shape.of(stream), scenario)
     return cumulative_rate(arrivals, scenario.start, scenario.time_zone, math.inf, Shape.of(stream))
 
 
-def _counted(replay: Replay, window_s: float) -> Iterator[CumulativeRate]:
+def _counted(blocks: Iterator[TraceRows], window_s: float) -> Iterator[CumulativeRate]:
     """A trace's own requests in windows; nothing comes after its last one."""
     first, requests, waiting = 0, 0.0, np.empty(0)
-    for rows in replay.rows(None):
+    for rows in blocks:
         waiting = np.concatenate((waiting, rows.arrival_s))
         ended = int(waiting[-1] // window_s)
         if ended > first:

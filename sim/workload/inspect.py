@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from sim.workload.blocks import NOTHING, Floats, Integers
+from sim.workload.blocks import Floats, Integers
+from sim.workload.inspect_contexts import ContextFigures
 from sim.workload.traces import TraceReader
+from sim.workload.traces.formats import format_named
 
 __all__ = ["QUANTILES", "format_inspection", "inspect_trace"]
 
@@ -28,7 +30,7 @@ _DISPERSION_WINDOW_S = 60.0
 
 
 def inspect_trace(path: Path | str, format: str | None = None, on_bad_row: str = "refuse") -> dict[str, Any]:
-    """Figures of a trace, read once in constant memory (but for the distinct lengths and contexts).
+    """Figures of a trace, read once in constant memory (but for distinct lengths, contexts and their gaps).
 
     Returns:
         `file`, `format`, `rows`, `skipped` (bad rows), `first_s`, `span_s` (first to last request),
@@ -38,7 +40,10 @@ def inspect_trace(path: Path | str, format: str | None = None, on_bad_row: str =
         `interarrival_cv` (standard deviation of the gaps over their mean; 1 for Poisson),
         `dispersion_60_s` (variance over mean of the requests in whole 60 s windows; 1 for Poisson),
         `prompt_tokens`, `output_tokens`: `mean`, `p1` to `p99`, `max`, `total`,
-        `contexts` (distinct ones).
+        `contexts` (distinct ones), `requests_per_context` and `idle_gap_s` (from one request on a context to the
+        next): `mean`, `p50`, `p90`, `p99`, `max`, `prefix_share` (share of all prompt tokens that the context
+        may have brought before).
+        Times are those of the file: where contexts have a clock each, as if all began at 0.
         Figures that the trace is too short for are None.
 
     Raises:
@@ -47,13 +52,13 @@ def inspect_trace(path: Path | str, format: str | None = None, on_bad_row: str =
     reader = TraceReader(path, format, on_bad_row)
     gaps, prompts, outputs = _Gaps(), _Lengths(), _Lengths()
     seconds, minutes = _Windows(1.0), _Windows(_DISPERSION_WINDOW_S)
-    contexts: set[int] = set()
+    contexts = ContextFigures()
     for rows in reader.rows():
         for times in (gaps, seconds, minutes):
             times.add(rows.arrival_s)
         prompts.add(rows.prompt_tokens)
         outputs.add(rows.output_tokens)
-        contexts.update(np.unique(rows.context_id).tolist())
+        contexts.add(rows)
     return {
         "file": str(path),
         "format": reader.format.name,
@@ -67,27 +72,40 @@ def inspect_trace(path: Path | str, format: str | None = None, on_bad_row: str =
         "dispersion_60_s": minutes.dispersion(),
         "prompt_tokens": prompts.figures(),
         "output_tokens": outputs.figures(),
-        "contexts": len(contexts - {NOTHING}),
+        **contexts.figures(),
     }
 
 
 def format_inspection(inspection: dict[str, Any]) -> str:
     """The figures as text, for a terminal."""
     shown = {name: _shown(value) for name, value in {**inspection, **inspection["peak_rps"]}.items()}
-    skipped = inspection["skipped"]
+    skipped, in_sessions = inspection["skipped"], format_named(inspection["format"]).in_sessions
     lines = [
-        f"{inspection['file']} ({inspection['format']})",
+        f"{inspection['file']} ({inspection['format']}{', as if all sessions began at 0' if in_sessions else ''})",
         f"  requests      {inspection['rows']:,}" + (f"  ({skipped:,} bad rows skipped)" if skipped else ""),
         f"  span          {shown['span_s']} s, from {shown['first_s']} s",
         f"  rate          {shown['mean_rps']} requests/s",
         f"  peak          {shown['over_1_s']} requests/s over 1 s, {shown['over_60_s']} over 60 s",
         f"  burstiness    {shown['interarrival_cv']} (variation of the gaps; Poisson 1)",
         f"  dispersion    {shown['dispersion_60_s']} (variance over mean of a minute's requests; Poisson 1)",
-        f"  contexts      {inspection['contexts']:,}",
+        *_context_lines(inspection),
         "",
         *_length_table(inspection),
     ]
     return "\n".join(lines)
+
+
+def _context_lines(inspection: dict[str, Any]) -> list[str]:
+    lines = [f"  contexts      {inspection['contexts']:,}"]
+    for title, key in (("    requests   ", "requests_per_context"), ("    idle gaps  ", "idle_gap_s")):
+        figures = inspection[key]
+        if figures is not None and inspection["contexts"]:
+            unit = " s" if key.endswith("_s") else ""
+            shown = ", ".join(f"{name} {_shown(value)}{unit}" for name, value in figures.items())
+            lines.append(f"{title} {shown}")
+    if inspection["prefix_share"] is not None:
+        lines.append(f"    prefix      {inspection['prefix_share']:.1%} of prompt tokens may be shared")
+    return lines
 
 
 def _length_table(inspection: dict[str, Any]) -> list[str]:

@@ -31,6 +31,7 @@ from sim.workload.lengths import LengthSampler
 from sim.workload.merge import merge_blocks
 from sim.workload.predictability import Ranks
 from sim.workload.replay import Replay
+from sim.workload.replayed import ReplayedStream
 from sim.workload.shape import Shape
 
 __all__ = ["Workload", "build_workload"]
@@ -124,7 +125,8 @@ def _closed(scenario: Scenario, streams: RandomStreams) -> tuple[ClosedStream, .
 
 def _source(index: int, stream: Stream, replay: Replay | None, scenario: Scenario) -> _Source:
     if replay is not None:
-        return _Source(partial(_replayed, index, stream, replay, scenario.horizon))
+        replayed = ReplayedStream(index, stream, replay, scenario)
+        return _Source(replayed.requests, replayed.events if stream.has_contexts else None)
     if stream.contexts is not None:
         contexts = _contexts(index, stream, scenario)
         return _Source(contexts.requests, contexts.events)
@@ -209,23 +211,6 @@ def _block(
     priority = PRIORITIES.index(stream.priority)
     key = keys.draw(arrival_s.size)
     return plain_block(arrival_s, prompt_tokens, output_tokens, stream=index, priority=priority, key=key)
-
-
-def _replayed(
-    index: int, stream: Stream, replay: Replay, horizon_s: float | None, streams: RandomStreams
-) -> Iterator[RequestBlock]:
-    own_priority, keys = PRIORITIES.index(stream.priority), Keys(streams, stream.name)
-    for rows in replay.rows(horizon_s):
-        block = plain_block(
-            rows.arrival_s,
-            rows.prompt_tokens,
-            rows.output_tokens,
-            stream=index,
-            priority=np.where(rows.priority == NOTHING, own_priority, rows.priority),
-            question_id=rows.question_id,
-            key=keys.draw(rows.arrival_s.size),
-        )
-        yield block._replace(context_id=rows.context_id)
 
 
 def _rows_at_a_time(scenario: Scenario) -> int:

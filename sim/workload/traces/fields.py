@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sim.workload.blocks import NOTHING, PRIORITIES
 from sim.workload.traces.table import RowFault
 
-__all__ = ["identifier", "instant_ns", "instants_ns", "number", "priority", "whole"]
+__all__ = ["identifier", "instant_ns", "instants_ns", "number", "priority", "whole", "whole_if_any"]
 
 _LOCAL = r"((?:19[7-9]|2[01]\d)\d-\d\d-\d\d)[ T](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?"
 _LOCAL_INSTANT = re.compile(_LOCAL, flags=re.ASCII)
@@ -40,6 +40,11 @@ def whole(text: str, column: str) -> int:
     if value.is_integer() and abs(value) < 1e18:
         return int(value)
     raise RowFault(_shown(text), column, "is not a whole number")
+
+
+def whole_if_any(text: str, column: str) -> int:
+    """A whole number; -1 where none is given."""
+    return whole(text, column) if text.strip() else NOTHING
 
 
 def instant_ns(text: str, column: str) -> int:

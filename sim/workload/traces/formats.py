@@ -30,6 +30,10 @@ class Format:
     time_type: type = np.float64
     """int64 for calendar times, which count from the first request; float64 for times kept as written."""
     json_lines: bool = False
+    chain: str | None = None
+    """Key of the list of blocks that a prompt consists of, each named after all text up to its end."""
+    in_sessions: bool = False
+    """Whether the rows of a context have a clock of their own, which begins at 0."""
 
     def column_name(self, ours: str) -> str:
         """The name in the file of one of our columns."""
@@ -64,12 +68,23 @@ FORMATS = (
         _columns("timestamp", "input_length", "output_length"),
         ticks_per_s=1e3,
         json_lines=True,
+        chain="hash_ids",
     ),
     Format("burstgpt", _columns("Timestamp", "Request tokens", "Response tokens")),
     Format(
         "nightshift",
         _columns("arrival_s", "prompt_tokens", "output_tokens"),
-        {"context_id": "context_id", "question_id": "question_id", "priority": "priority"},
+        {name: name for name in ("context_id", "question_id", "priority", "version", "prefix_tokens", "keep_tokens")},
+    ),
+    Format(
+        "agentic",
+        {
+            **_columns("t_s", "input_tokens", "output_tokens"),
+            "context_id": "context_id",
+            "agent": "agent",
+            "prefix_tokens": "shared_prefix_tokens_with_prev",
+        },
+        in_sessions=True,
     ),
 )
 

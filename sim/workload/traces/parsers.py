@@ -29,6 +29,8 @@ class Parsed(NamedTuple):
     table: Table
     faults: list[tuple[int, RowFault]]
     """Line and fault, in order."""
+    chains: dict[int, list[int]]
+    """By line, where rows have chains of blocks."""
 
 
 class Parser(Protocol):
@@ -54,13 +56,17 @@ class CsvParser:
             "context_id": fields.identifier,
             "question_id": fields.identifier,
             "priority": fields.priority,
+            "version": fields.whole_if_any,
+            "prefix_tokens": fields.whole_if_any,
+            "keep_tokens": fields.whole_if_any,
+            "agent": fields.identifier,
         }
 
     def parse(self, lines: Lines) -> Parsed:
         """Rows and faults of these lines; lines that are all plain take the fast road to the same table."""
         if lines.texts and all(map(self._is_plain, lines.texts)):
             try:
-                return Parsed(self._parse_at_once(lines), [])
+                return Parsed(self._parse_at_once(lines), [], {})
             except (ValueError, RowFault, DeprecationWarning):
                 pass
         return _parse_each(lines, self._row, self._time_type)
@@ -82,7 +88,8 @@ class CsvParser:
                 dtype=np.dtype(list(types.items())),
             )
         rows = len(lines.texts)
-        columns = (self._column(ours, loaded, rows) for ours in RawRow._fields)
+        nothing = np.full(rows, NOTHING, np.int64)
+        columns = (self._column(ours, loaded) if ours in self._places else nothing for ours in RawRow._fields)
         return Table(np.arange(lines.first, lines.first + rows, dtype=np.int64), *columns)
 
     def _plain_type(self, ours: str) -> type:
@@ -90,9 +97,7 @@ class CsvParser:
             return np.float64
         return np.int64 if ours in ("prompt_tokens", "output_tokens") else object
 
-    def _column(self, ours: str, loaded: NDArray[Any], rows: int) -> NDArray[Any]:
-        if ours not in self._places:
-            return np.full(rows, NOTHING, np.int64)
+    def _column(self, ours: str, loaded: NDArray[Any]) -> NDArray[Any]:
         values = loaded[ours]
         if values.dtype == np.int64 and bool(((values > _EXACT) | (values < -_EXACT)).any()):
             raise ValueError
@@ -102,7 +107,7 @@ class CsvParser:
             return fields.instants_ns(values.tolist())
         texts = values.tolist()
         known = {text: self._readers[ours](text, ours) for text in set(texts)}
-        return np.fromiter((known[text] for text in texts), np.int64, rows)
+        return np.fromiter((known[text] for text in texts), np.int64, len(texts))
 
     def _row(self, text: str) -> RawRow:
         found = _split(text)
@@ -116,12 +121,15 @@ class JsonParser:
     """Reads the lines of a JSON-lines file, each an object with the format's keys."""
 
     def __init__(self, trace_format: Format) -> None:
-        self._names = trace_format.columns
+        self._names, self._chain = trace_format.columns, trace_format.chain
         self._time_type = trace_format.time_type
+        self._chains: list[list[int]] = []
 
     def parse(self, lines: Lines) -> Parsed:
         """Rows and faults of these lines."""
-        return _parse_each(lines, self._row, self._time_type)
+        self._chains = []
+        parsed = _parse_each(lines, self._row, self._time_type)
+        return parsed._replace(chains=dict(zip(parsed.table.line.tolist(), self._chains, strict=True)))
 
     def _row(self, text: str) -> RawRow:
         values = _json_object(text)
@@ -129,7 +137,18 @@ class JsonParser:
         if lacking:
             raise RowFault(text, None, f"lacks {lacking[0]}")
         time, prompts, outputs = (_json_number(values[name], ours) for ours, name in self._names.items())
-        return RawRow(time, _whole(prompts, "prompt_tokens"), _whole(outputs, "output_tokens"))
+        row = RawRow(time, _whole(prompts, "prompt_tokens"), _whole(outputs, "output_tokens"))
+        self._chains.append([] if self._chain is None else _blocks(values.get(self._chain), self._chain))
+        return row
+
+
+def _blocks(value: object, key: str) -> list[int]:
+    """A chain of blocks; empty where there is none."""
+    if value is None:
+        return []
+    if isinstance(value, list) and set(map(type, value)) <= {int}:
+        return value
+    raise RowFault(json.dumps(value), None, f"in {key} is not a list of whole numbers")
 
 
 def _parse_each(lines: Lines, parse: Callable[[str], RawRow], time_type: type) -> Parsed:
@@ -142,7 +161,7 @@ def _parse_each(lines: Lines, parse: Callable[[str], RawRow], time_type: type) -
             numbers.append(number)
         except RowFault as fault:
             faults.append((number, fault))
-    return Parsed(Table.of(numbers, rows, time_type), faults)
+    return Parsed(Table.of(numbers, rows, time_type), faults, {})
 
 
 def _split(text: str) -> list[str]:

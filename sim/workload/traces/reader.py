@@ -4,44 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sim.errors import InputError, TraceError, one_of
-from sim.workload.blocks import Floats, Integers
+from sim.workload.blocks import BLOCK_ROWS, Integers
+from sim.workload.columns import in_pieces, joined, taken
+from sim.workload.traces.chains import Chains
 from sim.workload.traces.formats import FORMATS, Format, detect_format, format_named, split_fields
 from sim.workload.traces.lines import Lines, read_lines
 from sim.workload.traces.parsers import CsvParser, JsonParser, Parsed, Parser
+from sim.workload.traces.rows import TraceRows
+from sim.workload.traces.sessions import Sessions, out_of_order
 from sim.workload.traces.table import RowFault, Table, first_value_fault, keep_good
 
-__all__ = ["TraceReader", "TraceRows"]
+__all__ = ["TraceReader"]
 
 _SKIP_REMEDY = "leave out bad rows with `on_bad_row: skip`"
 
 
-class TraceRows(NamedTuple):
-    """Requests of a trace in time order, one column each, [n]."""
-
-    arrival_s: Floats
-    """Seconds: since the first request where the file has calendar times, else as written."""
-    prompt_tokens: Integers
-    output_tokens: Integers
-    context_id: Integers
-    """-1 where there is none."""
-    question_id: Integers
-    """-1 where there is none."""
-    priority: Integers
-    """0 interactive, 1 batch, 2 sleep; -1 where the row names none."""
-
-
 class TraceReader:
-    """A trace file, plain or gzip, in one of the formats azure, mooncake, burstgpt or nightshift.
+    """A trace file, plain or gzip, in one of the formats azure, mooncake, burstgpt, nightshift or agentic.
 
     A bad row is one that cannot be parsed, lacks a field, has a NaN, infinite or negative time, an earlier
-    time than the good row before it, or a token count that is not a whole number of 1 to 2^31 - 1. Requests
-    that failed have no output tokens, so they are bad rows.
+    time than the good row before it, a token count that is not a whole number of 1 to 2^31 - 1, or shares more of
+    a context than it has. Requests that failed have no output tokens, so they are bad rows.
+
+    Contexts are read as they are named; in a mooncake trace they follow from the blocks of the prompts (`Chains`).
+    The agentic format holds sessions with a clock each: it is read whole, and its rows are in time order as if
+    all sessions began at 0.
     """
 
     def __init__(
@@ -74,8 +67,16 @@ class TraceReader:
 
     @property
     def has_identifiers(self) -> bool:
-        """Whether the file has columns for contexts, questions or priorities."""
-        return bool(set(self.format.optional.values()) & set(split_fields(self._first_line()[1])))
+        """Whether the file tells contexts, questions or priorities."""
+        return bool(set(self.format.optional.values()) & set(split_fields(self._first_line()[1]))) or self.has_shares
+
+    @property
+    def has_shares(self) -> bool:
+        """Whether the file tells what requests share of their contexts, or versions of these."""
+        trace_format, first = self.format, self._first_line()[1]
+        if trace_format.chain is not None:
+            return f'"{trace_format.chain}"' in first
+        return trace_format.in_sessions or bool({"version", "prefix_tokens", "keep_tokens"} & set(split_fields(first)))
 
     def rows(self) -> Iterator[TraceRows]:
         """All good rows, a bounded number at a time; every call reads the file anew.
@@ -85,16 +86,47 @@ class TraceReader:
                 the first bad row, naming its line, value and rule.
         """
         trace_format = self.format
-        parser, body_line = self._parser(trace_format)
-        self.skipped, last, origin = 0, _before_all(trace_format), None
-        for lines in read_lines(self.path):
-            table = self._good(parser.parse(_from_line(lines, body_line)), last, trace_format)
+        if trace_format.in_sessions:
+            yield from in_pieces(self.sessions().together(), BLOCK_ROWS)
+            return
+        last, origin, chains = _before_all(trace_format), None, Chains()
+        for parsed in self._pieces(trace_format):
+            table = self._good(parsed, last, trace_format)
             if table.line.size:
                 last = table.time[-1]
                 origin = _origin(table, trace_format) if origin is None else origin
-                yield _in_seconds(table, origin, trace_format)
+                yield _with_shares(_in_seconds(table, origin, trace_format), table.line, parsed.chains, chains)
         if origin is None:
             raise self._empty()
+
+    def sessions(self) -> Sessions:
+        """All good rows of a file in sessions, which is read whole.
+
+        Raises:
+            TraceError: as for `rows`.
+        """
+        trace_format = self.format
+        tables = [self._good(parsed, None, trace_format) for parsed in self._pieces(trace_format)]
+        if not any(table.line.size for table in tables):
+            raise self._empty()
+        return Sessions.of(self._in_agents_order(joined(tables), trace_format))
+
+    def _in_agents_order(self, table: Table, trace_format: Format) -> Table:
+        """The rows that come after the row before them of the same agent."""
+        while (early := out_of_order(table)).size:
+            if self.on_bad_row == "refuse":
+                row = int(early[0])
+                fault = RowFault(table.time[row], "time", "is earlier than the row before it of the same agent")
+                raise _trace_error(fault, trace_format, f"{self.path}:{table.line[row]}")
+            self.skipped += early.size
+            table = taken(table, np.delete(np.arange(table.line.size), early))
+        return table
+
+    def _pieces(self, trace_format: Format) -> Iterator[Parsed]:
+        parser, body_line = self._parser(trace_format)
+        self.skipped = 0
+        for lines in read_lines(self.path):
+            yield parser.parse(_from_line(lines, body_line))
 
     def _parser(self, trace_format: Format) -> tuple[Parser, int]:
         """The parser, and the number of the first line that can be a row."""
@@ -163,7 +195,22 @@ def _origin(table: Table, trace_format: Format) -> Any:
 
 def _in_seconds(table: Table, origin: Any, trace_format: Format) -> TraceRows:
     time: NDArray[Any] = table.time - origin
-    return TraceRows(time / trace_format.ticks_per_s, *table[2:])
+    shares = (np.maximum(column, 0) for column in (table.version, table.prefix_tokens, table.keep_tokens))
+    identifiers = (table.context_id, table.question_id, table.priority)
+    return TraceRows(time / trace_format.ticks_per_s, table.prompt_tokens, table.output_tokens, *identifiers, *shares)
+
+
+def _with_shares(rows: TraceRows, line: Integers, blocks: dict[int, list[int]], chains: Chains) -> TraceRows:
+    """The rows with the contexts that follow from their blocks; a later prompt may share all of an earlier one."""
+    found = [(row, blocks[number]) for row, number in enumerate(line.tolist()) if blocks.get(number)]
+    if not found:
+        return rows
+    places = [chains.place(chain, int(rows.prompt_tokens[row])) for row, chain in found]
+    at = np.array([row for row, _ in found])
+    rows.context_id[at] = [place.context for place in places]
+    rows.prefix_tokens[at] = [place.shared_tokens for place in places]
+    rows.keep_tokens[at] = rows.prompt_tokens[at]
+    return rows
 
 
 def _trace_error(fault: RowFault, trace_format: Format, where: str) -> TraceError:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.workload.blocks import Floats, Integers
+from sim.workload.blocks import NOTHING, Floats, Integers
 from sim.workload.lengths import LONGEST_TOKENS
 
 __all__ = ["RawRow", "RowFault", "Table", "first_value_fault", "keep_good"]
@@ -32,6 +32,10 @@ class RawRow(NamedTuple):
     context_id: int = -1
     question_id: int = -1
     priority: int = -1
+    version: int = -1
+    prefix_tokens: int = -1
+    keep_tokens: int = -1
+    agent: int = -1
 
 
 class Table(NamedTuple):
@@ -45,6 +49,11 @@ class Table(NamedTuple):
     context_id: Integers
     question_id: Integers
     priority: Integers
+    version: Integers
+    prefix_tokens: Integers
+    keep_tokens: Integers
+    agent: Integers
+    """Which of the agents at work on a context sent the row."""
 
     @classmethod
     def of(cls, lines: Sequence[int], rows: Sequence[RawRow], time_type: type) -> Table:
@@ -60,39 +69,56 @@ class Table(NamedTuple):
 
 class _Rule(NamedTuple):
     column: str
-    breaks: Callable[[NDArray[Any]], NDArray[np.bool_]]
+    breaks: Callable[[Table], NDArray[np.bool_]]
     text: str
 
 
+_ALONE = "is given without a context_id"
 _RULES = (
-    _Rule("time", lambda time: ~np.isfinite(time), "is not a finite number"),
-    _Rule("time", lambda time: (time < 0) & (time.dtype == np.float64), "must not be negative"),
-    _Rule("prompt_tokens", lambda tokens: tokens < 1, "must be at least 1"),
-    _Rule("prompt_tokens", lambda tokens: tokens > LONGEST_TOKENS, f"must be at most {LONGEST_TOKENS}"),
-    _Rule("output_tokens", lambda tokens: tokens < 1, "must be at least 1"),
-    _Rule("output_tokens", lambda tokens: tokens > LONGEST_TOKENS, f"must be at most {LONGEST_TOKENS}"),
+    _Rule("time", lambda rows: ~np.isfinite(rows.time), "is not a finite number"),
+    _Rule("time", lambda rows: (rows.time < 0) & (rows.time.dtype == np.float64), "must not be negative"),
+    _Rule("prompt_tokens", lambda rows: rows.prompt_tokens < 1, "must be at least 1"),
+    _Rule("prompt_tokens", lambda rows: rows.prompt_tokens > LONGEST_TOKENS, f"must be at most {LONGEST_TOKENS}"),
+    _Rule("output_tokens", lambda rows: rows.output_tokens < 1, "must be at least 1"),
+    _Rule("output_tokens", lambda rows: rows.output_tokens > LONGEST_TOKENS, f"must be at most {LONGEST_TOKENS}"),
+    _Rule("version", lambda rows: rows.version < NOTHING, "must not be negative"),
+    _Rule("version", lambda rows: (rows.version > 0) & (rows.context_id == NOTHING), _ALONE),
+    _Rule("prefix_tokens", lambda rows: rows.prefix_tokens < NOTHING, "must not be negative"),
+    _Rule("prefix_tokens", lambda rows: rows.prefix_tokens > rows.prompt_tokens, "must be at most the prompt_tokens"),
+    _Rule("prefix_tokens", lambda rows: (rows.prefix_tokens > 0) & (rows.context_id == NOTHING), _ALONE),
+    _Rule("keep_tokens", lambda rows: rows.keep_tokens < NOTHING, "must not be negative"),
+    _Rule(
+        "keep_tokens",
+        lambda rows: rows.keep_tokens > rows.prompt_tokens + rows.output_tokens,
+        "must be at most prompt_tokens and output_tokens together",
+    ),
+    _Rule("keep_tokens", lambda rows: (rows.keep_tokens > 0) & (rows.context_id == NOTHING), _ALONE),
 )
 
 
-def keep_good(table: Table, last_time: float) -> Table:
-    """The rows that keep every rule, given the time of the last good row before them."""
+def keep_good(table: Table, last_time: float | None) -> Table:
+    """The rows that keep every rule, given the time of the last good row before them.
+
+    Their times may have any order where that is None.
+    """
     in_range = np.ones(table.line.size, np.bool_)
     for rule in _RULES:
-        in_range &= ~rule.breaks(getattr(table, rule.column))
+        in_range &= ~rule.breaks(table)
     sound = table.where(in_range)
-    return sound.where(sound.time >= _latest_before(sound.time, last_time))
+    return sound if last_time is None else sound.where(sound.time >= _latest_before(sound.time, last_time))
 
 
-def first_value_fault(table: Table, last_time: float) -> tuple[int, RowFault] | None:
+def first_value_fault(table: Table, last_time: float | None) -> tuple[int, RowFault] | None:
     """Line and fault of the first row that breaks a rule, or None."""
     return min(_value_faults(table, last_time), key=lambda fault: fault[0], default=None)
 
 
-def _value_faults(table: Table, last_time: float) -> Iterator[tuple[int, RowFault]]:
+def _value_faults(table: Table, last_time: float | None) -> Iterator[tuple[int, RowFault]]:
     for rule in _RULES:
-        values = getattr(table, rule.column)
-        for row in np.flatnonzero(rule.breaks(values))[:1]:
-            yield int(table.line[row]), RowFault(values[row], rule.column, rule.text)
+        for row in np.flatnonzero(rule.breaks(table))[:1]:
+            yield int(table.line[row]), RowFault(getattr(table, rule.column)[row], rule.column, rule.text)
+    if last_time is None:
+        return
     for row in np.flatnonzero(table.time < _latest_before(table.time, last_time))[:1]:
         yield int(table.line[row]), RowFault(table.time[row], "time", "is earlier than the row before it")
 

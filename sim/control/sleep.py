@@ -1,0 +1,221 @@
+"""Prepares contexts ahead of their questions where that is expected to save more than it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from functools import partial
+from itertools import count
+from typing import Any, Protocol
+
+import numpy as np
+import simpy
+from numpy.typing import NDArray
+
+from sim.control.clock import Clock
+from sim.control.moments import until
+from sim.control.prices import Prices
+from sim.control.sleep_books import Preparations
+from sim.control.sleep_contexts import LiveContexts
+from sim.control.sleep_forecast import QuestionForecast
+from sim.control.sleep_gate import Gate
+from sim.control.sleep_value import Value
+from sim.engine import state as st
+from sim.engine.plane import DataPlane
+from sim.engine.specs import PoolSpec
+from sim.engine.state import Floats, Integers
+from sim.errors import EngineError
+from sim.fleet import Fleet
+from sim.outcomes import SleepWork
+from sim.scenario import AlwaysRouter, RandomRouter, Scenario
+from sim.sleep import SLEEP, SleepAccount, sleep_pools
+from sim.streams import RandomStreams
+from sim.workload.keys import Keys
+from sim.workload.workload import Workload
+
+__all__ = ["Savings", "SleepControl", "best_first", "strategy_shares"]
+
+
+class Savings(Protocol):
+    """What is known of prepared contexts before any question is asked."""
+
+    def saved_tokens(self, stream: int, strategy: int, predictability: Floats) -> Floats:
+        """Output tokens that a question of a stream saves by a strategy if its context is prepared, [n]."""
+
+    def sleep_work(self, stream: int) -> SleepWork:
+        """What preparing a context of a stream takes."""
+
+
+class SleepControl:
+    """The dispatcher of sleep-time work: at every tick the contexts for which preparing pays best are prepared.
+
+    A context is a candidate while it is there, is neither prepared nor being prepared in its present version, and has
+    not been tried in vain. It is worth preparing if
+
+        questions to come x output tokens saved x dollars per output token when they come - dollars to read the notes
+
+    is at least `min_saving` times what the job costs now. Of these the ones with the best ratio are sent, as far as
+    `max_jobs` and the budget of the day go.
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        fleet: Fleet,
+        plane: DataPlane,
+        clock: Clock,
+        workload: Workload,
+        prices: Prices,
+        streams: RandomStreams,
+        savings: Savings,
+    ) -> None:
+        """`fleet` is one `with_sleep`."""
+        if scenario.sleep is None:
+            raise EngineError("there is sleep-time work to control, and the scenario has none")
+        self._sleep, self._plane, self._clock = scenario.sleep, plane, clock
+        self._streams = len(scenario.workload)
+        self._strategy = len(fleet.strategies)
+        pools = sleep_pools(scenario)
+        self._most_tokens = max(_most_tokens(fleet, p) for p in pools)
+        work = [savings.sleep_work(stream) for stream in range(self._streams)]
+        self._draft_tokens, self._notes_tokens = (
+            np.array([getattr(each, name) for each in work]) for name in ("draft_tokens", "notes_tokens")
+        )
+        self._live = LiveContexts(
+            workload.contexts(), self._streams, partial(_saved_tokens, savings, strategy_shares(scenario))
+        )
+        self._forecast = QuestionForecast(scenario, streams)
+        self._value = Value(scenario, fleet, plane, prices, work)
+        self._gate = Gate(scenario.sleep, pools, fleet, plane, self._value.prices)
+        self._books = Preparations(plane, len(scenario.fleet))
+        self._keys = Keys(streams, SLEEP)
+
+    def start(self) -> None:
+        """Have the process begin."""
+        self._clock.process(self.run())
+
+    def close(self) -> SleepAccount:
+        """What came of it all, once the plane's books are closed."""
+        return self._books.close(self._streams)
+
+    def run(self) -> Generator[simpy.Event]:
+        """The process."""
+        for tick in count(1):
+            yield from until(self._clock, tick * self._sleep.tick)
+            self.tick(float(self._clock.now))
+
+    def tick(self, now_s: float) -> None:
+        """Look at contexts, prices and load, and send what pays."""
+        live = self._live
+        live.take(now_s)
+        self._forecast.learn(live, self._plane.state.streams["asked"][: self._streams])
+        self._books.note()
+        ids = live.ids
+        tokens = float(live.rows["tokens"][ids].mean()) if ids.size else 1.0
+        room = self._sleep.max_jobs - self._books.in_flight.size
+        if not self._gate.is_open(now_s, tokens) or room <= 0:
+            return
+        ids = self._candidates(now_s)
+        if ids.size:
+            self._send(*self._chosen(ids, tokens, room, now_s), now_s)
+
+    def _candidates(self, now_s: float) -> Integers:
+        ids, rows = self._live.ids, self._live.rows
+        version = rows["version"][ids]
+        prepared = self._of(ids, "version") == version
+        prepared &= now_s < self._of(ids, "expires_s")
+        state = self._of(ids, "state")
+        free = (state == st.UNPREPARED) | ((state == st.READY) & ~prepared)
+        free &= rows["tokens"][ids] + self._draft_tokens[rows["stream"][ids]] <= self._most_tokens
+        free &= ~self._books.has_failed(ids, version)
+        found: Integers = ids[free]
+        return found
+
+    def _chosen(self, ids: Integers, tokens: float, room: int, now_s: float) -> tuple[Integers, Floats]:
+        """Contexts to prepare now and what each is planned to cost, best first."""
+        rows = self._live.rows[ids]
+        questions = self._forecast.remaining(ids, rows, self._of(ids, "asked"), self._sleep.expires)
+        ahead_s = self._forecast.ahead_s(self._sleep.expires)
+        saving = self._value.saving_usd(rows, questions, ahead_s, tokens, now_s)
+        decided, planned = self._value.cost_usd(rows, tokens, now_s)
+        best = best_first(saving, decided, self._sleep.min_saving, room)
+        affordable = self._affordable(planned[best], now_s)
+        return ids[best][affordable], planned[best][affordable]
+
+    def _affordable(self, planned_usd: Floats, now_s: float) -> slice:
+        """As many of the first as the budget of the day has room for."""
+        budget = self._sleep.budget_usd_per_day
+        if budget is None:
+            return slice(None)
+        left = budget - self._books.spent_on_day_usd(now_s)
+        return slice(int(np.searchsorted(np.cumsum(planned_usd * self._books.dearness), left, side="right")))
+
+    def _send(self, ids: Integers, planned_usd: Floats, now_s: float) -> None:
+        if not ids.size:
+            return
+        rows = self._live.rows[ids]
+        self._books.send(ids, planned_usd)
+        self._plane.prepare(
+            ids,
+            rows["version"],
+            prompt_tokens=rows["tokens"],
+            output_tokens=self._draft_tokens[rows["stream"]],
+            notes_tokens=self._notes_tokens[rows["stream"]],
+            keys=self._keys.draw(ids.size),
+            lasts_s=self._sleep.expires,
+            strategy=self._strategy,
+            now_s=now_s,
+        )
+
+    def _of(self, ids: Integers, name: str) -> NDArray[Any]:
+        """A column of the plane's contexts; zeros for those that it does not know yet."""
+        column = self._plane.contexts[name]
+        known = ids < column.size
+        found = np.zeros(ids.size, column.dtype)
+        found[known] = column[ids[known]]
+        return found
+
+
+def best_first(saving_usd: Floats, cost_usd: Floats, min_saving: float, most: int) -> Integers:
+    """Places of those whose saving is worth the cost, by saving over cost, then by saving, then as they stand.
+
+    >>> best_first(np.array([1.0, 9.0, 4.0, 0.0]), np.array([1.0, 3.0, 1.0, 0.0]), 1.5, 2).tolist()
+    [2, 1]
+    """
+    worth = np.flatnonzero((saving_usd > 0.0) & (saving_usd >= min_saving * cost_usd))
+    with np.errstate(divide="ignore"):
+        ratio = saving_usd[worth] / cost_usd[worth]
+    if worth.size > most:
+        least = np.partition(ratio, worth.size - most)[worth.size - most]
+        worth, ratio = worth[ratio >= least], ratio[ratio >= least]
+    order = np.lexsort((-saving_usd[worth], -ratio))
+    return worth[order][:most]
+
+
+def strategy_shares(scenario: Scenario) -> list[float]:
+    """Share of the requests that each strategy is expected to get, as far as the router tells.
+
+    A router that looks at requests is taken to use all strategies alike.
+    """
+    names, router = [strategy.name for strategy in scenario.strategies] or [""], scenario.router
+    if router is None:
+        return [float(index == 0) for index in range(len(names))]
+    if isinstance(router, AlwaysRouter):
+        return [float(name == router.strategy) for name in names]
+    if isinstance(router, RandomRouter):
+        return [router.weights.get(name, 0.0) / sum(router.weights.values()) for name in names]
+    return [1.0 / len(names)] * len(names)
+
+
+def _saved_tokens(savings: Savings, shares: Sequence[float], stream: int, predictability: Floats) -> Floats:
+    """Output tokens that a question of a stream saves on average over the strategies, [n]."""
+    saved = np.zeros(predictability.size)
+    for strategy, share in enumerate(shares):
+        if share:
+            saved += share * savings.saved_tokens(stream, strategy, predictability)
+    return saved
+
+
+def _most_tokens(fleet: Fleet, p: int) -> int:
+    """Longest prompt and draft together that a pool takes."""
+    spec = fleet.pools[p]
+    return min(spec.max_model_len, spec.kv_capacity_tokens) if isinstance(spec, PoolSpec) else spec.max_model_len

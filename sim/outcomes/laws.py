@@ -1,0 +1,293 @@
+"""The laws of a scenario's outcomes: which curves or table hold for which stream and strategy."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+from typing import NamedTuple
+
+import numpy as np
+
+from sim.errors import InputError, did_you_mean
+from sim.outcomes.curves import Curves, load_curves
+from sim.outcomes.difficulty import chances, shifted
+from sim.outcomes.law import CurveLaw, Law, PlainLaw, TableLaw
+from sim.outcomes.plurality import plurality_chances
+from sim.outcomes.tables import OutcomeTable, read_outcomes
+from sim.outcomes.verifier import verified_chances
+from sim.outcomes.warnings import curve_warnings
+from sim.scenario import (
+    AlwaysRouter,
+    DirectStrategy,
+    Scenario,
+    Sleep,
+    Strategy,
+    TableQuestions,
+    ThinkStrategy,
+    TreeStrategy,
+    VerifyStrategy,
+    VoteStrategy,
+)
+from sim.scenario.reach import own_steps
+from sim.scenario.strategies import PlacedStrategy
+from sim.strategies import Plurality, output_multiples, strategy_spec
+from sim.workload.blocks import Floats
+from sim.workload.lengths import mean_tokens
+
+__all__ = ["Outcomes", "SleepWork"]
+
+_DIRECT = DirectStrategy(name="direct")
+_NO_SLEEP = Sleep()
+_SLEEP_TOKENS = {"low": 500.0, "medium": 1000.0, "high": 2000.0}
+"""Output tokens of a draft where no class of curves tells: assumed."""
+_PREPARED_SHARE = 0.4
+"""Share of the thoughts that is left on a prepared context where no class tells: assumed, 2.5 times less."""
+
+
+class SleepWork(NamedTuple):
+    """What preparing a context takes."""
+
+    draft_tokens: int
+    """Output tokens of one draft."""
+    drafts: int
+    notes_tokens: int
+    """All drafts: what they add to the prompt of each question."""
+
+
+@dataclass(frozen=True)
+class _Effect:
+    """What training does to the answers of a strategy."""
+
+    logit: float = 0.0
+    tokens_factor: float = 1.0
+    class_name: str | None = None
+
+
+class Outcomes:
+    """What is known of the answers to a scenario's requests, for all replications.
+
+    Raises:
+        InputError: for a class without curves, a table that cannot be read or lacks a strategy in use, or streams
+            whose classes have one vote count different wrong answers.
+    """
+
+    def __init__(self, scenario: Scenario) -> None:
+        self.scenario = scenario
+        self.strategies: Sequence[Strategy] = scenario.strategies or [_DIRECT]
+        self.steps = [own_steps(strategy, self.strategies) for strategy in self.strategies]
+        """The strategies that do the work of each, in turn."""
+        self.is_modelled = [stream.questions is not None for stream in scenario.workload]
+        """By stream, whether it is known whether an answer is right."""
+        self.warnings: tuple[str, ...] = ()
+        """What the outcomes rest on beyond what was measured, one sentence each."""
+        self._laws: dict[tuple[int, str], Law] = {}
+        used = {step.name: step for strategy in self._in_use() for step in own_steps(strategy, self.strategies)}
+        for stream in range(len(scenario.workload)):
+            for step in used.values():
+                self.law(stream, step)
+        self.pluralities: Mapping[str, Plurality] = dict(self._pluralities(used.values()))
+        """How wrong answers spread, by name of a vote."""
+
+    def law(self, stream: int, strategy: PlacedStrategy) -> Law:
+        """Of the answers of a strategy, one that does work of its own, to the questions of a stream."""
+        place = stream, strategy.name
+        if place not in self._laws:
+            self._laws[place] = self._made(stream, strategy)
+        return self._laws[place]
+
+    def saved_tokens(self, stream: int, strategy: int, predictability: Floats) -> Floats:
+        """Output tokens that a question saves in the mean on a prepared context of this rank, [n].
+
+        All branches count, of a cascade those of its first step.
+        """
+        first = self.steps[strategy][0]
+        multiple = output_multiples(strategy_spec(first, self.strategies))[0]
+        return multiple * self.law(stream, first).saved_tokens(predictability)
+
+    def sleep_work(self, stream: int) -> SleepWork:
+        """What preparing a context of a stream takes."""
+        sleep = self.scenario.sleep or _NO_SLEEP
+        name = self._stream_class(stream)
+        by_effort = load_curves(name).sleep.tokens if name else _SLEEP_TOKENS
+        draft = sleep.tokens or round(by_effort[sleep.effort])
+        return SleepWork(draft, sleep.drafts, draft * sleep.drafts)
+
+    def _stream_class(self, stream: int) -> str | None:
+        questions = self.scenario.workload[stream].questions
+        return None if questions is None else questions.class_name
+
+    def _in_use(self) -> Sequence[Strategy]:
+        """Strategies that requests can get."""
+        router = self.scenario.router
+        if router is None:
+            return self.strategies[:1]
+        if isinstance(router, AlwaysRouter):
+            return [each for each in self.strategies if each.name == router.strategy]
+        return self.strategies
+
+    def _pluralities(self, strategies: Iterable[PlacedStrategy]) -> Iterator[tuple[str, Plurality]]:
+        for strategy in strategies:
+            if isinstance(strategy, VoteStrategy):
+                yield from self._plurality(strategy)
+
+    def _plurality(self, vote: VoteStrategy) -> Iterator[tuple[str, Plurality]]:
+        laws = {}
+        for stream in range(len(self.scenario.workload)):
+            name = self._class(stream, vote)
+            if name is not None:
+                laws[load_curves(name).votes.plurality()] = name
+        if len(laws) > 1:
+            rule = f"cannot count votes of classes whose wrong answers differ ({', '.join(laws.values())})"
+            raise InputError(f"strategy '{vote.name}'", rule, "simulate these streams apart")
+        for law in laws:
+            yield vote.name, law
+
+    def _class(self, stream: int, strategy: PlacedStrategy) -> str | None:
+        """The class whose curves hold; None for measured outcomes, and where quality is not modelled."""
+        questions = self.scenario.workload[stream].questions
+        if questions is None or (isinstance(questions, TableQuestions) and self._measured(questions, strategy)):
+            return None
+        return self._effect(strategy).class_name or strategy.class_name or questions.class_name
+
+    def _effect(self, strategy: PlacedStrategy) -> _Effect:
+        """Of all training of a strategy together."""
+        done = [each for each in self.scenario.training if strategy.name in each.strategies]
+        classes = [each.class_name for each in done if each.class_name]
+        return _Effect(
+            logit=math.fsum(each.accuracy_logit for each in done),
+            tokens_factor=math.prod(each.tokens_factor for each in done),
+            class_name=classes[-1] if classes else None,
+        )
+
+    def _made(self, stream: int, strategy: PlacedStrategy) -> Law:
+        questions = self.scenario.workload[stream].questions
+        if questions is None:
+            return self._plain(stream, strategy)
+        name = self._class(stream, strategy)
+        if name is not None:
+            return self._curve(stream, strategy, load_curves(name))
+        assert isinstance(questions, TableQuestions)
+        return self._table(questions, strategy)
+
+    def _plain(self, stream: int, strategy: PlacedStrategy) -> Law:
+        budget = budget_of(strategy)
+        sleeps = self.scenario.sleep is not None and self.scenario.workload[stream].has_contexts
+        if budget and sleeps:
+            told = f"thinks {_PREPARED_SHARE:.0%} as much on a prepared context: assumed, as there are no questions"
+            self._warn(f"strategy '{strategy.name}' {told}")
+        share = _PREPARED_SHARE if sleeps else 1.0
+        return PlainLaw(budget or 0, self._effect(strategy).tokens_factor, share)
+
+    def _table(self, questions: TableQuestions, strategy: PlacedStrategy) -> Law:
+        table = _read_table(questions)
+        if strategy.name not in table.correct:
+            rule = f"holds no outcomes of strategy '{strategy.name}'"
+            remedy = f"add them, or the `class` whose curves hold for it; {did_you_mean(strategy.name, table.correct)}"
+            raise InputError(questions.path.name, rule, remedy)
+        if self.scenario.sleep is not None and not table.has_prepared:
+            self._warn(f"{questions.path.name} holds no outcomes on prepared contexts: they are as on others")
+        return TableLaw(table, strategy.name, isinstance(strategy, VoteStrategy), self._effect(strategy).tokens_factor)
+
+    def _measured(self, questions: TableQuestions, strategy: PlacedStrategy) -> bool:
+        lacks = strategy.name not in _read_table(questions).correct
+        return not (lacks and (strategy.class_name or questions.class_name))
+
+    def _curve(self, stream: int, strategy: PlacedStrategy, curves: Curves) -> Law:
+        source = _Source(curves, strategy, self._mean_own_tokens(stream), self.scenario.sleep or _NO_SLEEP)
+        effect = self._effect(strategy)
+        has_prepared = self.scenario.sleep is not None and self.scenario.workload[stream].has_contexts
+        for warning in curve_warnings(curves, strategy, source.tokens, prepared=has_prepared):
+            self._warn(warning)
+        weights = curves.sleep.weights if has_prepared else []
+        rows = [(source.tokens, source.tokens), *(source.prepared(weight) for weight in weights)]
+        spread = curves.difficulty.concentration
+        p = [shifted(chances(source.accuracy(worth), spread), effect.logit) for _, worth in rows]
+        correct = [chance_of(strategy, each, curves) for each in p]
+        scale = 1.0 / source.tokens if source.is_own else 1.0
+        return CurveLaw(
+            p_sample=np.stack(p if isinstance(strategy, VoteStrategy) else correct),
+            p_correct=np.stack(correct),
+            tokens=np.array([spent for spent, _ in rows]) * scale * effect.tokens_factor,
+            is_own=source.is_own,
+            mean_own_tokens=self._mean_own_tokens(stream),
+            rho=curves.correlation.rho,
+        )
+
+    def _mean_own_tokens(self, stream: int) -> float | None:
+        """Mean output the requests bring; None where only their file knows."""
+        lengths = self.scenario.workload[stream].lengths
+        return None if lengths is None else mean_tokens(lengths)[1]
+
+    def _warn(self, text: str) -> None:
+        if text not in self.warnings:
+            self.warnings += (text,)
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Tokens of a branch and what they are worth, for a strategy and a class."""
+
+    curves: Curves
+    strategy: PlacedStrategy
+    mean_own_tokens: float | None
+    sleep: Sleep
+
+    @property
+    def is_own(self) -> bool:
+        """Whether branches are as long as the outputs that requests bring."""
+        return budget_of(self.strategy) is None
+
+    @cached_property
+    def tokens(self) -> float:
+        """Mean tokens of a branch: the budget, the requests' own, or the fewest that were published."""
+        return float(budget_of(self.strategy) or self.mean_own_tokens or self._least)
+
+    @property
+    def _least(self) -> float:
+        valid = self.curves.valid.budget_tokens
+        return valid[0] if valid else 1.0
+
+    def accuracy(self, tokens: float) -> float:
+        """Mean chance that one answer of so many tokens is right."""
+        return self.curves.think.thinking().accuracy(tokens)
+
+    def prepared(self, weight: float) -> tuple[float, float]:
+        """Tokens spent on a prepared context, and what they are worth without preparation."""
+        law = self.curves.sleep.prepared()
+        weight *= self.curves.sleep.gains.factor(self.sleep.effort, self.sleep.drafts)
+        spent = self.tokens
+        if self.curves.think.steepness == 0.0:
+            return spent, spent
+        if not self.is_own:
+            own_budget = getattr(self.strategy, "prepared_budget_tokens", None)
+            spent = float(own_budget or law.enough(self.tokens, weight, self._least))
+        return spent, law.equivalent(spent, weight)
+
+
+def budget_of(strategy: PlacedStrategy) -> int | None:
+    """Tokens it spends on an answer in the mean; None where that is left to the requests."""
+    return None if isinstance(strategy, DirectStrategy) else strategy.budget_tokens
+
+
+def chance_of(strategy: PlacedStrategy, p: Floats, curves: Curves) -> Floats:
+    """Chance that a strategy's answer is right where that of one answer is `p`, [n].
+
+    A tree is taken for as many solutions as it has paths at a level, verified once a level.
+    """
+    if isinstance(strategy, VoteStrategy):
+        return plurality_chances(p, strategy.samples, curves.votes.plurality())
+    if isinstance(strategy, VerifyStrategy):
+        verifier = curves.verifier
+        return verified_chances(p, strategy.solutions, strategy.verifications, verifier.right, verifier.wrong)
+    if isinstance(strategy, TreeStrategy):
+        verifier = curves.verifier
+        return verified_chances(p, strategy.width * strategy.branch, strategy.depth, verifier.right, verifier.wrong)
+    assert isinstance(strategy, DirectStrategy | ThinkStrategy)
+    return p
+
+
+@cache
+def _read_table(questions: TableQuestions) -> OutcomeTable:
+    return read_outcomes(questions.path)

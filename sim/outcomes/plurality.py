@@ -1,0 +1,73 @@
+"""The chance that a vote finds the right answer, worked out as exactly as the engine draws it.
+
+Each sample is right with chance p, else blank with chance `blank_share`, else wrong answer j of W with chance s_j. The
+answer given most often counts, blanks aside; among equals the one that was given first, which is each of them equally
+often.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from scipy.special import gammaln
+from scipy.stats import binom
+
+from sim.strategies import Plurality
+from sim.workload.blocks import Floats
+
+__all__ = ["plurality_chances", "wrong_shares"]
+
+_TIES, _WEIGHTS = np.polynomial.legendre.leggauss(8)
+_TIES, _WEIGHTS = (_TIES + 1.0) / 2.0, _WEIGHTS / 2.0
+
+
+def plurality_chances(p: Floats, samples: int, law: Plurality) -> Floats:
+    """Chance that the plurality of `samples` is right where each of them is with chance `p`, [n].
+
+    >>> wrong = Plurality(wrong_answers=4, blank_share=0.2)
+    >>> plurality_chances(np.array([0.5]), 2, wrong).round(3).tolist()  # p (1 + blank), blank = (1 - p) blank_share
+    [0.55]
+    """
+    won = _won(samples, law)
+    found: Floats = binom.pmf(np.arange(samples + 1), samples, p[:, None]) @ won
+    return found
+
+
+def wrong_shares(law: Plurality) -> Floats:
+    """Share of each wrong answer among all wrong ones, [W]: floor(W v^skew) is j for v between two powers."""
+    edges = np.linspace(0.0, 1.0, law.wrong_answers + 1) ** (1.0 / law.skew)
+    return np.diff(edges)
+
+
+@lru_cache(maxsize=256)
+def _won(samples: int, law: Plurality) -> Floats:
+    """Chance to win with m right samples, m = 0 .. samples."""
+    won = np.ones(samples + 1)
+    won[0] = 0.0
+    for right in range(1, samples // 2 + 1):
+        won[right] = _won_with(right, samples - right, law)
+    won.flags.writeable = False
+    return won
+
+
+def _won_with(right: int, others: int, law: Plurality) -> float:
+    """Chance to win with `right` right samples against `others` that are not.
+
+    The counts of what is not right are multinomial: independent Poisson counts, given that their sum is `others`. So
+    the chance is a coefficient of the product of their generating functions, cut off at `right`, which a fast
+    Fourier transform gives. A count of `right` is a tie: with t of them the chance is 1 / (1 + t), the integral of
+    y^t over [0, 1], which Gauss' rule takes.
+    """
+    rates = others * (1.0 - law.blank_share) * wrong_shares(law)
+    size = 1 << max(int(4 * others - 1).bit_length(), 5)
+    z = np.exp(-2j * np.pi * np.arange(size // 2 + 1) / size)
+    counts = np.arange(right + 1)
+    chance = np.exp(-rates[:, None] + counts * np.log(rates[:, None]) - gammaln(counts + 1))
+    powers = z ** counts[:, None]
+    below, level = chance[:, :right] @ powers[:right], chance[:, right:] * powers[right]
+    product = sum(w * np.prod(below + y * level, axis=0) for y, w in zip(_TIES, _WEIGHTS, strict=True))
+    blanks = np.exp(others * law.blank_share * (z - 1.0))
+    whole = np.exp(-others + others * np.log(others) - gammaln(others + 1))
+    coefficient = np.fft.irfft(product * blanks, size)[others]
+    return float(min(max(coefficient / whole, 0.0), 1.0))

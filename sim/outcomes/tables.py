@@ -1,0 +1,180 @@
+"""Measured outcomes: tables of question, context, strategy, correct and tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from sim.errors import Fault, FaultsError, InputError
+from sim.outcomes.asked import Asked
+from sim.outcomes.luck import QUESTION, mixed, uniforms
+from sim.workload.blocks import NOTHING, Floats, Integers
+
+__all__ = ["OutcomeTable", "OutcomeTableError", "read_outcomes"]
+
+_NEEDED = ("question", "strategy", "correct", "tokens")
+_CORRECT = "correct the row, or leave it out"
+_FLAGS = {"true": 1.0, "yes": 1.0, "false": 0.0, "no": 0.0}
+
+
+class OutcomeTableError(FaultsError):
+    """The faults of a table of outcomes."""
+
+
+@dataclass(frozen=True)
+class OutcomeTable:
+    """Outcomes by strategy, [2, questions]: without preparation and, where that was measured, on a prepared context."""
+
+    correct: Mapping[str, Floats]
+    """Share of the trials that were right."""
+    tokens: Mapping[str, Floats]
+    """Mean output tokens."""
+    first: Integers
+    """First question of each context, [contexts + 1]; questions stand in the order of their contexts."""
+    by_id: Mapping[int, int] = field(repr=False)
+    """Place of the questions that are numbers."""
+    has_prepared: bool
+
+    def questions_of(self, asked: Asked) -> Integers:
+        """Place of the question of each request, [n].
+
+        A trace's question that the table knows by its number is that one. Other requests draw one, those on a context
+        among the questions of one context of the table.
+        """
+        contexts = self.first.size - 1
+        owner = np.where(asked.context_id == NOTHING, asked.identity, mixed(asked.luck.word, asked.context_id))
+        context = (uniforms(owner, QUESTION, place=1) * contexts).astype(np.int64)
+        on_context = asked.context_id != NOTHING
+        low = np.where(on_context, self.first[context], 0)
+        high = np.where(on_context, self.first[context + 1], self.first[-1])
+        drawn: Integers = low + (asked.own_rank * (high - low)).astype(np.int64)
+        if not np.any(asked.question_id != NOTHING):
+            return drawn
+        known = np.array([self.by_id.get(number, NOTHING) for number in asked.question_id.tolist()])
+        return np.where(known == NOTHING, drawn, known)
+
+
+def read_outcomes(path: Path) -> OutcomeTable:
+    """A table in CSV, JSON lines (either may be gzip) or Parquet.
+
+    Columns are question, strategy, correct (0, 1, or a share) and tokens, and may be context and prepared (0 or 1).
+    Rows of the same question and strategy are trials, of which the mean counts. Every strategy must hold the same
+    questions.
+
+    Raises:
+        InputError: for a file that cannot be read, or lacks columns.
+        OutcomeTableError: with every row that is wrong.
+    """
+    rows = _read(path)
+    lacking = [name for name in _NEEDED if name not in rows]
+    if lacking:
+        rule = f"lacks the column {lacking[0]}"
+        raise InputError(path.name, rule, f"the file has: {', '.join(map(str, rows.columns))}", where=str(path))
+    if rows.empty:
+        raise InputError(path.name, "holds no rows", "give a table with rows", where=str(path))
+    return _table(_checked(rows, path), path)
+
+
+def _read(path: Path) -> pd.DataFrame:
+    """The rows as texts and numbers, their index the line of the file, or the number of the row in Parquet."""
+    name = path.name.removesuffix(".gz")
+    try:
+        if name.endswith(".parquet"):
+            rows = pd.read_parquet(path)
+            rows.index = pd.RangeIndex(1, len(rows) + 1)
+        elif name.endswith((".jsonl", ".ndjson")):
+            rows = pd.read_json(path, lines=True, dtype=False)
+            rows.index = pd.RangeIndex(1, len(rows) + 1)
+        else:
+            rows = pd.read_csv(path, dtype=str, keep_default_na=False, skip_blank_lines=False)
+            rows.index = pd.RangeIndex(2, len(rows) + 2)
+            rows = rows[~(rows == "").all(axis=1)]
+    except (OSError, ValueError) as error:
+        told = " ".join(str(error).split())
+        raise InputError(path.name, f"cannot be read: {told}", "give CSV, JSON lines or Parquet") from None
+    return rows.rename(columns=lambda column: str(column).strip().casefold())
+
+
+def _checked(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
+    faults: list[tuple[int, Fault]] = []
+
+    def check(column: str, bad: pd.Series, rule: str) -> None:
+        for line in rows.index[bad]:
+            place = f"{path}:{line}"
+            faults.append((int(line), Fault(place, column, rows.at[line, column], rule, _CORRECT)))
+
+    clean = pd.DataFrame(index=rows.index)
+    for column in ("question", "strategy"):
+        clean[column] = _texts(rows[column])
+        check(column, clean[column] == "", "is empty")
+    clean["context"] = _texts(rows["context"]) if "context" in rows else ""
+    clean["correct"] = _numbers(rows["correct"])
+    check("correct", ~clean["correct"].between(0.0, 1.0), "must be 0, 1 or a share between")
+    clean["tokens"] = _numbers(rows["tokens"])
+    check("tokens", ~(clean["tokens"].ge(1.0) & np.isfinite(clean["tokens"])), "must be at least 1")
+    clean["prepared"] = _numbers(rows["prepared"]) if "prepared" in rows else 0.0
+    if "prepared" in rows:
+        check("prepared", ~clean["prepared"].isin([0.0, 1.0]), "must be 0 or 1")
+    if faults:
+        raise OutcomeTableError([fault for _, fault in sorted(faults, key=lambda found: found[0])])
+    return clean
+
+
+def _texts(column: pd.Series) -> pd.Series:
+    return column.map(lambda value: "" if value is None or value != value else str(value).strip())
+
+
+def _numbers(column: pd.Series) -> pd.Series:
+    plain = column.map(lambda value: _FLAGS.get(str(value).strip().casefold(), value))
+    return pd.to_numeric(plain, errors="coerce").astype(np.float64)
+
+
+def _table(rows: pd.DataFrame, path: Path) -> OutcomeTable:
+    questions = rows.groupby("question", sort=True)["context"].first().sort_values(kind="stable")
+    _check_contexts(rows, path)
+    means = rows.groupby(["strategy", "prepared", "question"])[["correct", "tokens"]].mean()
+    correct, tokens = {}, {}
+    for strategy in sorted(set(rows["strategy"])):
+        bare = _column(means, strategy, questions.index, path)
+        prepared = _prepared(means, strategy, questions.index, bare)
+        correct[strategy] = np.stack([bare["correct"], prepared["correct"]])
+        tokens[strategy] = np.stack([bare["tokens"], prepared["tokens"]])
+    _, first = np.unique(questions.to_numpy(str), return_index=True)
+    places = {int(name): place for place, name in enumerate(questions.index) if str(name).isdecimal()}
+    has_prepared = bool((rows["prepared"] == 1.0).any())
+    return OutcomeTable(correct, tokens, np.append(first, len(questions)).astype(np.int64), places, has_prepared)
+
+
+def _check_contexts(rows: pd.DataFrame, path: Path) -> None:
+    several = rows.groupby("question")["context"].nunique()
+    strays = several.index[several > 1]
+    if len(strays):
+        raise InputError(strays[0], "is a question of several contexts", "give each its own name", where=str(path))
+
+
+def _column(means: pd.DataFrame, strategy: str, questions: pd.Index[str], path: Path) -> pd.DataFrame:
+    """Outcomes of all questions without preparation."""
+    found = means.xs(strategy)
+    assert isinstance(found, pd.DataFrame)
+    bare = found.xs(0.0) if 0.0 in found.index.get_level_values(0) else found.iloc[:0].droplevel(0)
+    lacking = questions.difference(bare.index)
+    if len(lacking):
+        rule = f"lacks {len(lacking)} of {len(questions)} questions, such as {lacking[0]}"
+        remedy = "measure every strategy on the same questions, or leave out the others"
+        raise InputError(f"strategy '{strategy}'", rule, remedy, where=str(path))
+    assert isinstance(bare, pd.DataFrame)
+    return bare.reindex(questions)
+
+
+def _prepared(means: pd.DataFrame, strategy: str, questions: pd.Index[str], bare: pd.DataFrame) -> pd.DataFrame:
+    """The same on prepared contexts, as far as that was measured."""
+    found = means.xs(strategy)
+    if 1.0 not in found.index.get_level_values(0):
+        return bare
+    prepared = found.xs(1.0)
+    assert isinstance(prepared, pd.DataFrame)
+    return prepared.reindex(questions).fillna(bare)

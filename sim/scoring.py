@@ -1,0 +1,140 @@
+"""Blocks of requests with all the engine needs to know of them: strategy, tokens, chances to be right."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from router.policies import Policy
+from sim.engine.specs import Scored
+from sim.outcomes import Outcomes
+from sim.outcomes.asked import Asked, Luck
+from sim.outcomes.confidence import confidences
+from sim.outcomes.law import Answers, PlainLaw
+from sim.scenario import CascadeStrategy, CurveQuestions, VoteStrategy
+from sim.scenario.strategies import PlacedStrategy
+from sim.streams import RandomStreams
+from sim.workload.blocks import Integers, RequestBlock
+from sim.workload.predictability import Ranks
+
+__all__ = ["Scorer"]
+
+
+class Scorer:
+    """Scores the requests of one replication, stream by stream in the order of their arrival."""
+
+    def __init__(self, outcomes: Outcomes, policy: Policy, streams: RandomStreams) -> None:
+        """`streams` are the replication's; luck comes from the requests' keys and these alone."""
+        self._outcomes, self._policy = outcomes, policy
+        scenario = outcomes.scenario
+        self._ranks = [Ranks.of(stream, streams) for stream in scenario.workload]
+        self._luck = [
+            Luck(
+                word=streams.word(f"{stream.name}/questions"),
+                predictability=self.context_predictability,
+                stratified=isinstance(stream.questions, CurveQuestions) and stream.questions.stratified,
+            )
+            for stream in scenario.workload
+        ]
+        contexts = any(stream.has_contexts for stream in scenario.workload)
+        self._variants = 2 if scenario.sleep is not None and contexts else 1
+        self._most_steps = max(len(steps) for steps in outcomes.steps)
+        self._is_plain = self._variants == self._most_steps == 1 and self._brings_all()
+
+    def score(self, block: RequestBlock) -> Scored:
+        """What is known of a block once each request has its strategy; views of its columns where they will do."""
+        strategy = self._policy.choose(block.stream.size)
+        if self._is_plain:
+            return _plain(strategy, block.output_tokens)
+        if self._variants == self._most_steps == len(self._luck) == 1 and np.all(strategy == strategy[0]):
+            return self._alone(strategy, block)
+        return self._mixed(strategy, block)
+
+    def context_predictability(self, context_id: Integers) -> NDArray[np.float64]:
+        """Ranks of contexts by how far they foretell their questions, [n], 0 to 1."""
+        if len(self._ranks) == 1:
+            return self._ranks[0].of_numbers(context_id)
+        found = np.empty(context_id.size)
+        for index, ranks in enumerate(self._ranks):
+            mine = context_id % len(self._ranks) == index
+            found[mine] = ranks.of_numbers(context_id[mine] // len(self._ranks))
+        return found
+
+    def _brings_all(self) -> bool:
+        """Whether requests bring their tokens and nothing is known of quality, whatever the strategy."""
+        laws = (
+            self._outcomes.law(stream, steps[0])
+            for stream in range(len(self._luck))
+            for steps in self._outcomes.steps
+            if not self._outcomes.is_modelled[stream]
+        )
+        return not any(self._outcomes.is_modelled) and all(law == PlainLaw() for law in laws)
+
+    def _alone(self, strategy: Integers, block: RequestBlock) -> Scored:
+        """One stream, one strategy, one step."""
+        (placed,) = self._outcomes.steps[strategy[0]]
+        return _scored(strategy, self._outcomes.law(0, placed).answers(self._asked(0, block, slice(None))))
+
+    def _mixed(self, strategy: Integers, block: RequestBlock) -> Scored:
+        shape = (block.stream.size, self._variants, self._most_steps)
+        unknown, one, no = np.full(shape, np.nan), np.ones(shape, np.int64), np.zeros(shape, np.int64)
+        scored = Scored(strategy, one, unknown, unknown.copy(), no)
+        for stream in range(len(self._luck)):
+            rows = np.flatnonzero(block.stream == stream)
+            if rows.size:
+                self._fill(scored, rows, stream, self._asked(stream, block, rows))
+        return scored
+
+    def _asked(self, stream: int, block: RequestBlock, rows: Integers | slice) -> Asked:
+        columns = block.key, block.output_tokens, block.context_id, block.question_id
+        return self._luck[stream].asked(*(column[rows] for column in columns))
+
+    def _fill(self, scored: Scored, rows: Integers, stream: int, asked: Asked) -> None:
+        """The columns of the requests of one stream."""
+        chosen = scored.strategy[rows]
+        for index, steps in enumerate(self._outcomes.steps):
+            mine = np.flatnonzero(chosen == index)
+            if not mine.size:
+                continue
+            some = asked if mine.size == rows.size else asked.rows(mine)
+            for step, placed in enumerate(steps):
+                self._fill_step(scored, rows[mine], (stream, index, step), placed, some)
+
+    def _fill_step(
+        self, scored: Scored, rows: Integers, place: tuple[int, int, int], placed: PlacedStrategy, asked: Asked
+    ) -> None:
+        stream, index, step = place
+        law = self._outcomes.law(stream, placed)
+        cascade = self._outcomes.strategies[index]
+        for variant in range(self._variants):
+            answers = law.prepared(asked) if variant else law.answers(asked)
+            scored.output_tokens[rows, variant, step] = answers.tokens
+            scored.p_sample[rows, variant, step] = answers.p_sample
+            scored.p_correct[rows, variant, step] = answers.p_correct
+            if isinstance(cascade, CascadeStrategy) and not isinstance(placed, VoteStrategy):
+                prior = law.prior(prepared=bool(variant))
+                scored.escalates[rows, variant, step] = _doubts(cascade, asked, answers, prior, step)
+
+
+def _doubts(cascade: CascadeStrategy, asked: Asked, answers: Answers, prior: float, step: int) -> NDArray[np.bool_]:
+    """Which answers are not sure enough; none where nothing is known of their quality."""
+    if np.isnan(prior):
+        return np.zeros(asked.key.size, np.bool_)
+    sure = confidences(asked.key, answers.p_correct, prior=prior, auc=cascade.confidence_auc, step=step)
+    return sure < cascade.escalate_below
+
+
+def _plain(strategy: Integers, output_tokens: Integers) -> Scored:
+    unknown = np.broadcast_to(np.nan, output_tokens.shape)
+    return _scored(strategy, Answers(output_tokens, unknown, unknown))
+
+
+def _scored(strategy: Integers, answers: Answers) -> Scored:
+    rows = strategy.size
+    return Scored(
+        strategy,
+        answers.tokens.reshape(rows, 1, 1),
+        answers.p_sample.reshape(rows, 1, 1),
+        answers.p_correct.reshape(rows, 1, 1),
+        np.broadcast_to(np.int64(0), (rows, 1, 1)),
+    )
