@@ -74,9 +74,12 @@ class Contexts:
         self.table[work.context] = Prepared("preparing", work.version, notes_tokens=work.notes_tokens)
         self.lasts_s[work.context] = work.lasts_s
 
-    def end(self, context: int, done: bool, now_s: float) -> None:
-        """A preparation is over: its notes are there, or it came to nothing."""
+    def end(self, job: Job, done: bool, now_s: float) -> None:
+        """A preparation is over: its notes are there, or it came to nothing. It is of no use if another has begun."""
+        context, version = job.context or (-1, -1)
         prepared = self.of(context)
-        prepared.state = "ready" if done else "unprepared"
+        if prepared.state != "preparing" or prepared.version != version:
+            return
+        prepared.state, prepared.usd = "ready" if done else "unprepared", job.cost
         if done:
             prepared.ready_s, prepared.expires_s = now_s, now_s + self.lasts_s[context]

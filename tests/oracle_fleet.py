@@ -19,6 +19,7 @@ from tests.oracle_balancers import LeastOutstanding, RoundRobin
 from tests.oracle_clients import Loop, Stream, backoff_s
 from tests.oracle_contexts import Contexts, Preparation
 from tests.oracle_families import Attempt, Branch, Job, Strategy
+from tests.oracle_luck import API_FIRST, API_SPEED, normal
 
 Place: TypeAlias = Replica | Api
 Event: TypeAlias = tuple[float, str, int, float]
@@ -303,9 +304,10 @@ class Fleet:
                 self.await_next(attempt, following)
 
     def count(self, attempt: Attempt, **what: int) -> None:
-        """Add to the counts of the pool that it is at."""
+        """Add to the counts of the pool that it is at; sleep work for contexts is none of its requests."""
         assert attempt.place is not None
-        self.counts[self.pool_of[attempt.place]].update(what)
+        if attempt.job.preparation is None:
+            self.counts[self.pool_of[attempt.place]].update(what)
 
     def drop_rest(self, attempt: Attempt) -> None:
         """What of its stage is still under way is needed no more."""
@@ -389,7 +391,7 @@ class Fleet:
             return
         job.status, job.finish_s = status, seen_s
         if job.preparation is not None:
-            self.contexts.end(job.preparation, status == "completed", seen_s)
+            self.contexts.end(job, status == "completed", self.now_s)
         if job.loop is not None:
             loop = self.loops[job.loop]
             pause_s = REFUSED_PAUSE_S if outcome == "rejected" else 0.0
@@ -475,11 +477,10 @@ class Fleet:
                 self.over(attempt, "failed", self.now_s)
 
     def prepare(self, work: Preparation) -> None:
-        """Send sleep work for a context, unless that is being prepared already."""
-        if self.contexts.of(work.context).state == "preparing":
-            return
+        """Send sleep work for a context."""
         job = Job(self.now_s, work.prompt_tokens, work.output_tokens, SLEEP, stream=len(self.streams) - 1)
         job.strategy, job.key, job.context = work.strategy, work.key, (work.context, work.version)
+        job.api_luck = normal(work.key, 0, 0, API_FIRST), normal(work.key, 0, 0, API_SPEED)
         job.prefix_tokens = job.keep_tokens = work.prompt_tokens
         job.preparation, job.number = work.context, FIRST_JOB + len(self.jobs_sent)
         self.contexts.begin(work)

@@ -232,10 +232,7 @@ def steer(plane: DataPlane, world: World, event: oracle_fleet.Event) -> None:
 
 
 def prepare(plane: DataPlane, work: Preparation, now_s: float) -> None:
-    """Send sleep work for a context, unless that is being prepared already."""
-    table = plane.contexts
-    if work.context < table.size and table[work.context].state == state.PREPARING:
-        return
+    """Send sleep work for a context."""
     columns = (work.context, work.version, work.prompt_tokens, work.output_tokens, work.notes_tokens, work.key)
     arrays = [np.array([column]) for column in columns]
     plane.prepare(*arrays, lasts_s=work.lasts_s, strategy=work.strategy, now_s=now_s)
