@@ -109,6 +109,16 @@ class World:
                     owed[pool.name, window] += whole * 60.0 / (365 * 86_400.0)
         return owed
 
+    def training_usd(self) -> float:
+        """Of each training the part that the run is of its time, or that its answers are of its requests."""
+        answers = [frame[frame["status"].astype(str) == "completed"] for frame in self.results.requests()]
+        owed = 0.0
+        for training in self.scenario.training:
+            answered = sum(int(frame["strategy"].isin(training.strategies).sum()) for frame in answers)
+            part = self.end_s / training.over if training.over else answered / (training.over_requests or 1)
+            owed += training.usd * part
+        return owed
+
     def token_usd(self) -> Dollars:
         """Billed tokens x the rates of their window."""
         run = self.results.replications[0]

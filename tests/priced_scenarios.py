@@ -1,4 +1,4 @@
-"""Random small fleets with everything that costs: offers, tariffs by the clock, electricity, calls of APIs."""
+"""Random small fleets with everything that costs: offers, tariffs by the clock, electricity, APIs, sleep, training."""
 
 from __future__ import annotations
 
@@ -222,6 +222,50 @@ _arrivals = _one_of(
 )
 
 
+_contexts = st.fixed_dictionaries(
+    {
+        "queries": _one_of([2, {"kind": "geometric", "mean": 3}]),
+        "think_time": _one_of(["20s", "3m"]),
+        "tokens": st.just(500),
+    },
+    optional={"lead": st.just("3m"), "changes_every": st.just("10m")},
+)
+_sleep = st.fixed_dictionaries(
+    {
+        "when": _one_of([["always"], ["idle"], ["off-peak"], ["off-peak", "idle"]]),
+        "min_saving": _one_of([0.0, 0.1, 1.0]),
+    },
+    optional={
+        "tokens": _one_of([50, 400]),
+        "drafts": _one_of([1, 3]),
+        "expires": _one_of(["5m", "1h"]),
+        "cost": _one_of(["full", "marginal"]),
+        "max_jobs": _one_of([1, 8]),
+        "budget_usd_per_day": st.floats(0.001, 1.0),
+    },
+)
+
+
+@st.composite
+def _asleep(draw: st.DrawFn, streams: list[Fields], pools: list[str], gpus: int) -> Fields:
+    """Contexts for the streams that can have them, and what prepares these: all GPUs, or some of the pools."""
+    able = [stream for stream in streams if stream["arrivals"]["kind"] != "closed"]
+    for stream in able:
+        stream["contexts"] = draw(_contexts)
+    if not able:
+        return {}
+    sleep = draw(_sleep)
+    if not gpus or draw(st.booleans()):
+        sleep["pools"] = draw(st.lists(_one_of(pools), min_size=1, unique=True))
+    return {"sleep": sleep}
+
+
+_training = st.lists(
+    st.fixed_dictionaries({"usd": _usd}) | st.fixed_dictionaries({"usd": _usd, "over_requests": st.just(500)}),
+    max_size=2,
+)
+
+
 @st.composite
 def _stream(draw: st.DrawFn, name: str) -> Fields:
     output = draw(_one_of([50, 1000]))
@@ -249,6 +293,11 @@ def _scenario(draw: st.DrawFn, *, steady: bool) -> Fields:
     if draw(st.booleans()):
         ways["strategies"] = [{"name": "a"}, {"name": "b", "pool": fleet[0]["name"]}]
         ways["router"] = {"policy": "round-robin"}
+        trained = [{"over": "24h", "strategies": ["b"]} | each for each in draw(_training)]
+        ways["training"] = [each | {"name": f"t{n}"} for n, each in enumerate(map(_one_way, trained))]
+        if draw(st.booleans()):
+            ways["strategies"][0] |= {"kind": "think", "budget_tokens": 300}
+            ways |= draw(_asleep(streams, [pool["name"] for pool in fleet], gpus))
     minutes = draw(st.integers(3, 20)) * 15 + draw(_one_of([0, 0, 7]))
     return {
         "name": "priced",
@@ -261,6 +310,11 @@ def _scenario(draw: st.DrawFn, *, steady: bool) -> Fields:
         "fleet": fleet,
         **ways,
     }
+
+
+def _one_way(training: Fields) -> Fields:
+    """Spread over requests, or over time where none are given."""
+    return {key: value for key, value in training.items() if key != "over" or "over_requests" not in training}
 
 
 def priced_scenarios() -> st.SearchStrategy[Fields]:
@@ -286,6 +340,8 @@ _PRICES = frozenset(
         "usd_per_kwh",
         "usd_per_kw_month",
         "usd_per_day",
+        "budget_usd_per_day",
+        "usd",
     }
 )
 

@@ -199,3 +199,13 @@ def test_a_slip_is_told_in_our_words(old: str, new: str, told: str, scenario_fil
     (fault,) = str(caught.value).splitlines()
 
     assert told in fault
+
+
+def test_nothing_else_is_called_sleep_where_there_is_sleep_time_work() -> None:
+    """Its stream and its strategy are called that in results."""
+    streams = [chat(name="sleep", contexts=CONTEXTS)]
+
+    assert scenario(workload=streams, strategies=[{"name": "sleep"}]).sleep is None
+    told = complaint(workload=streams, strategies=[{"name": "sleep"}], sleep={})
+    assert "workload.0.name: sleep is what sleep-time work is called in results; choose another name" in told
+    assert "strategies.0.name: sleep is what sleep-time work is called in results; choose another name" in told

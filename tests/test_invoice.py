@@ -22,7 +22,8 @@ from tests.small import rows
 FAST: dict[str, Any] = {"deadline": None, "derandomize": True, "suppress_health_check": list(HealthCheck)}
 LONG = FAST | {"derandomize": False}
 OTHER_NAMES = {"p0": "zeta", "p1": "alpha", "calls": "elsewhere"}
-TIME_LINES = ("busy", "lost_work", "timed_out", "idle", "starting", "draining", "down", "off")
+SLEEP_LINES = ("sleep_used", "sleep_wasted")
+TIME_LINES = ("busy", *SLEEP_LINES, "lost_work", "timed_out", "idle", "starting", "draining", "down", "off")
 ENDS = ("completed", "rejected", "timed_out", "failed", "unfinished")
 
 
@@ -44,6 +45,7 @@ def check_invoice(world: World) -> None:
     same(world.found("electricity"), world.electricity_usd())
     same(by_window(world.found("demand_charge")), by_window({("", k): usd for k, usd in world.demand_usd().items()}))
     assert sum(world.found("customer_charge").values()) == pytest.approx(world.customer_usd(), rel=1e-9)
+    assert sum(world.found("training").values()) == pytest.approx(world.training_usd(), rel=1e-9)
 
 
 def by_window(usd: Dollars) -> Dollars:
@@ -92,11 +94,33 @@ def check_requests(world: World) -> None:
         counted = {end: int(mine.get(end, 0)) for end in ENDS}
         assert {end: found[end] for end in ENDS[:-1]} | {"unfinished": counted["unfinished"]} == counted
         assert found["offered"] == sum(counted.values())
-    spent = float(world.ledger[world.ledger["stream"].notna()]["usd"].sum())
+    spent = float(world.ledger[world.ledger["stream"].isin(summary["streams"])]["usd"].sum())
     assert float(requests["cost_usd"].sum()) == pytest.approx(spent, rel=1e-9, abs=1e-12)
     for pool in world.scenario.fleet:
         if isinstance(pool, ApiPool):
             check_calls(world.scenario, pool, requests[(requests["pool"] == pool.name) & (requests["attempts"] == 1)])
+
+
+def check_sleep(world: World) -> None:
+    """Sleep-time work has two lines and a stream of its own; what was used is what its preparations cost."""
+    ledger, found = world.ledger, world.results.summary["sleep"]
+    asleep = ledger[ledger["stream"] == "sleep"]
+    assert set(asleep["line"]) == set(ledger["line"]) & set(SLEEP_LINES)
+    account = world.results.replications[0].sleep
+    if account is None:
+        assert asleep.empty
+        return
+    near = pytest.approx(float(asleep["usd"].sum()), rel=1e-9, abs=1e-12)
+    assert found["cost_usd"] == near
+    assert found["wasted_usd"] == pytest.approx(sum(world.found("sleep_wasted").values()), rel=1e-9, abs=1e-12)
+    assert float(account.used_usd.sum()) <= float(account.spent_usd.sum()) <= found["cost_usd"] * (1 + 1e-9) + 1e-12
+    assert 0 <= account.used <= account.prepared <= account.jobs
+    questions = [account.hits, account.stale, account.expired, account.late]
+    assert (
+        sum(int(each.sum()) for each in questions)
+        <= int(account.asked.sum())
+        <= world.results.summary["requests"]["offered"]
+    )
 
 
 def check_calls(scenario: Scenario, pool: ApiPool, calls: pd.DataFrame) -> None:
@@ -120,6 +144,7 @@ def check(fields: Fields) -> World:
     check_time_and_energy(world)
     check_sums(world)
     check_requests(world)
+    check_sleep(world)
     return world
 
 

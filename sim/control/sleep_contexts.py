@@ -91,7 +91,7 @@ class LiveContexts:
 
 
 def _rows(block: ContextBlock, which: slice | NDArray[np.bool_]) -> ContextBlock:
-    return ContextBlock(*(column[which] for column in block))
+    return ContextBlock._make(column[which] for column in block)
 
 
 def _longer(rows: Records, size: int) -> Records:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from math import exp, floor, inf
 
 from sim.engine.books import book
-from sim.engine.jit import kernel, rare
+from sim.engine.jit import kernel
 from sim.engine.meter import cached_tokens
 from sim.engine.state import (
     API_QUEUED,
@@ -33,7 +33,7 @@ from sim.engine.timers import set_timer
 __all__ = ["bill", "bill_so_far", "given_tokens", "has_room", "send_to_api", "start_at_api"]
 
 
-@rare
+@kernel
 def has_room(pool: Records, req: Records, now_s: float) -> bool:
     """True if the API's rate limits let the request begin now."""
     return _wait_s(pool, req, now_s) <= 0.0
@@ -60,7 +60,7 @@ def _tokens_s(pool: Records, req: Records) -> float:
     return (req.prompt_tokens + req.output_tokens) * pool.s_per_token
 
 
-@rare
+@kernel
 def send_to_api(s: State, r: int, slot: int, now_s: float) -> None:
     """Send a request: it begins now, or queues for the rate limit."""
     req = s.requests[slot]
@@ -79,7 +79,7 @@ def send_to_api(s: State, r: int, slot: int, now_s: float) -> None:
         start_at_api(s, slot)
 
 
-@rare
+@kernel
 def start_at_api(s: State, slot: int) -> None:
     """The API begins with a request: all that will come of it is known now."""
     req = s.requests[slot]
@@ -106,7 +106,7 @@ def _per_token_s(pool: Records, call: Records) -> float:
     return 1.0 / (pool.tokens_per_s * exp(pool.speed_sigma * call.speed_luck))
 
 
-@rare
+@kernel
 def bill(s: State, slot: int, output_tokens: int, use: int) -> None:
     """Bill a request's prompt and the tokens it was given, by the tariff window that counts."""
     req = s.requests[slot]
@@ -127,14 +127,14 @@ def bill(s: State, slot: int, output_tokens: int, use: int) -> None:
     book(s, slot, p, use)
 
 
-@rare
+@kernel
 def bill_so_far(s: State, slot: int, now_s: float, use: int) -> None:
     """Bill a running request that ends at `now_s` for the tokens it has been given: nothing by a batch tier."""
     if s.pools[s.replicas[s.requests[slot].replica].pool].batch_window_s == 0.0:
         bill(s, slot, given_tokens(s, slot, now_s), use)
 
 
-@rare
+@kernel
 def given_tokens(s: State, slot: int, now_s: float) -> int:
     """Tokens that a running request has been given so far: none by a batch tier."""
     req = s.requests[slot]

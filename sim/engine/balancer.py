@@ -10,7 +10,7 @@ they are.
 from __future__ import annotations
 
 from sim.engine.api import has_room
-from sim.engine.jit import kernel, rare
+from sim.engine.jit import kernel
 from sim.engine.memory import blocks_of
 from sim.engine.segments import cached_here, find_segment
 from sim.engine.state import (
@@ -52,7 +52,7 @@ def choose_replica(s: State, slot: int, stage: int, tokens: int, now_s: float) -
     return NONE
 
 
-@rare
+@kernel
 def _in_passes(s: State, slot: int, stage: int, tokens: int, now_s: float) -> int:
     """By any rule, in all passes that make a difference."""
     run = s.run[0]
@@ -64,7 +64,7 @@ def _in_passes(s: State, slot: int, stage: int, tokens: int, now_s: float) -> in
     return r
 
 
-@rare
+@kernel
 def why_refused(s: State, slot: int, stage: int, tokens: int) -> int:
     """Why no replica took the request: of all reasons that of the replica that came closest to taking it.
 
@@ -102,7 +102,7 @@ def _load(s: State, r: int, req: Records) -> int:
     return s.outstanding[r]
 
 
-@rare
+@kernel
 def _from_tiers(s: State, slot: int, stage: int, tokens: int, now_s: float, which: int) -> int:
     req = s.requests[slot]
     target = _target(s, req, stage)

@@ -10,7 +10,7 @@ sleep has rules of its own: see `sleep.py`.
 from __future__ import annotations
 
 from sim.engine.books import charge_row
-from sim.engine.jit import kernel, rare
+from sim.engine.jit import kernel
 from sim.engine.memory import blocks_of, free_blocks, growth, row_kv, row_phase
 from sim.engine.queues import append, pop_first, prepend, remove, remove_row, row_slot
 from sim.engine.segments import evict, look_up, refer, release_segment
@@ -30,10 +30,12 @@ __all__ = [
 
 
 @kernel
-def make_room(s: State, r: int, rep: Records) -> None:
-    """Preempt until every decode row that needs a KV block in the next step can have one."""
+def make_room(s: State, r: int, rep: Records) -> bool:
+    """Preempt until every decode row that needs a KV block in the next step can have one; true if one had to go."""
+    before = rep.waiting
     while growth(s.phase, r, rep.rows, rep.step, 1) > free_blocks(s, rep):
         _preempt_newest(s, r, rep)
+    return rep.waiting > before
 
 
 @kernel
@@ -73,7 +75,7 @@ def fill_chunked(s: State, r: int, rep: Records) -> tuple[float, bool]:
     return pairs, blocked
 
 
-@rare
+@kernel
 def fill_prompts(s: State, r: int, rep: Records) -> float:
     """Admit whole prompts up to the token limit; one that is longer than the limit goes alone.
 
@@ -102,7 +104,7 @@ def fill_prompts(s: State, r: int, rep: Records) -> float:
     return pairs
 
 
-@rare
+@kernel
 def _resume(s: State, r: int, rep: Records, limit: int) -> float:
     """Go on with paused requests, a token each; returns pairs."""
     pairs = 0.0
@@ -189,7 +191,7 @@ def _lower(s: State, r: int, req: Records) -> int:
     return lower
 
 
-@rare
+@kernel
 def _would_fit_alone(s: State, r: int, rep: Records, req: Records, rows_advance: int) -> bool:
     """True if the request would fit once every request of a lower class were gone: of these there are some."""
     lower = _lower(s, r, req)
@@ -211,7 +213,7 @@ def _would_fit_alone(s: State, r: int, rep: Records, req: Records, rows_advance:
     return blocks_of(req.target) <= free
 
 
-@rare
+@kernel
 def _preempt_newest(s: State, r: int, rep: Records) -> None:
     _preempt(s, r, rep, _newest_of_lowest_class(s, r, rep))
 

@@ -6,7 +6,7 @@ from math import isnan, nan
 
 import numpy as np
 
-from sim.engine.jit import kernel, rare
+from sim.engine.jit import kernel
 from sim.engine.meter import write_row
 from sim.engine.state import (
     BACKING_OFF,
@@ -46,7 +46,7 @@ def reset_work(s: State, slot: int) -> None:
     req.shared_blocks = 0
 
 
-@rare
+@kernel
 def fail_attempt(s: State, slot: int, status: int, at_s: float, now_s: float) -> None:
     """An attempt has come to nothing: its client learns it at `at_s`, and the server is done with it at `now_s`.
 
@@ -125,7 +125,7 @@ def release(s: State, slot: int, status: int, told_s: float, pause_s: float, now
     s.run[0].in_flight -= 1
 
 
-@rare
+@kernel
 def _end_job(s: State, slot: int, status: int, now_s: float) -> None:
     """A sleep-time job has ended: its context is prepared, unless another job has been sent for it since."""
     s.run[0].jobs_in_flight -= 1

@@ -15,7 +15,7 @@ from sim.engine.balancer import choose_replica, fits_in, why_refused
 from sim.engine.batch import leave_rows
 from sim.engine.books import book
 from sim.engine.clients import fail_attempt, release, reset_work
-from sim.engine.jit import kernel, rare
+from sim.engine.jit import kernel
 from sim.engine.luck import BLANK, RIGHT, answer, branch_tokens, family_key, right
 from sim.engine.memory import blocks_of
 from sim.engine.meter import count_stage, front_end_s, measure_family
@@ -64,7 +64,7 @@ def is_family(s: State, slot: int) -> bool:
     return req.special == 1 and s.stages[s.families[req.head].stage].is_alone == 0
 
 
-@rare
+@kernel
 def send_stage(s: State, head: int, now_s: float) -> int:
     """Make the branches of the stage a request is at and choose where they go.
 
@@ -222,7 +222,7 @@ def _prepare_lookups(s: State, head: int) -> None:
         slot = branch.following
 
 
-@rare
+@kernel
 def prompt_is_read(s: State, r: int, rep: Records, slot: int) -> None:
     """A branch has read its prompt: others may share it, and a leader's group is queued."""
     req = s.requests[slot]
@@ -253,7 +253,7 @@ def _queue_group(s: State, r: int, rep: Records, leader: int, per_group: int) ->
         slot = s.branches[slot].following
 
 
-@rare
+@kernel
 def keep_answer(s: State, r: int, rep: Records, slot: int) -> None:
     """A row that ends leaves what others may build on to the prefix cache."""
     req = s.requests[slot]
@@ -265,7 +265,7 @@ def keep_answer(s: State, r: int, rep: Records, slot: int) -> None:
     publish(s, r, rep, slot, branch.gives_key, tokens, owner)
 
 
-@rare
+@kernel
 def end_alone(s: State, slot: int) -> None:
     """The only branch of a request that refers to a prefix cache has its answer."""
     family = s.families[slot]
@@ -275,7 +275,7 @@ def end_alone(s: State, slot: int) -> None:
     count_stage(s, slot)
 
 
-@rare
+@kernel
 def branch_ended(s: State, slot: int, tokens: int, now_s: float) -> None:
     """A branch has its answer of `tokens` tokens: its stage may be over."""
     req = s.requests[slot]
@@ -314,7 +314,7 @@ def _mark_ended(s: State, slot: int) -> None:
     s.families[s.requests[slot].head].left -= 1
 
 
-@rare
+@kernel
 def end_stages(s: State, now_s: float) -> None:
     """Look at all families of which a branch has ended just now."""
     run = s.run[0]
@@ -483,7 +483,7 @@ def _leave_queue(s: State, slot: int) -> None:
     s.replicas[req.replica].waiting -= 1
 
 
-@rare
+@kernel
 def leave_batch(s: State, slot: int) -> int:
     """Take an admitted branch out of the batch between two steps; returns the tokens it has produced."""
     req = s.requests[slot]
@@ -516,7 +516,7 @@ def _book_branches(s: State, head: int, use: int) -> None:
         slot = s.branches[slot].following
 
 
-@rare
+@kernel
 def release_branches(s: State, head: int) -> None:
     """Free the slots of all branches but the first."""
     run = s.run[0]
@@ -532,7 +532,7 @@ def release_branches(s: State, head: int) -> None:
         slot = following
 
 
-@rare
+@kernel
 def give_up_family(s: State, head: int, now_s: float) -> int:
     """The client of a family on a replica has waited long enough: what has not begun leaves at once.
 
@@ -560,7 +560,7 @@ def give_up_family(s: State, head: int, now_s: float) -> int:
     return leaving
 
 
-@rare
+@kernel
 def branch_let_go(s: State, slot: int, now_s: float) -> None:
     """A branch of a family that was given up has left its replica."""
     head = s.requests[slot].head
@@ -570,7 +570,7 @@ def branch_let_go(s: State, slot: int, now_s: float) -> None:
         _come_to_nothing(s, head, now_s)
 
 
-@rare
+@kernel
 def _come_to_nothing(s: State, head: int, now_s: float) -> None:
     """All branches are gone after their client was."""
     _book_branches(s, head, GIVEN_UP)
@@ -579,7 +579,7 @@ def _come_to_nothing(s: State, head: int, now_s: float) -> None:
     fail_attempt(s, head, TIMED_OUT, s.calls[head].due_s, now_s)
 
 
-@rare
+@kernel
 def end_at_api(s: State, slot: int, now_s: float, is_answered: bool) -> None:
     """A call of a family has been answered and billed; or will not be, and so comes to nothing with all others."""
     head = s.requests[slot].head

@@ -16,7 +16,7 @@ import numba
 
 from sim.paths import cache_home
 
-__all__ = ["cache_folder", "entry", "kernel", "rare", "source_digest"]
+__all__ = ["cache_folder", "entry", "kernel", "source_digest"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -37,15 +37,9 @@ def entry(function: Function) -> Function:
 
 
 def kernel(function: Function) -> Function:
-    """`function` compiled as part of an entry: compiled code calls it, Python cannot."""
-    return _compiled(function, forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+    """`function` compiled as part of an entry: compiled code calls it, Python cannot.
 
-
-def rare(function: Function) -> Function:
-    """`function` compiled once, apart from the entries that call it.
-
-    A call passes the whole state by value, some 4 kB; where it is seldom that does not matter, and the code that always
-    runs stays short, as does compiling it.
+    Whether it is copied into its callers is left to the compiler: forced, compiling took three times as long.
     """
     return _compiled(function, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 
@@ -53,7 +47,7 @@ def rare(function: Function) -> Function:
 def _compiled(function: Function, **options: bool) -> Function:
     """Compiled without reference counts: no function here makes an array, and the caller holds those it passes.
 
-    Counting them cost four fifths of the time, as every call passes the whole state.
+    Counting them cost four fifths of the time.
     """
     compiled: Function = numba.njit(error_model="numpy", _nrt=False, **options)(function)
     return compiled

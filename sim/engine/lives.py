@@ -9,6 +9,7 @@ from sim.engine.clients import fail_attempt, reset_work
 from sim.engine.families import release_branches
 from sim.engine.jit import entry, kernel
 from sim.engine.queues import play
+from sim.engine.reference import reference
 from sim.engine.segments import drop_all
 from sim.engine.state import (
     BLOCK_TOKENS,
@@ -33,6 +34,7 @@ def reprice(s: State, p: int, usd_per_s: float, window: int, now_s: float) -> No
 
     In another one, what requests have cost so far stays with the old one.
     """
+    s = reference(s)
     for r in range(s.replicas.size):
         rep = s.replicas[r]
         if rep.pool == p:
@@ -54,6 +56,7 @@ def take_off(s: State, r: int, slots: Integers, now_s: float) -> None:
 
     What was done for them is lost. They are sent again by the next call of `serve`, or have failed.
     """
+    s = reference(s)
     rep = s.replicas[r]
     accrue(rep, now_s)
     fold(s, rep)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from sim.engine.jit import kernel, rare
+from sim.engine.jit import kernel
 from sim.engine.state import NONE, Records
 
 __all__ = ["BLANK", "answer", "branch_tokens", "context_key", "family_key", "normal", "right", "uniform"]
@@ -44,14 +44,14 @@ def uniform(key: int, place: int, branch: int, purpose: int) -> float:
     return float(_bits(key, place, branch, purpose) >> np.uint64(11)) * 2.0**-53
 
 
-@rare
+@kernel
 def normal(key: int, place: int, branch: int, purpose: int) -> float:
     """A standard normal number (Box and Muller 1958)."""
     radius = sqrt(-2.0 * log(1.0 - uniform(key, place, branch, purpose)))
     return radius * cos(2.0 * pi * uniform(key, place, branch, purpose + 1))
 
 
-@rare
+@kernel
 def branch_tokens(key: int, place: int, branch: int, stage: Records, base: int) -> int:
     """Tokens of a branch: lognormal, with `base` times the stage's factor as mean."""
     mean = base * stage.tokens_factor
@@ -68,7 +68,7 @@ def right(key: int, p: float) -> int:
     return int(uniform(key, 0, 0, ANSWER) < p)
 
 
-@rare
+@kernel
 def answer(key: int, branch: int, p: float, step: Records) -> int:
     """What a sample answers: RIGHT, the number of a wrong answer, or BLANK."""
     u = uniform(key, 0, branch, ANSWER)

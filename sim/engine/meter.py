@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from sim.engine.jit import kernel, rare
+from sim.engine.jit import kernel
 from sim.engine.luck import right
 from sim.engine.state import COMPLETED, E2E, NONE, TPOT, TTFT, Floats, Integers, Records, State
 
@@ -60,7 +60,7 @@ def cached_tokens(pool: Records, req: Records) -> int:
     return floor(pool.cached_share * req.prompt_tokens)
 
 
-@rare
+@kernel
 def count_stage(s: State, head: int) -> None:
     """Count the tokens of a stage that has ended well: each group's prompt once, or as often as an API was sent it."""
     req = s.requests[head]
@@ -193,7 +193,7 @@ def write_row(s: State, slot: int, status: int, finish_s: float) -> None:
             row.correct = right(call.key, s.slot_chances[slot, 0, 0])
 
 
-@rare
+@kernel
 def _write_family(s: State, slot: int, row: Records) -> None:
     """What is known of a request with branches or a context: of one that did not complete, what it asked for."""
     family = s.families[slot]

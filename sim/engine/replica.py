@@ -25,7 +25,7 @@ from sim.engine.families import (
     leave_batch,
     prompt_is_read,
 )
-from sim.engine.jit import kernel, rare
+from sim.engine.jit import kernel
 from sim.engine.memory import free_blocks, growth, row_phase, steps_that_fit
 from sim.engine.meter import front_end_s, measure, measure_family
 from sim.engine.queues import append, comes_before, play, push_row, remove, row_key, row_slot, row_step
@@ -89,7 +89,7 @@ def wake(s: State, r: int, rep: Records, now_s: float) -> None:
         s.run[0].wake_s = now_s
 
 
-@rare
+@kernel
 def give_up(s: State, slot: int, now_s: float) -> None:
     """The client of a request at a replica has waited long enough.
 
@@ -112,7 +112,7 @@ def give_up(s: State, slot: int, now_s: float) -> None:
         _cut_span(s, r, rep, np.nextafter(now_s, inf))
 
 
-@rare
+@kernel
 def _time_out(s: State, r: int, slot: int, now_s: float) -> None:
     """A replica is rid of a request whose client has given up."""
     book(s, slot, s.replicas[r].pool, GIVEN_UP)
@@ -127,7 +127,7 @@ def _count_out(s: State, r: int, req: Records) -> None:
         s.outstanding[r] -= 1
 
 
-@rare
+@kernel
 def begin_woken(s: State) -> None:
     """Let the idle replicas that have work begin."""
     run = s.run[0]
@@ -204,7 +204,7 @@ def _end_row(s: State, r: int, rep: Records, at: int, now_s: float) -> None:
     _complete(s, r, rep, slot, now_s)
 
 
-@rare
+@kernel
 def _end_special_row(s: State, r: int, rep: Records, at: int, now_s: float) -> None:
     """A branch of a family, or a request with a context, has all its tokens."""
     slot = row_slot(s.heap[r, at])
@@ -235,7 +235,7 @@ def _complete_alone(s: State, r: int, rep: Records, slot: int, now_s: float) -> 
     release(s, slot, COMPLETED, now_s + later_s, 0.0, now_s)
 
 
-@rare
+@kernel
 def _first_ended(s: State, r: int, rep: Records) -> int:
     """Place in the heap of the ended row whose request came first: what they leave to others depends on the order."""
     first = 0
@@ -284,7 +284,7 @@ def _join_rows(s: State, r: int, rep: Records, slot: int, now_s: float) -> None:
         _end_at_once(s, r, rep, slot, now_s)
 
 
-@rare
+@kernel
 def _end_at_once(s: State, r: int, rep: Records, slot: int, now_s: float) -> None:
     """The first token of a request was its last."""
     at = 0
@@ -318,7 +318,7 @@ def _leave(s: State, r: int, rep: Records, slot: int) -> None:
     rep.ghosts -= req.gone
 
 
-@rare
+@kernel
 def _let_go(s: State, r: int, rep: Records, now_s: float) -> None:
     """Admitted requests whose clients have given up leave, in order of their coming."""
     while rep.ghosts > 0:
@@ -353,6 +353,7 @@ def _begin_span(s: State, r: int, rep: Records, now_s: float) -> None:
     chunked = pool.scheduler == CHUNKED
     if rep.sleep_rows > 0 and (not chunked or pool.sleep_slowdown == 0.0) and others_are_there(s, r):
         pause_all(s, r, rep)
+    preempted = False
     if chunked:
         make_room(s, r, rep)
         pairs, blocked = fill_chunked(s, r, rep)
@@ -361,12 +362,12 @@ def _begin_span(s: State, r: int, rep: Records, now_s: float) -> None:
     else:
         pairs = fill_prompts(s, r, rep)
         if rep.prompt_tokens == 0:
-            make_room(s, r, rep)
+            preempted = make_room(s, r, rep)
     rep.span_start_s = now_s
     if rep.prompt_tokens == 0 and rep.rows == 0:
         _begin_idle(s, r, rep, now_s)
     elif rep.prompt_tokens == 0:
-        _begin_decode(s, r, rep, now_s)
+        _begin_decode(s, r, rep, now_s, preempted)
     else:
         _begin_prompts(s, r, rep, now_s, pairs, chunked)
 
@@ -380,7 +381,7 @@ def _begin_idle(s: State, r: int, rep: Records, now_s: float) -> None:
         rest(s, rep, now_s)
 
 
-@rare
+@kernel
 def rest(s: State, rep: Records, now_s: float) -> None:
     """A draining replica has nothing left: its server goes off if the other ranks have nothing left either."""
     last = rep.server + s.pools[rep.pool].ranks
@@ -398,13 +399,17 @@ def rest(s: State, rep: Records, now_s: float) -> None:
 
 
 @kernel
-def _begin_decode(s: State, r: int, rep: Records, now_s: float) -> None:
-    """Decode until a row completes, memory runs out or the step law bends."""
+def _begin_decode(s: State, r: int, rep: Records, now_s: float, look_again: bool) -> None:
+    """Decode until a row completes, memory runs out or the step law bends.
+
+    A single step where it is to be looked at who may take part after it: where somebody has been preempted after the
+    prompts had their turn, and may fit now, and where class sleep takes part with others.
+    """
     kv = rep.kv_tokens + rep.rows
     segment = law_segment(s.kv_edge, rep.pool, kv)
     n = _steps_in_memory(s, r, rep, row_step(s.heap[r, 0]) - rep.step)
-    if (s.seqs_of[r, SLEEP] > 0 or s.waiting_head[r, SLEEP] != NONE) and others_are_there(s, r):
-        n = 1 if s.pools[rep.pool].sleep_slowdown > 0.0 else n
+    if look_again or _sleep_takes_part(s, r, rep):
+        n = 1
     edge = s.kv_edge[rep.pool, segment]
     if kv + rep.rows * (n - 1) > edge:
         n = int((edge - kv) // rep.rows) + 1
@@ -414,6 +419,13 @@ def _begin_decode(s: State, r: int, rep: Records, now_s: float) -> None:
     rep.per_kv_s = s.per_kv_s[rep.pool, segment, rep.rows]
     s.event_s[r] = now_s + span_s(rep.base_s, rep.per_kv_s, kv, rep.rows, n)
     share_time(rep, 1.0, 0.0)
+
+
+@kernel
+def _sleep_takes_part(s: State, r: int, rep: Records) -> bool:
+    if s.seqs_of[r, SLEEP] == 0 and s.waiting_head[r, SLEEP] == NONE:
+        return False
+    return s.pools[rep.pool].sleep_slowdown > 0.0 and others_are_there(s, r)
 
 
 @kernel

@@ -7,7 +7,7 @@ segment at most, and so uses all it builds on. What is in use counts as `blocks_
 
 from __future__ import annotations
 
-from sim.engine.jit import kernel, rare
+from sim.engine.jit import kernel
 from sim.engine.memory import blocks_of
 from sim.engine.state import BLOCK_TOKENS, NO_LIMIT, NONE, Records, State
 
@@ -40,7 +40,7 @@ def cached_here(s: State, at: int, limit: int, target: int) -> int:
     return max(usable, 0) // BLOCK_TOKENS * BLOCK_TOKENS
 
 
-@rare
+@kernel
 def look_up(s: State, r: int, slot: int) -> int:
     """Note what an admission of the branch now would find; returns the blocks it would need.
 
@@ -91,7 +91,7 @@ def _is_free(segment: Records) -> bool:
     return segment.users == 0 and segment.children == 0
 
 
-@rare
+@kernel
 def refer(s: State, rep: Records, slot: int) -> None:
     """Have an admitted branch use what it has found."""
     branch = s.branches[slot]
@@ -120,7 +120,7 @@ def refer(s: State, rep: Records, slot: int) -> None:
         at = segment.parent
 
 
-@rare
+@kernel
 def release_segment(s: State, rep: Records, slot: int) -> None:
     """A branch, whose own blocks are free, uses its segment no more."""
     branch = s.branches[slot]
@@ -138,7 +138,7 @@ def release_segment(s: State, rep: Records, slot: int) -> None:
         at = segment.parent
 
 
-@rare
+@kernel
 def publish(s: State, r: int, rep: Records, slot: int, key: int, tokens: int, owner: int) -> None:
     """Have a branch share the first `tokens` tokens it holds; blocks of its own become those of a segment.
 
@@ -222,7 +222,7 @@ def evict(s: State, rep: Records) -> None:
         _evict(s, rep)
 
 
-@rare
+@kernel
 def _evict(s: State, rep: Records) -> None:
     while rep.cached_blocks > 0 and rep.blocks_used + rep.cached_blocks > s.pools[rep.pool].capacity_blocks:
         _drop_disused(s, rep, rep.oldest)
@@ -272,7 +272,7 @@ def _free_segment(s: State, at: int) -> None:
     s.run[0].segments_free += 1
 
 
-@rare
+@kernel
 def drop_owned(s: State, head: int) -> None:
     """Drop a family's own segments, which nobody uses: those that build on others were made after them."""
     while s.families[head].first_segment != NONE:
@@ -280,7 +280,7 @@ def drop_owned(s: State, head: int) -> None:
         _drop_disused(s, s.replicas[s.segments[at].replica], at)
 
 
-@rare
+@kernel
 def drop_all(s: State, r: int) -> None:
     """A replica is gone with all it had kept."""
     rep = s.replicas[r]

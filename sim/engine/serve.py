@@ -16,9 +16,10 @@ from sim.engine.balancer import choose_replica, why_refused
 from sim.engine.books import accrue, book, charge_unfinished, fold, settle_rows
 from sim.engine.clients import fail_attempt, release, reset_work
 from sim.engine.families import end_alone, end_at_api, is_family, send_stage
-from sim.engine.jit import entry, kernel, rare
+from sim.engine.jit import entry, kernel
 from sim.engine.luck import FIRST_TOKEN, SPEED, context_key, normal
 from sim.engine.meter import measure, measure_family, write_row
+from sim.engine.reference import reference
 from sim.engine.replica import begin_woken, boundary, give_up, receive
 from sim.engine.state import (
     API_QUEUED,
@@ -61,6 +62,7 @@ def serve(s: State, until_s: float) -> int:
     (take the finished rows away), SEGMENTS_FULL (make more room in the prefix cache). Called again, it goes on where it
     stopped.
     """
+    s = reference(s)
     run = s.run[0]
     rows_needed = s.heap.shape[1] + 1
     while True:
@@ -111,6 +113,7 @@ def serve(s: State, until_s: float) -> int:
 @entry
 def settle(s: State, now_s: float) -> None:
     """Bring all books up to `now_s`, which `serve` has reached, and add what is recent to the sums."""
+    s = reference(s)
     for r in range(s.replicas.size):
         rep = s.replicas[r]
         accrue(rep, now_s)
@@ -133,6 +136,7 @@ def close_books(s: State, first: int, now_s: float) -> int:
 
     Returns the slot to go on with once rows were taken away; the number of slots when done.
     """
+    s = reference(s)
     if first == 0:
         _charge_all(s, now_s)
     for slot in range(first, s.requests.size):
@@ -202,7 +206,7 @@ def _arrive(s: State, run: Records, now_s: float) -> int:
     return slot
 
 
-@rare
+@kernel
 def _arrive_special(s: State, slot: int, i: int, now_s: float) -> None:
     """Row i of the arrival block has branches or a context."""
     req = s.requests[slot]
@@ -304,7 +308,7 @@ def _is_prepared(stream: Records, context: Records, version: int, now_s: float) 
     return 0
 
 
-@rare
+@kernel
 def _ask(s: State, run: Records, c: int, now_s: float) -> int:
     """A client of closed stream c has its next request; returns its slot."""
     client = s.closed[c]
@@ -337,7 +341,7 @@ def _ask(s: State, run: Records, c: int, now_s: float) -> int:
     return slot
 
 
-@rare
+@kernel
 def _take_job(s: State, run: Records) -> int:
     """Take the next sleep-time job off the list; returns its slot."""
     job = s.jobs[run.job]
@@ -414,7 +418,7 @@ def _lost(s: State, run: Records) -> int:
     return slot
 
 
-@rare
+@kernel
 def _go_on(s: State, run: Records, now_s: float) -> int:
     """The next request that goes on to another stage, or NONE if its client has given up by now."""
     slot = run.continued
@@ -425,7 +429,7 @@ def _go_on(s: State, run: Records, now_s: float) -> int:
     return slot
 
 
-@rare
+@kernel
 def _go_off(s: State, now_s: float) -> int:
     """The timer that comes first: what is due depends on where its request is; the slot to send again, or NONE."""
     slot = s.timer_slot[0]
@@ -478,14 +482,14 @@ def _send(s: State, slot: int, now_s: float) -> None:
         set_timer(s, slot, call.due_s)
 
 
-@rare
+@kernel
 def _refuse(s: State, slot: int, tokens: int, now_s: float) -> None:
     """No replica takes a request."""
     status = why_refused(s, slot, s.stage_first[s.requests[slot].strategy], tokens)
     fail_attempt(s, slot, status, now_s, now_s)
 
 
-@rare
+@kernel
 def _send_special(s: State, head: int, now_s: float) -> None:
     """Send the stage that a request with branches or a context is at."""
     call = s.calls[head]
@@ -527,7 +531,7 @@ def _queue_leaders(s: State, r: int, head: int, now_s: float) -> None:
         slot = following
 
 
-@rare
+@kernel
 def _end_at_api(s: State, slot: int, now_s: float) -> None:
     """An API has answered, or will not: its completion window is over, or the client has given up."""
     req = s.requests[slot]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from math import inf
 
 from sim.engine.batch import admit, leave_rows, make_way, others_are_there, put_back, take
-from sim.engine.jit import kernel, rare
+from sim.engine.jit import kernel
 from sim.engine.memory import blocks_of, free_blocks, row_kv
 from sim.engine.queues import append, row_slot
 from sim.engine.segments import evict
@@ -23,14 +23,14 @@ LEAST_CHUNK = 16
 """Fewer tokens of a prompt are not worth a place in a step that others are in."""
 
 
-@rare
+@kernel
 def pause_all(s: State, r: int, rep: Records) -> None:
     """Pause all rows of class sleep, newest first."""
     while rep.sleep_rows > 0:
         _pause(s, r, rep, _newest_row(s, r, rep))
 
 
-@rare
+@kernel
 def fill_sleep(s: State, r: int, rep: Records, pairs: float, blocked: bool) -> float:
     """Have sleep take part in the next step of a chunked replica, whose other requests have their slices.
 
@@ -82,13 +82,11 @@ def _chunk(s: State, rep: Records, left: int, read: int, pairs: float, longest_s
     chunk = min(left, tokens - rep.rows - rep.prompt_tokens)
     if longest_s == inf:
         return max(chunk, 0)
-    while chunk > 0:
+    while chunk >= min(LEAST_CHUNK, left):
         all_pairs = pairs + chunk * (read + 0.5 * (chunk + 1))
         if _step_s(s, rep, rep.prompt_tokens + chunk, all_pairs) <= longest_s:
             return chunk
         chunk //= 2
-        if chunk < LEAST_CHUNK and chunk < left:
-            return 0
     return 0
 
 
