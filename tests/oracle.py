@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from math import ceil, inf
+from typing import TypeAlias
 
 from sim.steptime import StepTime
 from tests.oracle_families import NO_LIMIT, Attempt, Branch, Job
@@ -35,6 +36,8 @@ OFF, STARTING, OPEN, DRAINING, DOWN = "off", "starting", "open", "draining", "do
 
 SLEEP = 2
 """The class of sleep work, which yields to all others."""
+Hit: TypeAlias = tuple[Segment | None, int]
+"""A segment, and how many tokens of it are of use; or none and none."""
 FEWEST_SLICE_TOKENS = 16
 """A slice of sleep work beside other requests is at least this long, or all that is left."""
 
@@ -158,14 +161,14 @@ class Replica:
 
     # What is found of a prompt, and what is kept of it.
 
-    def found(self, branch: Branch) -> tuple[Segment | None, int]:
-        """The segment that holds the first tokens of what a branch must read, and how many it can use."""
-        segment = self.cache.find(self.names(branch))
-        if segment is None:
-            return None, 0
+    def hits(self, branch: Branch) -> list[tuple[Segment, int]]:
+        """The segments that hold the first tokens of what a branch must read, best first, and how many it can use."""
+        there = [self.cache.segments[key] for key in self.names(branch) if key in self.cache.segments]
+        return [(segment, usable) for segment in there if (usable := self.usable(segment, branch))]
+
+    def usable(self, segment: Segment, branch: Branch) -> int:
         limit = branch.job.prefix_tokens if segment.key == branch.context_key else NO_LIMIT
-        usable = floor16(min(segment.tokens, limit, branch.target - 1))
-        return (segment, usable) if usable else (None, 0)
+        return floor16(min(segment.tokens, limit, branch.target - 1))
 
     def names(self, branch: Branch) -> list[Key]:
         """Under which its beginning may be found, best first: its group's prompt, the branch before, its context."""
@@ -448,7 +451,7 @@ class Replica:
             hit = self.make_way(branch, rows_advance=True)
             if hit is None:
                 return
-            branch.prefilled = hit
+            branch.prefilled = hit[1]
             self.prefilling.append(branch)
             fits = self.slice(branch, most_s)
             chunk, branch.chunk, branch.prefilled = branch.chunk, 0, 0
@@ -510,7 +513,7 @@ class Replica:
         for c in range(SLEEP if self.others else SLEEP + 1):
             while self.waiting[c]:
                 branch = self.waiting[c][0]
-                left = branch.target - self.found(branch)[1]
+                left = branch.target - next((usable for _, usable in self.hits(branch)), 0)
                 if self.prompt_tokens and self.prompt_tokens + left > most:
                     return
                 hit = self.make_way(branch, rows_advance=False)
@@ -521,38 +524,36 @@ class Replica:
 
     # Who is admitted, and who gives way.
 
-    def admit(self, branch: Branch, hit: int) -> None:
-        """Take a branch off its queue, with so many tokens found."""
+    def admit(self, branch: Branch, hit: Hit) -> None:
+        """Take a branch off its queue, with what it found."""
+        segment, usable = hit
         self.waiting[branch.priority].remove(branch)
         self.prefilling.append(branch)
         self.admissions += 1
-        branch.admission, branch.prefilled = self.admissions, hit
-        if hit:
-            self.take(branch, hit)
+        branch.admission, branch.prefilled = self.admissions, usable
+        if segment:
+            self.take(branch, segment, usable)
         if branch.cached_tokens is None:
-            branch.cached_tokens = hit
+            branch.cached_tokens = usable
         self.evict()
 
-    def take(self, branch: Branch, usable: int) -> None:
+    def take(self, branch: Branch, segment: Segment, usable: int) -> None:
         """Refer to the segment that holds the first tokens."""
-        segment, _ = self.found(branch)
-        assert segment is not None
         if cut := self.cut(segment, usable, branch):
             segment.tokens, segment.blocks = usable, segment.blocks - cut
         self.cache.refer(segment)
         branch.segment, branch.shared_blocks = segment, usable // BLOCK_TOKENS
 
-    def way_in(self, branch: Branch, rows_advance: bool) -> int | None:
-        """Tokens that a branch would find if it were admitted now; None if there is no place or no memory for it."""
+    def way_in(self, branch: Branch, rows_advance: bool) -> Hit | None:
+        """What a branch would find if it were admitted now; None if there is no place or no memory for it."""
         if len(self.admitted) >= self.server.max_num_seqs:
             return None
         free = self.free_blocks - (self.growth() if rows_advance else 0)
-        segment, usable = self.found(branch)
-        if segment:
+        for segment, usable in self.hits(branch):
             resting = segment.resting_blocks - self.cut(segment, usable, branch)
             if blocks(branch.target) - usable // BLOCK_TOKENS + resting <= free:
-                return usable
-        return 0 if blocks(branch.target) <= free else None
+                return segment, usable
+        return (None, 0) if blocks(branch.target) <= free else None
 
     def fits_without(self, branch: Branch, lower: Sequence[Branch], rows_advance: bool) -> bool:
         """Whether it would fit, finding nothing, without those of lower class and what is their own."""
@@ -563,8 +564,8 @@ class Replica:
         free -= self.growth(without=lower) if rows_advance else 0
         return others < self.server.max_num_seqs and blocks(branch.target) <= free
 
-    def make_way(self, branch: Branch, rows_advance: bool) -> int | None:
-        """Tokens found by a branch that fits, after preempting lower classes if that is enough; else None."""
+    def make_way(self, branch: Branch, rows_advance: bool) -> Hit | None:
+        """What is found by a branch that fits, after preempting lower classes if that is enough; else None."""
         hit = self.way_in(branch, rows_advance)
         while hit is None:
             lower = [other for other in self.admitted if other.priority > branch.priority]

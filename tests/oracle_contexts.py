@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from math import inf
+from math import floor, inf
 
-from tests.oracle_families import Job
+from tests.oracle_families import Job, Strategy
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,8 @@ class Contexts:
     def of(self, context: int) -> Prepared:
         return self.table.setdefault(context, Prepared())
 
-    def look_up(self, job: Job, now_s: float) -> None:
-        """A request comes: if its context is ready for it, it needs less."""
+    def look_up(self, job: Job, strategy: Strategy, now_s: float) -> None:
+        """A request comes: if its context is ready for it, the branches of its first step, at least, need less."""
         if job.context is None:
             return
         prepared = self.of(job.context[0])
@@ -67,7 +67,8 @@ class Contexts:
         if outcome == "hits":
             prepared.hits += 1
             before, job.prepared = job.score(0).output_tokens, True
-            counts["saved_tokens"] += before - job.score(0).output_tokens
+            branches = sum(stage.branches * stage.tokens_factor for stage in strategy.stages if stage.step == 0)
+            counts["saved_tokens"] += floor((before - job.score(0).output_tokens) * branches + 0.5)
             job.use_notes(prepared.notes_tokens)
 
     def begin(self, work: Preparation) -> None:

@@ -180,7 +180,7 @@ class Fleet:
         job.number = len(self.came)
         self.came.append(job)
         if self.preparations:
-            self.contexts.look_up(job, self.now_s)
+            self.contexts.look_up(job, self.strategies[job.strategy], self.now_s)
         self.send(job)
 
     def ring(self) -> None:
@@ -477,7 +477,10 @@ class Fleet:
                 self.over(attempt, "failed", self.now_s)
 
     def prepare(self, work: Preparation) -> None:
-        """Send sleep work for a context."""
+        """Send sleep work for a context, unless the same is under way."""
+        now = self.contexts.of(work.context)
+        if now.state == "preparing" and now.version == work.version:
+            return
         job = Job(self.now_s, work.prompt_tokens, work.output_tokens, SLEEP, stream=len(self.streams) - 1)
         job.strategy, job.key, job.context = work.strategy, work.key, (work.context, work.version)
         job.api_luck = normal(work.key, 0, 0, API_FIRST), normal(work.key, 0, 0, API_SPEED)

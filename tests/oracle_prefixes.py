@@ -53,10 +53,6 @@ class PrefixCache:
     def cached_blocks(self) -> int:
         return sum(segment.blocks for segment in self.segments.values() if not segment.users)
 
-    def find(self, keys: list[Key]) -> Segment | None:
-        """The first of the keys that is there."""
-        return next((self.segments[key] for key in keys if key in self.segments), None)
-
     def make(self, key: Key, tokens: int, blocks: int, parent: Segment | None) -> Segment:
         """A new segment, which nobody uses yet."""
         segment = self.segments[key] = Segment(key, tokens, blocks, parent)

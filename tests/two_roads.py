@@ -232,7 +232,10 @@ def steer(plane: DataPlane, world: World, event: oracle_fleet.Event) -> None:
 
 
 def prepare(plane: DataPlane, work: Preparation, now_s: float) -> None:
-    """Send sleep work for a context."""
+    """Send sleep work for a context, unless the same is under way."""
+    now = plane.contexts[work.context : work.context + 1]
+    if np.any((now["state"] == state.PREPARING) & (now["version"] == work.version)):
+        return
     columns = (work.context, work.version, work.prompt_tokens, work.output_tokens, work.notes_tokens, work.key)
     arrays = [np.array([column]) for column in columns]
     plane.prepare(*arrays, lasts_s=work.lasts_s, strategy=work.strategy, now_s=now_s)
