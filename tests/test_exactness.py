@@ -15,6 +15,7 @@ from sim.engine import state
 from sim.engine.plane import DataPlane
 from tests.oracle import Job, Replica
 from tests.oracle_fleet import Fleet
+from tests.random_families import family_worlds
 from tests.random_worlds import fault_worlds, worlds
 from tests.two_roads import World, fleet_after, serve_fast, serve_slow
 
@@ -65,20 +66,40 @@ def test_engine_and_oracle_agree_on_many_worlds_where_things_go_wrong(world: Wor
     assert_same_run(world)
 
 
+@settings(max_examples=400, **QUIET)
+@given(family_worlds())
+def test_engine_and_oracle_agree_on_families_contexts_and_sleep_work(world: World) -> None:
+    assert_same_run(world)
+
+
+@pytest.mark.long
+@settings(max_examples=20_000, **QUIET)
+@given(family_worlds())
+def test_engine_and_oracle_agree_on_many_families_contexts_and_sleep_work(world: World) -> None:
+    assert_same_run(world)
+
+
+@pytest.mark.long
+@settings(max_examples=3_000, **QUIET)
+@given(family_worlds(every=True))
+def test_engine_and_oracle_agree_where_everything_comes_together(world: World) -> None:
+    assert_same_run(world)
+
+
 def test_the_engine_runs_uncompiled_for_debugging() -> None:
     """The same worlds in plain Python: what a debugger steps through is what runs."""
     script = (
         "from hypothesis import given, seed, settings, strategies as st\n"
-        "from tests.test_exactness import QUIET, assert_same\n"
+        "from tests.test_exactness import QUIET, assert_same_run\n"
+        "from tests.random_families import family_worlds\n"
         "from tests.random_worlds import fault_worlds, worlds\n"
-        "from tests.two_roads import serve_fast, serve_slow\n"
         "from sim.engine.serve import serve\n"
         "assert not hasattr(serve, 'signatures')\n"
         "@seed(5)\n"
         "@settings(max_examples=25, database=None, **QUIET)\n"
-        "@given(st.one_of(worlds(), fault_worlds()))\n"
+        "@given(st.one_of(worlds(), fault_worlds(), family_worlds()))\n"
         "def check(world):\n"
-        "    assert_same(serve_fast(world)[1], serve_slow(world))\n"
+        "    assert_same_run(world)\n"
         "check()\n"
     )
     environment = os.environ | {"NUMBA_DISABLE_JIT": "1"}
@@ -123,7 +144,7 @@ def assert_same_lives(plane: DataPlane, fleet: Fleet) -> None:
 def assert_same_counts(plane: DataPlane, fleet: Fleet) -> None:
     """Pools were sent, read, found, said and lost as much; streams asked and were answered as often."""
     for p, counts in enumerate(fleet.counts):
-        for name in fleet_counts:
+        for name in COUNTS:
             assert plane.state.pools[p][name] == counts[name], (p, name)
     for i, stream in enumerate(plane.state.streams):
         mine = [job for job in fleet.came + fleet.jobs_sent if job.stream == i]
@@ -137,7 +158,7 @@ def assert_same_counts(plane: DataPlane, fleet: Fleet) -> None:
             assert usual == pytest.approx(sum(wanted(attempt) for attempt in done)), table
 
 
-fleet_counts = (
+COUNTS = (
     "arrived",
     "completed",
     "prompt_tokens",
