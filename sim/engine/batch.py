@@ -14,7 +14,7 @@ from sim.engine.jit import inlined, kernel
 from sim.engine.memory import blocks_of, free_blocks, growth, row_kv, row_phase
 from sim.engine.queues import append, pop_first, prepend, remove, remove_row, row_slot
 from sim.engine.segments import evict, look_up, refer, release_segment
-from sim.engine.state import BLOCK_TOKENS, CLASSES, NONE, SLEEP, Records, State
+from sim.engine.state import BLOCK_TOKENS, CLASSES, NO_LIMIT, NONE, SLEEP, Records, State
 
 __all__ = [
     "admit",
@@ -93,7 +93,7 @@ def fill_prompts(s: State, r: int, rep: Records) -> float:
             req = s.requests[slot]
             left = req.target
             if req.special:
-                look_up(s, r, slot)
+                look_up(s, r, slot, NO_LIMIT)
                 left -= s.branches[slot].hit_tokens
             if rep.prompt_tokens > 0 and rep.prompt_tokens + left > limit:
                 return pairs
@@ -169,16 +169,13 @@ def make_way(s: State, r: int, rep: Records, slot: int, rows_advance: int) -> bo
 
 @inlined
 def _fits(s: State, r: int, rep: Records, slot: int, rows_advance: int) -> bool:
-    """True if there are a place and memory; where what is found in the cache takes too much, it is left alone."""
+    """True if there are a place and memory."""
     req = s.requests[slot]
     if rep.seqs >= s.pools[rep.pool].max_num_seqs:
         return False
     free = free_blocks(s, rep) - growth(s.phase, r, rep.rows, rep.step, rows_advance)
     if req.special:
-        if look_up(s, r, slot) <= free:
-            return True
-        s.branches[slot].hit = NONE
-        s.branches[slot].hit_tokens = 0
+        return look_up(s, r, slot, free)
     return blocks_of(req.target) <= free
 
 

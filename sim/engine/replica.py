@@ -29,7 +29,7 @@ from sim.engine.jit import inlined, kernel
 from sim.engine.memory import free_blocks, growth, row_phase, steps_that_fit
 from sim.engine.meter import front_end_s, measure, measure_family
 from sim.engine.queues import append, comes_before, play, push_row, remove, row_key, row_slot, row_step
-from sim.engine.segments import evict, release_segment
+from sim.engine.segments import drop_all, evict, release_segment
 from sim.engine.sleep import fill_sleep, pause_all
 from sim.engine.state import (
     AT_REPLICA,
@@ -396,6 +396,7 @@ def rest(s: State, rep: Records, now_s: float) -> None:
         rank.life = OFF
         rank.paid = rank.always_paid
         rank.ended_s = now_s
+        drop_all(s, r)
 
 
 @inlined

@@ -162,9 +162,10 @@ def _charge_all(s: State, now_s: float) -> None:
         place = s.calls[slot].place
         if place == API_RUNNING:
             bill_so_far(s, slot, now_s, USED)
-        elif place == AT_REPLICA or (place == ENDED and not s.pools[s.replicas[req.replica].pool].is_api):
+        if place in (AT_REPLICA, ENDED, API_RUNNING):
             rep = s.replicas[req.replica]
-            charge_unfinished(rep, req)
+            if place == AT_REPLICA:
+                charge_unfinished(rep, req)
             book(s, slot, rep.pool, USED)
 
 
