@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sim.engine.jit import kernel
 from sim.engine.luck import BLANK, answer
-from sim.engine.state import ENDED, State
+from sim.engine.state import ENDED, NONE, State
 
 __all__ = ["most_votes"]
 
