@@ -93,8 +93,8 @@ def request_frame(
     e2e_s = np.where(done, rows["finish_s"] - rows["arrival_s"], np.nan)
     ttft_s = rows["first_token_s"] - rows["arrival_s"]
     # An answer that comes whole, as from a batch API, has no time per token.
-    streamed = done & (rows["output_tokens"] > 1) & (e2e_s > ttft_s)
-    later_tokens = np.where(streamed, rows["output_tokens"] - 1, 1)
+    streamed = done & (rows["path_tokens"] > 1) & (e2e_s > ttft_s)
+    later_tokens = np.where(streamed, rows["path_tokens"] - 1, 1)
     tpot_s = np.where(streamed, (e2e_s - ttft_s) / later_tokens, np.nan)
     return pd.DataFrame(
         {

@@ -204,7 +204,7 @@ def preparing(summary: dict[str, Any]) -> dict[str, str]:
     """What preparing contexts has cost and saved, in words; nothing where nothing was prepared.
 
     >>> sleep = {"jobs": 4, "cost_usd": 2.0, "wasted_usd": 0.5, "saved_usd": 3.0, "net_usd": 1.0}
-    >>> preparing({"sleep": sleep})["saved, net of what preparing cost"]
+    >>> preparing({"sleep": sleep})["net, better answers aside"]
     '$1.00'
     """
     sleep = summary["sleep"]
@@ -214,7 +214,7 @@ def preparing(summary: dict[str, Any]) -> dict[str, str]:
         "spent on preparing": sleep.get("cost_usd"),
         "of it for nothing": sleep.get("wasted_usd"),
         "saved on answers": sleep.get("saved_usd"),
-        "saved, net of what preparing cost": sleep.get("net_usd"),
+        "net, better answers aside": sleep.get("net_usd"),
     }
     return {label: usd(value) for label, value in figures.items() if value is not None}
 

@@ -10,10 +10,11 @@ import pytest
 
 from sim.engine import state
 from sim.headline import headline_figures, strategy_figures
+from sim.results import Results
 from sim.rows import request_frame
 from sim.simulation import simulate
 from sim.tally import COUNTS, LATENCIES, Tally, batch_figures, figures
-from tests.small import scenario
+from tests.small import chat, rows, scenario
 
 ONE_GPU = np.array([1], np.int64)
 DIRECT = (100.0, 5_000.0, 100.0, 60.0, 62.0)
@@ -123,6 +124,60 @@ def test_rows_say_what_is_right_what_is_wrong_and_what_nobody_knows() -> None:
     assert frame["p_correct"].isna().to_list() == [False, False, True]
     assert frame["prepared"].to_list() == [True, False, False]
     assert frame["steps"].to_list() == [1, 2, 1]
+
+
+WAYS = [
+    {"name": "direct"},
+    {"name": "think", "kind": "think", "budget_tokens": 100},
+    {"name": "vote", "kind": "vote", "samples": 4, "budget_tokens": 60},
+    {"name": "doubt", "kind": "cascade", "steps": ["direct", "think"]},
+]
+
+
+@pytest.fixture(scope="module")
+def judged() -> Results:
+    """Five minutes of chat in four ways in turn, of which it is known what was right."""
+    asked = chat(questions={"kind": "curves", "class": "arithmetic"})
+    ways = {"strategies": WAYS, "router": {"policy": "round-robin"}}
+    return simulate(scenario(workload=[asked, chat(name="other")], replications=2, **ways), keep_requests=True)
+
+
+def test_rows_agree_with_the_summary(judged: Results) -> None:
+    frame, summary = rows(judged), judged.summary
+    known = frame[(frame["stream"] == "chat") & (frame["status"] == "completed")]
+    by_run = known.groupby("replication")
+
+    assert summary["quality"]["known"] * 2 == len(known)
+    assert by_run["correct"].mean().mean() == pytest.approx(summary["quality"]["accuracy"])
+    assert by_run["p_correct"].mean().mean() == pytest.approx(summary["quality"]["expected_accuracy"])
+    assert frame[frame["stream"] == "other"]["correct"].isna().all()
+    for name, way in summary["strategies"].items():
+        assert known[known["strategy"] == name]["correct"].mean() == pytest.approx(way["accuracy"])
+
+
+def test_time_per_token_of_branches_counts_the_longest_path(judged: Results) -> None:
+    done = rows(judged).query("status == 'completed'")
+    mean_s = done.groupby("replication")["tpot_s"].mean().mean()
+
+    assert mean_s == pytest.approx(judged.summary["latency"]["tpot_s"]["mean"], rel=1e-9)
+    assert done[done["strategy"] == "vote"]["tpot_s"].mean() > 0.8 * done[done["strategy"] == "think"]["tpot_s"].mean()
+
+
+def test_a_cascade_takes_steps(judged: Results) -> None:
+    steps = rows(judged).query("stream == 'chat'").groupby("strategy", observed=True)["steps"].max()
+
+    assert steps.to_dict() == {"direct": 1, "think": 1, "vote": 1, "doubt": 2}
+
+
+def test_quality_of_a_run_has_intervals_around_it(judged: Results) -> None:
+    summary = judged.summary
+    names = ("quality.accuracy", "quality.expected_accuracy", "cost.usd_per_correct")
+
+    for name in names:
+        section, key = name.split(".")
+        low, high = summary["intervals"][name]
+        assert low < summary[section][key] < high
+    assert summary["intervals"]["strategies.think.accuracy"] is not None
 
 
 def test_where_quality_is_not_modelled_it_is_null() -> None:

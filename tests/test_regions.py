@@ -20,7 +20,7 @@ from sim.regions.grid import turned
 from sim.regions.judge import judge
 from sim.regions.report import regions_frame, regions_page
 from sim.regions.terminal import format_regions
-from sim.regions.trial import Trial
+from sim.regions.trial import Trial, run_trial
 from sim.regions.verdict import verdict
 from tests.browser import Browser, chromium
 from tests.console import printed
@@ -46,6 +46,8 @@ def trial(
         output_tokens=np.full(n, 100.0 * asked),
         used_usd=np.array(usd),
         bill_usd=np.full(n, bill),
+        off_peak_used_usd=np.zeros(n),
+        off_peak_bill_usd=np.zeros(n),
         preparing_usd=np.full(n, preparing),
         on_contexts=np.full(n, asked),
         hits=np.full(n, 0.75 * asked),
@@ -96,12 +98,12 @@ class TestGrid:
         there = load_scenario(SCENARIO, turned(scenario, Grid(), HERE, 2.0))
         stream, offer = there.workload[0], there.fleet[0].model_dump()["offer"]
 
-        assert stream.arrivals.model_dump()["rps"] == 0.1
+        assert stream.arrivals.model_dump()["mean_rps"] == 0.04
         assert stream.contexts is not None
         assert stream.contexts.model_dump()["queries"] == {"kind": "geometric", "mean": 5.0}
         assert stream.contexts.predictability == 0.5
-        assert offer["tariff"]["usd_per_gpu_hour"] == 2.0
-        assert offer["tariff"]["windows"][0]["usd_per_gpu_hour"] == pytest.approx(2.0 / 3.0)
+        assert offer["tariff"]["usd_per_gpu_hour"] == 1.0
+        assert offer["tariff"]["windows"][0]["usd_per_gpu_hour"] == pytest.approx(1.0 / 3.0)
 
     def test_an_api_is_cheap_off_peak_for_all_kinds_of_tokens(self) -> None:
         api = {"name": "api", "kind": "api", "model": "Llama-3.1-8B", "tariff": "deepseek-2026-08"}
@@ -186,7 +188,7 @@ def fake_trial(source: Any, overrides: Sequence[str], way: Way, replications: in
     knobs = dict(change.split("=", 1) for change in overrides)
     queries = json.loads(knobs.get("workload.0.contexts.queries", '{"mean": 4}'))["mean"]
     offer = json.loads(knobs.get("fleet.0.offer", "null"))
-    ratio = 1.0 if offer is None else 2.0 / offer["tariff"]["windows"][0]["usd_per_gpu_hour"]
+    ratio = 1.0 if offer is None else 1.0 / offer["tariff"]["windows"][0]["usd_per_gpu_hour"]
     predictability = float(knobs.get("workload.0.contexts.predictability", 0.5))
     right = {"direct": 50.0, "little": 52.0, "much": 70.0, PREPARED.name: 55.0 + 20.0 * predictability}[way.name]
     usd = {"direct": 0.01, "little": 0.02, "much": 0.19, PREPARED.name: 0.02 + 0.8 / queries / ratio}[way.name]
@@ -200,7 +202,7 @@ def faked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """A map from runs that are made up."""
     monkeypatch.setattr(mapping, "run_trial", fake_trial)
     monkeypatch.setattr(mapping, "_compile", lambda: None)
-    return made_map(SCENARIO, Plan(SMALL, replications=3), workers=1)
+    return made_map(SCENARIO, Plan(SMALL, ("workload.0.usd_per_correct=0.01",), replications=3), workers=1)
 
 
 class TestSweep:
@@ -220,7 +222,7 @@ class TestSweep:
         told: list[tuple[int, int]] = []
         judged_points(SCENARIO, Plan(SMALL), workers=1, progress=lambda *step: told.append(step))
 
-        assert told == [(done, 32) for done in range(1, 33)]
+        assert told == [(done, 20) for done in range(1, 21)]
 
 
 class TestVerdict:
@@ -316,6 +318,41 @@ class TestShown:
 
         assert regions_page(found).count('class="cell ') == 1
         assert "as it is" in printed(format_regions(found), 80)
+
+
+class TestTrials:
+    """Short runs of the engine itself."""
+
+    SHORT = ("horizon=24h", "workload.0.arrivals.mean_rps=0.01")
+
+    def tried(self, way: Way, point: Point) -> Trial:
+        scenario = load_scenario(SCENARIO, self.SHORT)
+        grid = Grid(off_peak="14:00-20:00")
+        return run_trial(SCENARIO, [*self.SHORT, *turned(scenario, grid, point)], way, 2)
+
+    def test_prices_change_the_cost_of_plain_answers_and_nothing_else(self) -> None:
+        flat, steep = (self.tried(MUCH, HERE._replace(price_ratio=ratio)) for ratio in (1.0, 10.0))
+        repriced = flat.repriced(0.1)
+
+        assert 0.0 < steep.used_usd[0] < flat.used_usd[0]
+        for name in Trial._fields:
+            assert getattr(repriced, name) == pytest.approx(getattr(steep, name), rel=1e-9), name
+
+    def test_all_ways_meet_the_same_questions(self) -> None:
+        found = [self.tried(way, HERE) for way in WAYS]
+
+        assert len({tuple(each.asked) for each in found}) == 1
+        assert [each.hits.sum() > 0.0 for each in found] == [False, False, False, True]
+        assert [each.preparing_usd.sum() > 0.0 for each in found] == [False, False, False, True]
+        assert found[1].right.sum() < found[3].right.sum() <= found[3].asked.sum()
+
+    def test_a_small_map(self) -> None:
+        plan = Plan(Grid((2.0, 20.0), (0.5,), (3.0,), (0.3,)), self.SHORT, replications=2)
+        found = made_map(SCENARIO, plan, workers=1)
+        few, many = (point["ways"][PREPARED.name] for point in found["points"])
+
+        assert few["preparing_usd_per_question"] > 2.0 * many["preparing_usd_per_question"]
+        assert few["hit_rate"] > 0.8
 
 
 class TestCommand:

@@ -344,7 +344,7 @@ def test_what_contexts_had_prepared_and_what_came_of_it() -> None:
         "spent on preparing $2.00",
         "of it for nothing $0.5000",
         "saved on answers $1.50",
-        "saved, net of what preparing cost -$0.5000",
+        "net, better answers aside -$0.5000",
     ]
 
 

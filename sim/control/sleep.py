@@ -178,12 +178,14 @@ class SleepControl:
 def best_first(saving_usd: Floats, cost_usd: Floats, min_saving: float, most: int) -> Integers:
     """Places of those whose saving is worth the cost, by saving over cost, then by saving, then as they stand.
 
+    Without a `min_saving` all are worth it.
+
     >>> best_first(np.array([1.0, 9.0, 4.0, 0.0]), np.array([1.0, 3.0, 1.0, 0.0]), 1.5, 2).tolist()
     [2, 1]
     """
-    worth = np.flatnonzero((saving_usd > 0.0) & (saving_usd >= min_saving * cost_usd))
-    with np.errstate(divide="ignore"):
-        ratio = saving_usd[worth] / cost_usd[worth]
+    worth = np.flatnonzero((min_saving == 0.0) | ((saving_usd > 0.0) & (saving_usd >= min_saving * cost_usd)))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.nan_to_num(saving_usd[worth] / cost_usd[worth])
     if worth.size > most:
         least = np.partition(ratio, worth.size - most)[worth.size - most]
         worth, ratio = worth[ratio >= least], ratio[ratio >= least]

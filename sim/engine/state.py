@@ -446,6 +446,7 @@ ROW = np.dtype(
         ("p_correct", "f8"),
         ("prepared", "i8"),
         ("steps", "i8"),
+        ("path_tokens", "i8"),  # output tokens one after the other, by which the time per token counts
     ]
 )
 

@@ -88,18 +88,31 @@ def judged_points(
     ways = ways_of(scenario, plan.prepared)
     _compile()
     factors = _rate_factors(source, scenario, plan, ways, workers)
-    tried = [(point, way) for point in plan.grid.points() for way in ways]
+    wanted = [(point, way) for point in plan.grid.points() for way in ways]
+    tried = list(dict.fromkeys(_tried(plan.grid, point, way) for point, way in wanted))
     jobs = ((source, _changes(scenario, plan, point, factors[point]), way, plan.replications) for point, way in tried)
     trials: dict[tuple[Point, Way], Trial] = {}
     for done, (key, trial) in enumerate(zip(tried, _side_by_side(jobs, workers), strict=True), 1):
         trials[key] = trial
         if progress is not None:
             progress(done, len(tried))
+
+    def of(point: Point, way: Way) -> Trial:
+        there, _ = key = _tried(plan.grid, point, way)
+        return trials[key].repriced((there.price_ratio or 1.0) / (point.price_ratio or 1.0))
+
     values = values_of(scenario)
     return [
-        judge(point, factors[point], {way: trials[point, way] for way in ways}, values, plan.cost)
+        judge(point, factors[point], {way: of(point, way) for way in ways}, values, plan.cost)
         for point in plan.grid.points()
     ]
+
+
+def _tried(grid: Grid, point: Point, way: Way) -> tuple[Point, Way]:
+    """Where a way is tried for a point: prices change what is prepared and when, but no answer without preparing."""
+    if way.prepares or point.price_ratio is None:
+        return point, way
+    return point._replace(price_ratio=grid.price_ratio[0]), way
 
 
 def _changes(scenario: Scenario, plan: Plan, point: Point, factor: float = 1.0) -> list[str]:

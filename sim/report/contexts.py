@@ -77,7 +77,8 @@ def _slots(source: Source, width_s: float) -> pd.DataFrame:
     frame = mean_over_time(source.streams, width_s, "stream", sums=_COUNTS)
     slots = frame.groupby("slot").agg({name: "sum" for name in _COUNTS} | {"begin_s": "min", "end_s": "max"})
     found = slots[[name for name in _COUNTS if name != "asked"]].sum(axis=1)
-    return slots.assign(unprepared=(slots["asked"] - found).clip(lower=0.0))
+    # Means over replications leave remainders of nothing.
+    return slots.assign(unprepared=(slots["asked"] - found).clip(lower=0.0).round(6))
 
 
 def _area(name: str, values: list[float | None]) -> dict[str, Any]:
@@ -138,7 +139,7 @@ def _money_chart(source: Source) -> list[Chart]:
         "prepared and used": (cost - wasted, "@c0"),
         "prepared for nothing": (wasted, "@c1"),
         "saved on answers": (saved, "@c2"),
-        "saved, net": (net, "@c2" if net > 0 else "@bad"),
+        "saved, less the cost": (net, "@c2" if net > 0 else "@bad"),
     }
     wide, narrow = (_money_layout(list(bars), narrow) for narrow in (False, True))
     chart = Chart(
@@ -175,8 +176,7 @@ def _money_layout(labels: list[str], narrow: bool) -> Layout:
         showlegend=False,
         margin={"l": 8, "r": 24, "t": 4, "b": 40},
         xaxis={
-            "tickprefix": "$",
-            "tickformat": ",~s",
+            "tickformat": "$,~s",
             "gridcolor": "@grid",
             "zeroline": True,
             "zerolinecolor": "@line",

@@ -49,7 +49,8 @@ class Sleep(Part):
     max_jobs: Count = 64
     """Most preparations at once."""
     min_saving: Amount = 1.0
-    """Smallest expected saving that a context is prepared for, as a multiple of what preparing it costs."""
+    """Smallest expected saving that a context is prepared for, as a multiple of what preparing it costs; with 0 every
+    context is prepared."""
     cost: Literal["full", "marginal"] = "full"
     """What GPU time counts as when it is decided whether preparing pays: its full price, or where it is paid for anyway
     (reserved, or a pool that does not scale) no more than the electricity that work adds."""
