@@ -239,6 +239,9 @@ def calibrate(
 @app.command()
 def validate(
     paths: MeasuredArgument,
+    papers: Annotated[
+        bool, typer.Option("--papers", help="The files hold points of published figures: simulate them.")
+    ] = False,
     calibration: Annotated[
         Path | None, typer.Option("--calibration", metavar="FILE", help="Written by calibrate; else the shipped one.")
     ] = None,
@@ -255,9 +258,13 @@ def validate(
     from sim.validation.terminal import format_validation
 
     assume = _assumed(model, gpu, precision, tensor_parallel, backend)
-    found = commands.validate(paths, calibration=calibration, assume=assume, out=out)
+    found = commands.validate(paths, calibration=calibration, assume=assume, out=out, papers=papers)
     if as_json:
         _print_json(found)
+    elif papers:
+        from sim.validation.papers.terminal import format_papers
+
+        _show(format_papers(found))
     else:
         _show(format_validation(found))
     if out is not None:

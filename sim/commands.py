@@ -136,15 +136,20 @@ def validate(
     calibration: Path | None = None,
     assume: Assumed | None = None,
     out: Path | None = None,
+    papers: bool = False,
 ) -> dict[str, Any]:
     """Predicted against measured times; with `out` also as a page, a chart and documentation in that folder.
 
-    The shipped calibration predicts where none is given. `assume` fills what the files do not say.
+    The shipped calibration predicts where none is given. `assume` fills what the files do not say. With `papers` the
+    files hold points of published figures on test-time and sleep-time compute, and simulated runs are held against
+    them.
 
     Raises:
-        InputError: for measurements or a calibration that cannot be read, measurements that hold nothing to compare,
-            and an `out` that cannot be written.
+        InputError: for points, measurements or a calibration that cannot be read, measurements that hold nothing to
+            compare, an `out` that cannot be written, and what does not go with `papers`.
     """
+    if papers:
+        return _published(paths, calibration=calibration, assume=assume, out=out)
     from sim.hardware import load_catalogue
     from sim.measurements import read_measurements
     from sim.steptime.calibration_file import load_calibration
@@ -164,6 +169,20 @@ def validate(
     if out is not None:
         save_validation(payload, out)
     return payload
+
+
+def _published(paths: Sequence[Path], **given: object) -> dict[str, Any]:
+    from dataclasses import asdict, is_dataclass
+
+    from sim.validation.papers import papers_payload
+
+    for name, value in given.items():
+        # What is assumed of measurements may be there and say nothing.
+        said = any(asdict(value).values()) if is_dataclass(value) and not isinstance(value, type) else value
+        if said:
+            remedy = "leave one of them out"
+            raise InputError("--papers", f"goes with no measurements, and so with no {name}", remedy)
+    return papers_payload(paths)
 
 
 def _again(paths: Sequence[Path], calibration: Path | None, assume: Assumed | None) -> str:

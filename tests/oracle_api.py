@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import exp, floor, inf
 
-from tests.oracle import NO_LIMIT, Attempt, Job, NearTie
+from tests.oracle import NO_LIMIT, SLEEP, Branch, NearTie
+from tests.oracle_luck import API_FIRST, API_SPEED, normal
 
 Timer = tuple[float, int, int, Callable[[], None]]
 """When, whose (the request's number), which first of one request's at one time, and what happens."""
+DEADLINE, RESENDING = 1 << 40, 1 + (1 << 40)
+"""They come after the calls of a request at one time, which go by their index."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +43,9 @@ class Endpoint:
 
 @dataclass(eq=False)
 class Call:
-    """An attempt at an API."""
+    """A branch at an API."""
 
-    attempt: Attempt
+    branch: Branch
     window: int
     """Tariff window whose prices count."""
     start_s: float
@@ -54,7 +57,7 @@ class Call:
 
     def output_tokens(self, now_s: float) -> int:
         """Output tokens that have come by now."""
-        times_s = [self.first_s + i * self.token_s for i in range(self.attempt.job.output_tokens)]
+        times_s = [self.first_s + i * self.token_s for i in range(self.branch.output_tokens)]
         return sum(time_s <= now_s for time_s in times_s)
 
 
@@ -63,9 +66,10 @@ class Api:
     """Calls queued and running, and the rate limits' memory."""
 
     server: Endpoint
-    finish: Callable[[Attempt, float, float], None]
-    """Told of an attempt that is answered, when its first token came, and when its last."""
-    expire: Callable[[Attempt, float], None]
+    finish: Callable[[Branch, float], None]
+    """Told of a branch that is answered, and when."""
+    expire: Callable[[Branch, float], None]
+    """Told of a branch that will not be, and when that is known."""
     accepting: int = 1
     window: int = 0
     calls: list[Call] = field(default_factory=list)
@@ -73,57 +77,68 @@ class Api:
     """When the next request, and the next token, would come if all came evenly at the limit (GCRA)."""
     exact_ties: bool = True
 
+    def load(self, priority: int) -> int:
+        """Calls, those of sleep work for sleep work only."""
+        return sum(call.branch.priority != SLEEP or priority == SLEEP for call in self.calls)
+
     @property
     def outstanding(self) -> int:
-        return len(self.calls)
+        return self.load(0)
 
-    def holds(self, job: Job) -> bool:
-        return job.prompt_tokens + job.output_tokens <= self.server.max_model_len
+    @property
+    def asleep(self) -> int:
+        return len(self.calls) - self.outstanding
 
-    def has_room(self, job: Job, now_s: float) -> bool:
-        return self.server.waits or self.wait_s(job, now_s) == 0.0
+    def affinity(self, branch: Branch) -> int:
+        return 0
 
-    def increments_s(self, job: Job) -> tuple[float, float]:
-        tokens = job.prompt_tokens + job.output_tokens
-        return 60.0 / self.server.requests_per_minute, tokens * 60.0 / self.server.tokens_per_minute
+    def holds(self, branch: Branch) -> bool:
+        return branch.tokens <= self.server.max_model_len
 
-    def wait_s(self, job: Job, now_s: float) -> float:
+    def has_room(self, branch: Branch, now_s: float) -> bool:
+        return self.server.waits or self.wait_s(branch, now_s) == 0.0
+
+    def increments_s(self, branch: Branch) -> tuple[float, float]:
+        return 60.0 / self.server.requests_per_minute, branch.tokens * 60.0 / self.server.tokens_per_minute
+
+    def wait_s(self, branch: Branch, now_s: float) -> float:
         """Seconds until both limits have room: each lets `burst_s` come at once, and then no more than its rate.
 
         What is larger than the burst waits until all of it is there.
         """
         waits_s = [0.0]
-        for theoretical_s, increment_s in zip(self.theoretical_s, self.increments_s(job), strict=True):
+        for theoretical_s, increment_s in zip(self.theoretical_s, self.increments_s(branch), strict=True):
             over_s = max(theoretical_s, now_s) - now_s + min(increment_s, self.server.burst_s) - self.server.burst_s
             if not self.exact_ties and abs(over_s) < 1e-10 and theoretical_s > now_s:
                 raise NearTie
             waits_s.append(over_s)
         return max(waits_s)
 
-    def receive(self, attempt: Attempt, now_s: float) -> None:
-        job, server = attempt.job, self.server
-        start_s = now_s + self.wait_s(job, now_s)
-        if start_s <= attempt.deadline_s:
-            for limit, increment_s in enumerate(self.increments_s(job)):
+    def receive(self, branches: Sequence[Branch], now_s: float) -> None:
+        """Every branch of a stage is a call with the whole prompt; only the first was asked whether there is room."""
+        for branch in branches:
+            self.call(branch, now_s)
+
+    def call(self, branch: Branch, now_s: float) -> None:
+        server = self.server
+        start_s = now_s + self.wait_s(branch, now_s)
+        if start_s <= branch.attempt.deadline_s:
+            for limit, increment_s in enumerate(self.increments_s(branch)):
                 self.theoretical_s[limit] = max(self.theoretical_s[limit], start_s) + increment_s
-        first_luck, token_luck = job.api_luck
+        first_luck, token_luck = luck_of(branch)
         token_s = 1.0 / (server.tokens_per_s_median * exp(server.tokens_per_s_sigma * token_luck))
         first_s = start_s + server.ttft_median_s * exp(server.ttft_sigma * first_luck)
-        end_s, expires = first_s + (job.output_tokens - 1) * token_s, False
+        end_s, expires = first_s + (branch.output_tokens - 1) * token_s, False
         if server.batch_window_s:
             expires = first_s > start_s + server.batch_window_s
             first_s = end_s = min(first_s, start_s + server.batch_window_s)
-        self.calls.append(Call(attempt, self.window, start_s, first_s, end_s, token_s, expires))
+        branch.is_call, branch.cached_tokens = True, floor(server.cached_share * branch.prompt_tokens)
+        self.calls.append(Call(branch, self.window, start_s, first_s, end_s, token_s, expires))
 
     def timers(self) -> list[Timer]:
         """The start of those that wait, the end of those that run."""
         return [
-            (
-                call.end_s if call.begun else call.start_s,
-                call.attempt.job.number or 0,
-                0,
-                lambda call=call: self.go_on(call),
-            )
+            (call.end_s if call.begun else call.start_s, *call.branch.order, lambda call=call: self.go_on(call))
             for call in self.calls
         ]
 
@@ -135,38 +150,52 @@ class Api:
             return
         self.calls.remove(call)
         if call.expires:
-            self.expire(call.attempt, call.end_s)
+            self.expire(call.branch, call.end_s)
         else:
-            self.bill(call, call.attempt.job.output_tokens)
-            call.attempt.line = "api"
-            self.finish(call.attempt, call.first_s, call.end_s)
+            call.branch.produced, call.branch.first_token_s = call.branch.output_tokens, call.first_s
+            self.bill(call, call.branch.produced)
+            call.branch.end_s = call.end_s
+            self.finish(call.branch, call.end_s)
 
-    def abandon(self, attempt: Attempt, now_s: float) -> bool:
-        """Its client is gone and it stops: what it has read and said is billed; if it still waits, nothing."""
-        call = next(call for call in self.calls if call.attempt is attempt)
+    def abandon(self, branch: Branch, now_s: float) -> None:
+        """Nobody waits for it and it stops: what it has read and said is billed; if it has not begun, nothing."""
+        call = next(call for call in self.calls if call.branch is branch)
         self.bill_so_far(call, now_s)
         self.calls.remove(call)
-        return True
+        branch.dropped = True
+
+    drop = abandon
 
     def bill_so_far(self, call: Call, now_s: float) -> None:
         """Bill a call that has no answer yet; a batch without an answer costs nothing."""
         if call.begun and not self.server.batch_window_s:
             self.refuse_near_tie(call, now_s)
-            self.bill(call, call.output_tokens(now_s))
+            call.branch.produced = call.output_tokens(now_s)
+            if call.branch.produced:
+                call.branch.first_token_s = call.first_s
+            self.bill(call, call.branch.produced)
 
     def bill(self, call: Call, output_tokens: int) -> None:
         """Prompt and output at the prices of the window that counts; part of the prompt is cached."""
         if self.server.bill_by == "completion":
             call.window = self.window
-        prompt_tokens = call.attempt.job.prompt_tokens
+        prompt_tokens = call.branch.prompt_tokens
         cached_tokens = floor(self.server.cached_share * prompt_tokens)
         fresh_usd, cached_usd, output_usd = self.server.usd_per_token[call.window]
-        call.attempt.cost = (
+        call.branch.cost = (
             (prompt_tokens - cached_tokens) * fresh_usd + cached_tokens * cached_usd + output_tokens * output_usd
         )
 
     def refuse_near_tie(self, call: Call, now_s: float) -> None:
         """A token at the very time its client goes is made or not by rounding."""
-        times_s = [call.first_s + i * call.token_s for i in range(call.attempt.job.output_tokens)]
+        times_s = [call.first_s + i * call.token_s for i in range(call.branch.output_tokens)]
         if not self.exact_ties and any(abs(time_s - now_s) < 1e-10 for time_s in times_s):
             raise NearTie
+
+
+def luck_of(branch: Branch) -> tuple[float, float]:
+    """Two normal numbers that say how slow a call is: the request's own for its first branch, else the branch's."""
+    if branch.attempt.stage == branch.index == 0:
+        return branch.job.api_luck
+    key, stage = branch.job.key, branch.attempt.stage
+    return normal(key, stage, branch.index, API_FIRST), normal(key, stage, branch.index, API_SPEED)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import inf
 
-from tests.oracle import Job
+from tests.oracle_families import Job
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,9 @@ from sim.engine import state
 from sim.engine.plane import DataPlane
 from tests.oracle import Job, Replica
 from tests.oracle_fleet import Fleet
-from tests.random_worlds import World, fault_worlds, fleet_after, serve_fast, serve_slow, worlds
+from tests.random_families import family_worlds
+from tests.random_worlds import fault_worlds, worlds
+from tests.two_roads import World, fleet_after, serve_fast, serve_slow
 
 STATUS = {
     "completed": state.COMPLETED,
@@ -64,19 +66,40 @@ def test_engine_and_oracle_agree_on_many_worlds_where_things_go_wrong(world: Wor
     assert_same_run(world)
 
 
+@settings(max_examples=400, **QUIET)
+@given(family_worlds())
+def test_engine_and_oracle_agree_on_families_contexts_and_sleep_work(world: World) -> None:
+    assert_same_run(world)
+
+
+@pytest.mark.long
+@settings(max_examples=20_000, **QUIET)
+@given(family_worlds())
+def test_engine_and_oracle_agree_on_many_families_contexts_and_sleep_work(world: World) -> None:
+    assert_same_run(world)
+
+
+@pytest.mark.long
+@settings(max_examples=3_000, **QUIET)
+@given(family_worlds(every=True))
+def test_engine_and_oracle_agree_where_everything_comes_together(world: World) -> None:
+    assert_same_run(world)
+
+
 def test_the_engine_runs_uncompiled_for_debugging() -> None:
     """The same worlds in plain Python: what a debugger steps through is what runs."""
     script = (
         "from hypothesis import given, seed, settings, strategies as st\n"
-        "from tests.test_exactness import QUIET, assert_same\n"
-        "from tests.random_worlds import fault_worlds, serve_fast, serve_slow, worlds\n"
+        "from tests.test_exactness import QUIET, assert_same_run\n"
+        "from tests.random_families import family_worlds\n"
+        "from tests.random_worlds import fault_worlds, worlds\n"
         "from sim.engine.serve import serve\n"
         "assert not hasattr(serve, 'signatures')\n"
         "@seed(5)\n"
         "@settings(max_examples=25, database=None, **QUIET)\n"
-        "@given(st.one_of(worlds(), fault_worlds()))\n"
+        "@given(st.one_of(worlds(), fault_worlds(), family_worlds()))\n"
         "def check(world):\n"
-        "    assert_same(serve_fast(world)[1], serve_slow(world))\n"
+        "    assert_same_run(world)\n"
         "check()\n"
     )
     environment = os.environ | {"NUMBA_DISABLE_JIT": "1"}
@@ -86,22 +109,90 @@ def test_the_engine_runs_uncompiled_for_debugging() -> None:
 
 
 def assert_same_run(world: World) -> None:
-    """Same requests, and the same bill line by line."""
+    """Same requests, the same counts, and the same bill line by line."""
     plane, rows = serve_fast(world)
     fleet = fleet_after(world, float(plane.state.replicas["accrued_s"].max()))
     assert_same(rows, fleet.came)
+    assert_same_answers(rows, fleet.came)
     assert_same_lives(plane, fleet)
+    assert_same_counts(plane, fleet)
+    assert_same_contexts(plane, fleet)
     assert_same_time(plane, fleet)
     assert_same_uses(plane, fleet)
+
+
+def assert_same_answers(rows: state.Records, jobs: list[Job]) -> None:
+    """Whoever was answered: the same tokens read, found and said, in as many steps, with the same answer."""
+    done = [i for i, job in enumerate(jobs) if job.status == "completed"]
+    rows, attempts = rows[done], [jobs[i].attempts[-1] for i in done]
+    for name in ("prompt_tokens", "output_tokens", "cached_tokens", "correct", "steps"):
+        assert rows[name].tolist() == [getattr(attempt, name) for attempt in attempts], name
+    assert rows["prepared"].tolist() == [attempt.job.prepared for attempt in attempts]
+    np.testing.assert_array_equal(rows["p_correct"], [attempt.p_correct for attempt in attempts])
 
 
 def assert_same_lives(plane: DataPlane, fleet: Fleet) -> None:
     """Replicas are in the same life, have been off since the same time, and have the same requests left."""
     for r, replica in enumerate(fleet.places):
         assert plane.state.outstanding[r] == replica.outstanding
+        assert plane.state.asleep[r] == replica.asleep
         if isinstance(replica, Replica):
             assert plane.life(r) == LIVES[replica.life]
             assert replica.life != "off" or plane.ended_s(r) == pytest.approx(replica.ended_s, rel=1e-9)
+
+
+def assert_same_counts(plane: DataPlane, fleet: Fleet) -> None:
+    """Pools were sent, read, found, said and lost as much; streams asked and were answered as often."""
+    for p, counts in enumerate(fleet.counts):
+        for name in COUNTS:
+            assert plane.state.pools[p][name] == counts[name], (p, name)
+    for i, stream in enumerate(plane.state.streams):
+        mine = [job for job in fleet.came + fleet.jobs_sent if job.stream == i]
+        done = [job.attempts[-1] for job in mine if job.status == "completed"]
+        assert stream.offered == len(mine)
+        assert stream.attempts == sum(job.sendings for job in mine)
+        for name in ("prompt_tokens", "output_tokens"):
+            assert stream[name] == sum(getattr(attempt, name) for attempt in done), name
+        for table, wanted in ENDED.items():
+            usual = getattr(plane.state, table)[:, i].sum()
+            assert usual == pytest.approx(sum(wanted(attempt) for attempt in done)), table
+
+
+COUNTS = (
+    "arrived",
+    "completed",
+    "prompt_tokens",
+    "output_tokens",
+    "cached_tokens",
+    "preemptions",
+    "recomputed_tokens",
+)
+ENDED = {
+    "ended_requests": lambda attempt: 1,
+    "ended_output_tokens": lambda attempt: attempt.output_tokens,
+    "ended_known": lambda attempt: attempt.correct >= 0,
+    "ended_correct": lambda attempt: attempt.correct == 1,
+    "ended_p": lambda attempt: 0.0 if np.isnan(attempt.p_correct) else attempt.p_correct,
+}
+
+
+def assert_same_contexts(plane: DataPlane, fleet: Fleet) -> None:
+    """What is prepared is the same, and requests found it as often."""
+    for i, stream in enumerate(plane.state.streams):
+        counts = fleet.contexts.counts.get(i, {})
+        for name in ("asked", "hits", "stale", "expired", "late", "saved_tokens"):
+            assert not fleet.preparations or stream[name] == counts.get(name, 0), name
+    for number, prepared in fleet.contexts.table.items():
+        row = plane.contexts[number]
+        assert CONTEXT_STATES[row.state] == prepared.state
+        assert row.hits == prepared.hits
+        assert row.usd == pytest.approx(prepared.usd, rel=1e-9, abs=1e-12)
+        if prepared.state == "ready":
+            assert row.version == prepared.version
+            assert [row.ready_s, row.expires_s] == pytest.approx([prepared.ready_s, prepared.expires_s], rel=1e-9)
+
+
+CONTEXT_STATES = {state.UNPREPARED: "unprepared", state.PREPARING: "preparing", state.READY: "ready"}
 
 
 def assert_same_time(plane: DataPlane, fleet: Fleet) -> None:
@@ -125,15 +216,15 @@ def assert_same_time(plane: DataPlane, fleet: Fleet) -> None:
 def assert_same_uses(plane: DataPlane, fleet: Fleet) -> None:
     """The same dollars for answers, for work lost with its replica, and for work that its client did not wait for."""
     usd = np.zeros(state.USES)
-    for attempt in (attempt for job in fleet.came for attempt in job.attempts):
-        usd[USES[attempt.line]] += attempt.cost
+    for branch in (branch for job in fleet.came + fleet.jobs_sent for branch in job.branches):
+        usd[USES[branch.line]] += branch.cost
     np.testing.assert_allclose(plane.state.ended_usd.sum(axis=(0, 1, 2, 3, 4)), usd, rtol=1e-9, atol=1e-9)
 
 
 def assert_same(rows: state.Records, jobs: list[Job]) -> None:
     """Same fate, place, times and cost for every request."""
     assert rows["status"].tolist() == [STATUS[job.status] for job in jobs]
-    assert rows["attempts"].tolist() == [len(job.attempts) for job in jobs]
+    assert rows["attempts"].tolist() == [job.sendings for job in jobs]
     assert rows["replica"].tolist() == [state.NONE if job.replica is None else job.replica for job in jobs]
     assert rows["preemptions"].tolist() == [job.preemptions for job in jobs]
     finish_s = [np.nan if job.finish_s is None else job.finish_s - job.arrival_s for job in jobs]

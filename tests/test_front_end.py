@@ -19,7 +19,7 @@ from sim.simulation import simulate
 from sim.steptime import StepTime, load_step_time, save_step_time
 from tests import small
 from tests.oracle import Job
-from tests.random_worlds import Clients
+from tests.two_roads import Clients
 from tests.worlds import blocks, flat_law, pool_of, rows_of, run
 
 STEP_S = 0.01

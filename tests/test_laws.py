@@ -10,8 +10,9 @@ import numpy as np
 from hypothesis import given, settings
 
 from sim.engine import state
-from tests.random_worlds import World, make_plane, serve_fast, worlds
+from tests.random_worlds import worlds
 from tests.test_exactness import QUIET
+from tests.two_roads import World, make_plane, serve_fast
 
 LAW = settings(max_examples=100, **QUIET)
 

@@ -124,6 +124,10 @@ class TestCurves:
         assert found.p_correct.mean() > found.p_sample.mean() + 0.03
         assert Outcomes(described).pluralities["vote"] == load_curves("arithmetic").votes.plurality()
 
+    def test_a_vote_of_the_shortest_counts_no_others(self) -> None:
+        few = scored(world(VOTE | {"samples": 16, "stop": {"shortest": 8}}), block())
+        assert np.array_equal(few.p_correct, scored(world(VOTE), block()).p_correct)
+
     def test_solutions_that_are_verified_and_trees_have_one_chance(self) -> None:
         verify = {"name": "verify", "kind": "verify", "solutions": 8, "verifications": 4}
         tree = {"name": "tree", "kind": "tree", "width": 4, "branch": 2, "depth": 3}
@@ -182,6 +186,8 @@ class TestPreparation:
         low, high = saved[rank < 0.2].mean(), saved[rank > 0.8].mean()
         assert high > low + 20
         assert outcomes.saved_tokens(0, 0, np.array([0.1, 0.9])) == pytest.approx([low, high], abs=0.5)
+        unknown = outcomes.saved_tokens(0, 0, np.array([np.nan]))
+        assert unknown == pytest.approx(outcomes.saved_tokens(0, 0, np.linspace(0.1, 0.9, 5)).mean())
 
     def test_requests_without_a_context_have_nothing_prepared(self) -> None:
         found = scored(self.described(THINK), block())
@@ -263,6 +269,8 @@ class TestTable:
         found = scored(self.described(tmp_path, VOTE), block())
         assert np.array_equal(found.p_sample, found.p_correct)
         assert set(np.unique(found.p_sample).tolist()) == {0.0, 1.0}
+        # The table tells of all eight samples together.
+        assert np.all(found.output_tokens == 12)
 
     def test_a_strategy_that_was_not_measured_is_refused(self, tmp_path: Path) -> None:
         with pytest.raises(InputError, match=r"holds no outcomes of strategy 'thinks'.*did you mean 'think'"):

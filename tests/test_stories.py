@@ -16,7 +16,7 @@ import pytest
 from sim.engine import state
 from sim.engine.specs import ApiSpec, PoolSpec, StreamSpec
 from tests.oracle import Job
-from tests.random_worlds import Clients, World, serve_fast, serve_slow
+from tests.two_roads import Clients, World, serve_fast, serve_slow
 from tests.worlds import flat_law, pool_of
 
 Told = list[tuple[str, int, int | None, float | None, float]]
@@ -28,7 +28,7 @@ HASTY = replace(PATIENT, timeout_s=2.0)
 
 
 def slow(world: World) -> Told:
-    return [(job.status, len(job.attempts), job.replica, job.finish_s, job.cost) for job in serve_slow(world)]
+    return [(job.status, job.sendings, job.replica, job.finish_s, job.cost) for job in serve_slow(world)]
 
 
 def fast(world: World) -> Told:

@@ -108,7 +108,10 @@ def _per_token_s(pool: Records, call: Records) -> float:
 
 @kernel
 def bill(s: State, slot: int, output_tokens: int, use: int) -> None:
-    """Bill a request's prompt and the tokens it was given, by the tariff window that counts."""
+    """Bill a request's prompt and the tokens it was given, by the tariff window that counts.
+
+    Branches of a family are booked with their stage.
+    """
     req = s.requests[slot]
     p = s.replicas[req.replica].pool
     pool = s.pools[p]
@@ -124,7 +127,8 @@ def bill(s: State, slot: int, output_tokens: int, use: int) -> None:
         + output_tokens * s.rates_usd[p, w, OUTPUT]
     )
     req.carried = 1
-    book(s, slot, p, use)
+    if not req.special or s.stages[s.families[req.head].stage].is_alone:
+        book(s, slot, p, use)
 
 
 @kernel

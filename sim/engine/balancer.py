@@ -10,7 +10,7 @@ they are.
 from __future__ import annotations
 
 from sim.engine.api import has_room
-from sim.engine.jit import kernel
+from sim.engine.jit import inlined, kernel
 from sim.engine.memory import blocks_of
 from sim.engine.segments import cached_here, find_segment
 from sim.engine.state import (
@@ -37,7 +37,7 @@ BEFORE_SPILLING, TO_THE_LIMIT, UNTIL_OPEN = 0, 1, 2
 """The passes."""
 
 
-@kernel
+@inlined
 def choose_replica(s: State, slot: int, stage: int, tokens: int, now_s: float) -> int:
     """Replica for a stage of a request, whose longest branch has so many tokens, or NONE if no replica may take it."""
     run = s.run[0]
@@ -88,13 +88,13 @@ def why_refused(s: State, slot: int, stage: int, tokens: int) -> int:
     return status
 
 
-@kernel
+@inlined
 def _target(s: State, req: Records, stage: int) -> int:
     """Number of the request's stream and its stage among all pairs of them."""
     return req.stream * s.stages.size + stage
 
 
-@kernel
+@inlined
 def _load(s: State, r: int, req: Records) -> int:
     """Branches on a replica that the request has to share with: class sleep does not count to the others."""
     if req.priority == SLEEP:
@@ -121,7 +121,7 @@ def _from_tiers(s: State, slot: int, stage: int, tokens: int, now_s: float, whic
     return NONE
 
 
-@kernel
+@inlined
 def _takes(s: State, r: int, req: Records, tokens: int, now_s: float, which: int) -> bool:
     if s.accepting[r] != (HOLDS if which == UNTIL_OPEN else OPEN_TO_ALL):
         return False
@@ -133,7 +133,7 @@ def _takes(s: State, r: int, req: Records, tokens: int, now_s: float, which: int
     return fits_in(s, r, tokens)
 
 
-@kernel
+@inlined
 def fits_in(s: State, r: int, tokens: int) -> bool:
     """True if a replica can ever hold so many tokens of prompt and output; the last is never written to the KV cache,
     as nothing attends to it.
@@ -155,7 +155,7 @@ def _round_robin(s: State, req: Records, tier: int, tokens: int, now_s: float, w
     return NONE
 
 
-@kernel
+@inlined
 def _least_outstanding(s: State, req: Records, tier: int, tokens: int, now_s: float, which: int) -> int:
     """Fewest requests not ended; of equals the next in turn, so that an idle fleet is used evenly."""
     best, _ = _least(s, req, tier, tokens, now_s, which)
@@ -165,7 +165,7 @@ def _least_outstanding(s: State, req: Records, tier: int, tokens: int, now_s: fl
     return s.target_replica[best]
 
 
-@kernel
+@inlined
 def _least(s: State, req: Records, tier: int, tokens: int, now_s: float, which: int) -> tuple[int, int]:
     """Place in the target list and load of the least loaded replica that takes the request, the next in turn first."""
     first, last = s.target_first[tier], s.target_first[tier + 1]

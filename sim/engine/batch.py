@@ -10,11 +10,11 @@ sleep has rules of its own: see `sleep.py`.
 from __future__ import annotations
 
 from sim.engine.books import charge_row
-from sim.engine.jit import kernel
+from sim.engine.jit import inlined, kernel
 from sim.engine.memory import blocks_of, free_blocks, growth, row_kv, row_phase
 from sim.engine.queues import append, pop_first, prepend, remove, remove_row, row_slot
 from sim.engine.segments import evict, look_up, refer, release_segment
-from sim.engine.state import BLOCK_TOKENS, CLASSES, NONE, SLEEP, Records, State
+from sim.engine.state import BLOCK_TOKENS, CLASSES, NO_LIMIT, NONE, SLEEP, Records, State
 
 __all__ = [
     "admit",
@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 
-@kernel
+@inlined
 def make_room(s: State, r: int, rep: Records) -> bool:
     """Preempt until every decode row that needs a KV block in the next step can have one; true if one had to go."""
     before = rep.waiting
@@ -38,7 +38,7 @@ def make_room(s: State, r: int, rep: Records) -> bool:
     return rep.waiting > before
 
 
-@kernel
+@inlined
 def others_are_there(s: State, r: int) -> bool:
     """True if a request above class sleep is admitted or waits."""
     there = 0
@@ -47,7 +47,7 @@ def others_are_there(s: State, r: int) -> bool:
     return there > 0
 
 
-@kernel
+@inlined
 def fill_chunked(s: State, r: int, rep: Records) -> tuple[float, bool]:
     """Fill the token budget that the decode rows leave with prompt slices of the classes above sleep, admitting while
     there is budget.
@@ -93,7 +93,7 @@ def fill_prompts(s: State, r: int, rep: Records) -> float:
             req = s.requests[slot]
             left = req.target
             if req.special:
-                look_up(s, r, slot)
+                look_up(s, r, slot, NO_LIMIT)
                 left -= s.branches[slot].hit_tokens
             if rep.prompt_tokens > 0 and rep.prompt_tokens + left > limit:
                 return pairs
@@ -116,19 +116,19 @@ def _resume(s: State, r: int, rep: Records, limit: int) -> float:
     return pairs
 
 
-@kernel
+@inlined
 def _budget(s: State, rep: Records) -> int:
     """Tokens left in the step; rows of class sleep, which may have to pause, take nothing of it."""
     return s.pools[rep.pool].max_num_batched_tokens - (rep.rows - rep.sleep_rows) - rep.prompt_tokens
 
 
-@kernel
+@inlined
 def _slice(s: State, rep: Records, slot: int) -> float:
     req = s.requests[slot]
     return take(rep, req, min(req.target - req.prefilled, _budget(s, rep)))
 
 
-@kernel
+@inlined
 def take(rep: Records, req: Records, chunk: int) -> float:
     """Put the next `chunk` tokens of a prompt into the step: each attends to itself and all before it."""
     req.chunk = chunk
@@ -136,7 +136,7 @@ def take(rep: Records, req: Records, chunk: int) -> float:
     return chunk * (req.prefilled + 0.5 * (chunk + 1))
 
 
-@kernel
+@inlined
 def admit(s: State, r: int, rep: Records, slot: int) -> None:
     """Admit a waiting request for which way has been made; what its prefix finds in the cache is read already."""
     req = s.requests[slot]
@@ -153,7 +153,7 @@ def admit(s: State, r: int, rep: Records, slot: int) -> None:
     req.admission = rep.admissions
 
 
-@kernel
+@inlined
 def make_way(s: State, r: int, rep: Records, slot: int, rows_advance: int) -> bool:
     """True if the waiting request has a place and memory, after preempting lower classes where that is enough.
 
@@ -167,22 +167,19 @@ def make_way(s: State, r: int, rep: Records, slot: int, rows_advance: int) -> bo
     return True
 
 
-@kernel
+@inlined
 def _fits(s: State, r: int, rep: Records, slot: int, rows_advance: int) -> bool:
-    """True if there are a place and memory; where what is found in the cache takes too much, it is left alone."""
+    """True if there are a place and memory."""
     req = s.requests[slot]
     if rep.seqs >= s.pools[rep.pool].max_num_seqs:
         return False
     free = free_blocks(s, rep) - growth(s.phase, r, rep.rows, rep.step, rows_advance)
     if req.special:
-        if look_up(s, r, slot) <= free:
-            return True
-        s.branches[slot].hit = NONE
-        s.branches[slot].hit_tokens = 0
+        return look_up(s, r, slot, free)
     return blocks_of(req.target) <= free
 
 
-@kernel
+@inlined
 def _lower(s: State, r: int, req: Records) -> int:
     """Admitted requests of lower classes."""
     lower = 0
@@ -282,7 +279,7 @@ def _drop_row(s: State, r: int, rep: Records, slot: int) -> None:
     leave_rows(s, r, rep, at)
 
 
-@kernel
+@inlined
 def leave_rows(s: State, r: int, rep: Records, at: int) -> int:
     """Take the row at heap place `at` out of the decode rows, free its memory, charge it; returns its slot."""
     slot = row_slot(s.heap[r, at])

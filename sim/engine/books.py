@@ -9,14 +9,14 @@ the window that ends.
 
 from __future__ import annotations
 
-from sim.engine.jit import kernel
+from sim.engine.jit import inlined
 from sim.engine.queues import row_slot
 from sim.engine.state import AT_REPLICA, ENDED, IDLE, NONE, Records, State
 
 __all__ = ["accrue", "book", "carry", "charge_row", "charge_unfinished", "fold", "settle_rows", "share_time"]
 
 
-@kernel
+@inlined
 def share_time(rep: Records, rows_s: float, prompts_s: float) -> None:
     """Say how the span that begins now is paid for: `rows_s` by the rows, `prompts_s` by the prompts."""
     total_s = rows_s + prompts_s
@@ -24,7 +24,7 @@ def share_time(rep: Records, rows_s: float, prompts_s: float) -> None:
     rep.prompt_share = prompts_s / total_s if prompts_s > 0.0 else 0.0
 
 
-@kernel
+@inlined
 def accrue(rep: Records, now_s: float) -> None:
     """Bring the replica's books up to `now_s`. Right at any time within a span, as its shares are constant."""
     elapsed_s = now_s - rep.accrued_s
@@ -40,7 +40,7 @@ def accrue(rep: Records, now_s: float) -> None:
         rep.prompt_usd += usd * rep.prompt_share
 
 
-@kernel
+@inlined
 def fold(s: State, rep: Records) -> None:
     """Add what is recent to the sums, under the price, tariff window and life that the replica had until now.
 
@@ -59,7 +59,7 @@ def fold(s: State, rep: Records) -> None:
     rep.recent_unused_s = 0.0
 
 
-@kernel
+@inlined
 def settle_rows(s: State, r: int, rep: Records) -> None:
     """Begin the integral of price / rows anew, without a change to what the rows owe."""
     for at in range(rep.rows):
@@ -67,13 +67,13 @@ def settle_rows(s: State, r: int, rep: Records) -> None:
     rep.row_usd = 0.0
 
 
-@kernel
+@inlined
 def charge_row(rep: Records, req: Records) -> None:
     """Charge a request that leaves the decode rows for its time in them."""
     req.cost_usd += rep.row_usd - req.joined_usd
 
 
-@kernel
+@inlined
 def charge_unfinished(rep: Records, req: Records) -> None:
     """Charge a request for its part, so far, in a span that has not ended."""
     if req.prefilled == req.target:
@@ -83,7 +83,7 @@ def charge_unfinished(rep: Records, req: Records) -> None:
         req.cost_usd += rep.prompt_usd * req.chunk / rep.prompt_tokens
 
 
-@kernel
+@inlined
 def carry(s: State, pool: int) -> None:
     """Lay the cost so far of a pool's requests aside under its present tariff window; its books are right until now."""
     w = s.pools[pool].window
@@ -104,7 +104,7 @@ def carry(s: State, pool: int) -> None:
             s.replicas[r].prompt_usd = 0.0
 
 
-@kernel
+@inlined
 def book(s: State, slot: int, pool: int, use: int) -> None:
     """Put the cost of what has been done for a request on its pool, stream, strategy, class, window and use."""
     req = s.requests[slot]

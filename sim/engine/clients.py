@@ -6,7 +6,7 @@ from math import isnan, nan
 
 import numpy as np
 
-from sim.engine.jit import kernel
+from sim.engine.jit import inlined, kernel
 from sim.engine.meter import write_row
 from sim.engine.state import (
     BACKING_OFF,
@@ -32,7 +32,7 @@ REFUSED_PAUSE_S = 1.0
 """A closed-loop client whose request was refused waits this long before its next one."""
 
 
-@kernel
+@inlined
 def reset_work(s: State, slot: int) -> None:
     """Nothing is done of a request, which may be sent anywhere."""
     req = s.requests[slot]
@@ -101,7 +101,7 @@ def _uniform(request_id: int, retry: int) -> float:
     return float(z >> np.uint64(11)) * 2.0**-53
 
 
-@kernel
+@inlined
 def release(s: State, slot: int, status: int, told_s: float, pause_s: float, now_s: float) -> None:
     """A request has ended: write its row, free its slot, and let its closed-loop client go on.
 
@@ -144,7 +144,7 @@ def _end_job(s: State, slot: int, status: int, now_s: float) -> None:
         context.expires_s = now_s + context.lasts_s
 
 
-@kernel
+@inlined
 def _wake_client(s: State, c: int, at_s: float) -> None:
     """A client of closed stream c sends again at `at_s`: sorted into the ring of waiting clients, from its end."""
     client = s.closed[c]

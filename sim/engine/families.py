@@ -589,6 +589,7 @@ def end_at_api(s: State, slot: int, now_s: float, is_answered: bool) -> None:
         end_stages(s, now_s)
         return
     _drop_rest(s, head, now_s, GIVEN_UP)
+    _book_branches(s, head, GIVEN_UP)
     release_branches(s, head)
     drop_owned(s, head)
     fail_attempt(s, head, TIMED_OUT, now_s, now_s)

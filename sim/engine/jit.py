@@ -16,7 +16,7 @@ import numba
 
 from sim.paths import cache_home
 
-__all__ = ["cache_folder", "entry", "kernel", "source_digest"]
+__all__ = ["cache_folder", "entry", "inlined", "kernel", "source_digest"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -42,6 +42,11 @@ def kernel(function: Function) -> Function:
     Whether it is copied into its callers is left to the compiler: forced, compiling took three times as long.
     """
     return _compiled(function, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+
+
+def inlined(function: Function) -> Function:
+    """A `kernel` that is always copied into its callers: short ones that the hot loop calls."""
+    return _compiled(function, forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 
 
 def _compiled(function: Function, **options: bool) -> Function:

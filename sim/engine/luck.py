@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from sim.engine.jit import kernel
+from sim.engine.jit import inlined, kernel
 from sim.engine.state import NONE, Records
 
 __all__ = ["BLANK", "answer", "branch_tokens", "context_key", "family_key", "normal", "right", "uniform"]
@@ -23,7 +23,7 @@ RIGHT, BLANK = 0, NONE
 """Answers; wrong ones count from 1."""
 
 
-@kernel
+@inlined
 def _mix(z: Any) -> Any:
     """SplitMix64's last step, of an unsigned number."""
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -31,14 +31,14 @@ def _mix(z: Any) -> Any:
     return z ^ (z >> np.uint64(31))
 
 
-@kernel
+@inlined
 def _bits(key: int, place: int, branch: int, purpose: int) -> Any:
     gold = np.uint64(0x9E3779B97F4A7C15)
     inner = _mix(np.uint64(key) + gold * np.uint64(1 + purpose))
     return _mix(inner + gold * np.uint64(1 + branch + (place << 20)))
 
 
-@kernel
+@inlined
 def uniform(key: int, place: int, branch: int, purpose: int) -> float:
     """A number in [0, 1)."""
     return float(_bits(key, place, branch, purpose) >> np.uint64(11)) * 2.0**-53
@@ -60,7 +60,7 @@ def branch_tokens(key: int, place: int, branch: int, stage: Records, base: int) 
     return min(max(floor(mean + 0.5), 1), stage.most_tokens)
 
 
-@kernel
+@inlined
 def right(key: int, p: float) -> int:
     """1 if a single answer is right, 0 if not; NONE where its chance is not known."""
     if p != p:

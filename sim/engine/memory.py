@@ -7,29 +7,29 @@ BLOCK_TOKENS, and n steps need floor(n / 16) blocks for each row plus those whos
 
 from __future__ import annotations
 
-from sim.engine.jit import kernel
+from sim.engine.jit import inlined
 from sim.engine.state import BLOCK_TOKENS, Integers, Records, State
 
 __all__ = ["blocks_of", "free_blocks", "growth", "row_kv", "row_phase", "steps_that_fit"]
 
 
-@kernel
+@inlined
 def blocks_of(tokens: int) -> int:
     return (tokens + BLOCK_TOKENS - 1) // BLOCK_TOKENS
 
 
-@kernel
+@inlined
 def row_kv(req: Records, step: int) -> int:
     """KV tokens of a decode row before the replica's step number `step`."""
     return req.target + step - req.join_step
 
 
-@kernel
+@inlined
 def row_phase(req: Records) -> int:
     return (req.target - req.join_step) & (BLOCK_TOKENS - 1)
 
 
-@kernel
+@inlined
 def growth(phase: Integers, r: int, rows: int, step: int, n: int) -> int:
     """Blocks that the rows of replica r take in the n steps from number `step` on."""
     blocks = (n // BLOCK_TOKENS) * rows
@@ -38,7 +38,7 @@ def growth(phase: Integers, r: int, rows: int, step: int, n: int) -> int:
     return blocks
 
 
-@kernel
+@inlined
 def steps_that_fit(phase: Integers, r: int, rows: int, step: int, free_blocks: int) -> int:
     """Most steps from number `step` on for which `free_blocks` are enough."""
     n = (free_blocks // rows) * BLOCK_TOKENS
@@ -50,6 +50,6 @@ def steps_that_fit(phase: Integers, r: int, rows: int, step: int, free_blocks: i
         n += 1
 
 
-@kernel
+@inlined
 def free_blocks(s: State, rep: Records) -> int:
     return s.pools[rep.pool].capacity_blocks - rep.blocks_used

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from sim.engine.jit import kernel
+from sim.engine.jit import inlined, kernel
 from sim.engine.luck import right
 from sim.engine.state import COMPLETED, E2E, NONE, TPOT, TTFT, Floats, Integers, Records, State
 
@@ -34,7 +34,7 @@ BINS = 42 << BITS
 """The last bin ends at 2^22 s, about 48 days; what is longer counts there."""
 
 
-@kernel
+@inlined
 def bin_of(seconds: float) -> int:
     """Histogram bin of a latency."""
     bits: Any = np.float64(seconds).view(np.int64)
@@ -47,14 +47,14 @@ def bin_edges_s() -> Floats:
     return bits.view(np.float64)
 
 
-@kernel
+@inlined
 def front_end_s(pool: Records, req: Records, output_tokens: int, now_s: float) -> float:
     """Seconds by which its client sees a request, whose last step ended at `now_s`, later than its steps say."""
     tpot_s = (now_s - req.first_token_s) / max(output_tokens - 1, 1)
     return pool.front_end_s + pool.front_end_steps * tpot_s
 
 
-@kernel
+@inlined
 def cached_tokens(pool: Records, req: Records) -> int:
     """Prompt tokens that a pool takes from its cache."""
     return floor(pool.cached_share * req.prompt_tokens)
@@ -85,14 +85,14 @@ def count_stage(s: State, head: int) -> None:
     family.generated_tokens += family.stage_tokens
 
 
-@kernel
+@inlined
 def _count_tokens(pool: Records, prompt_tokens: int, output_tokens: int, cached: int) -> None:
     pool.prompt_tokens += prompt_tokens
     pool.output_tokens += output_tokens
     pool.cached_tokens += cached
 
 
-@kernel
+@inlined
 def measure(s: State, slot: int, now_s: float) -> None:
     """Count a plain request whose client sees it complete at `now_s`."""
     req = s.requests[slot]
@@ -112,7 +112,7 @@ def measure_family(s: State, slot: int, now_s: float) -> None:
     _count_request(s, req, family.read_tokens, family.generated_tokens, family.path_tokens, now_s)
 
 
-@kernel
+@inlined
 def _count_answer(s: State, req: Records, correct: int, chance: float) -> None:
     if correct != NONE:
         p = s.replicas[req.replica].pool
@@ -121,7 +121,7 @@ def _count_answer(s: State, req: Records, correct: int, chance: float) -> None:
         s.ended_p[p, req.stream, req.strategy, req.priority] += chance
 
 
-@kernel
+@inlined
 def _count_request(s: State, req: Records, read: int, generated: int, path: int, now_s: float) -> None:
     """Its latencies count only if it arrived after the warm-up; the time per token is that of the longest `path`."""
     stream = s.streams[req.stream]
@@ -147,7 +147,7 @@ def _count_request(s: State, req: Records, read: int, generated: int, path: int,
     stream.measured_met += met
 
 
-@kernel
+@inlined
 def _count(s: State, stream: int, metric: int, seconds: float) -> None:
     s.histogram[stream, metric, bin_of(seconds)] += 1
     s.latency_sum_s[stream, metric] += seconds

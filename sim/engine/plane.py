@@ -215,6 +215,7 @@ class DataPlane:
         if not np.any((server["life"] == st.OPEN) | (server["mode"] != st.IDLE) | (server["waiting"] > 0)):
             for rank in range(rep.server, rep.server + server.size):
                 self._live(rank, st.OFF, now_s)
+                self._take_off(rank, now_s)
 
     def lose(self, replica: int, now_s: float, *, down: bool) -> None:
         """A replica is gone with all its work: failed (`down`), or reclaimed. Its requests are sent again or fail."""

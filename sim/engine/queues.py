@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sim.engine.jit import kernel
+from sim.engine.jit import inlined
 from sim.engine.state import NONE, Floats, Integers, Records, State
 
 __all__ = [
@@ -24,7 +24,7 @@ SLOT_BITS = 24
 """A decode row is one integer, finish step above slot: up to 16 million slots and 5e11 steps."""
 
 
-@kernel
+@inlined
 def append(requests: Records, head: Integers, tail: Integers, r: int, c: int, slot: int) -> None:
     """Put `slot` at the end of list (r, c)."""
     requests[slot].next = NONE
@@ -35,7 +35,7 @@ def append(requests: Records, head: Integers, tail: Integers, r: int, c: int, sl
     tail[r, c] = slot
 
 
-@kernel
+@inlined
 def insert_after(requests: Records, tail: Integers, r: int, c: int, before: int, slot: int) -> None:
     """Put `slot` behind `before`, which is in list (r, c)."""
     requests[slot].next = requests[before].next
@@ -44,7 +44,7 @@ def insert_after(requests: Records, tail: Integers, r: int, c: int, before: int,
         tail[r, c] = slot
 
 
-@kernel
+@inlined
 def prepend(requests: Records, head: Integers, tail: Integers, r: int, c: int, slot: int) -> None:
     """Put `slot` at the front of list (r, c)."""
     requests[slot].next = head[r, c]
@@ -53,7 +53,7 @@ def prepend(requests: Records, head: Integers, tail: Integers, r: int, c: int, s
     head[r, c] = slot
 
 
-@kernel
+@inlined
 def pop_first(requests: Records, head: Integers, tail: Integers, r: int, c: int) -> None:
     """Take the first slot off list (r, c), which is not empty."""
     head[r, c] = requests[head[r, c]].next
@@ -61,7 +61,7 @@ def pop_first(requests: Records, head: Integers, tail: Integers, r: int, c: int)
         tail[r, c] = NONE
 
 
-@kernel
+@inlined
 def remove(requests: Records, head: Integers, tail: Integers, r: int, c: int, slot: int) -> None:
     """Take `slot`, wherever it stands, off list (r, c)."""
     if head[r, c] == slot:
@@ -75,7 +75,7 @@ def remove(requests: Records, head: Integers, tail: Integers, r: int, c: int, sl
         tail[r, c] = before
 
 
-@kernel
+@inlined
 def comes_before(s: State, one: int, other: int) -> bool:
     """True if a slot's request came before the other's; branches of the same one in order of their numbers."""
     if s.requests[one].id != s.requests[other].id:
@@ -83,28 +83,28 @@ def comes_before(s: State, one: int, other: int) -> bool:
     return s.requests[one].branch < s.requests[other].branch
 
 
-@kernel
+@inlined
 def row_key(finish_step: int, slot: int) -> int:
     return (finish_step << SLOT_BITS) | slot
 
 
-@kernel
+@inlined
 def row_step(key: int) -> int:
     return key >> SLOT_BITS
 
 
-@kernel
+@inlined
 def row_slot(key: int) -> int:
     return key & ((1 << SLOT_BITS) - 1)
 
 
-@kernel
+@inlined
 def push_row(heap: Integers, r: int, rows: int, key: int) -> None:
     """Add `key` to the heap of replica r, which holds `rows` keys."""
     _rise(heap, r, rows, key)
 
 
-@kernel
+@inlined
 def remove_row(heap: Integers, r: int, rows: int, at: int) -> None:
     """Take the key at place `at` (0: the least) off the heap of replica r, which holds `rows` keys."""
     last = heap[r, rows - 1]
@@ -115,7 +115,7 @@ def remove_row(heap: Integers, r: int, rows: int, at: int) -> None:
             _sink(heap, r, rows - 1, at, last)
 
 
-@kernel
+@inlined
 def _rise(heap: Integers, r: int, at: int, key: int) -> None:
     while at > 0:
         parent = (at - 1) >> 1
@@ -126,7 +126,7 @@ def _rise(heap: Integers, r: int, at: int, key: int) -> None:
     heap[r, at] = key
 
 
-@kernel
+@inlined
 def _sink(heap: Integers, r: int, rows: int, at: int, key: int) -> None:
     while True:
         child = 2 * at + 1
@@ -140,7 +140,7 @@ def _sink(heap: Integers, r: int, rows: int, at: int, key: int) -> None:
     heap[r, at] = key
 
 
-@kernel
+@inlined
 def play(event_s: Floats, winner: Integers, r: int) -> None:
     """Replay the tournament after event_s[r] changed: winner[1] is again the replica whose event comes first.
 

@@ -25,11 +25,11 @@ from sim.engine.families import (
     leave_batch,
     prompt_is_read,
 )
-from sim.engine.jit import kernel
+from sim.engine.jit import inlined, kernel
 from sim.engine.memory import free_blocks, growth, row_phase, steps_that_fit
 from sim.engine.meter import front_end_s, measure, measure_family
 from sim.engine.queues import append, comes_before, play, push_row, remove, row_key, row_slot, row_step
-from sim.engine.segments import evict, release_segment
+from sim.engine.segments import drop_all, evict, release_segment
 from sim.engine.sleep import fill_sleep, pause_all
 from sim.engine.state import (
     AT_REPLICA,
@@ -58,7 +58,7 @@ from sim.engine.steps import law_segment, parts_s, span_s, steps_to_reach
 __all__ = ["begin_woken", "boundary", "give_up", "receive", "rest", "wake"]
 
 
-@kernel
+@inlined
 def receive(s: State, r: int, slot: int, now_s: float) -> None:
     """Queue a request that was routed here, and have the replica look at it as soon as it may be admitted.
 
@@ -79,7 +79,7 @@ def receive(s: State, r: int, slot: int, now_s: float) -> None:
     rep.waiting += 1
 
 
-@kernel
+@inlined
 def wake(s: State, r: int, rep: Records, now_s: float) -> None:
     """Note an idle replica; it begins once all that comes at this instant is there."""
     if not rep.waking:
@@ -119,7 +119,7 @@ def _time_out(s: State, r: int, slot: int, now_s: float) -> None:
     fail_attempt(s, slot, TIMED_OUT, s.calls[slot].due_s, now_s)
 
 
-@kernel
+@inlined
 def _count_out(s: State, r: int, req: Records) -> None:
     if req.priority == SLEEP:
         s.asleep[r] -= 1
@@ -143,7 +143,7 @@ def begin_woken(s: State) -> None:
     run.wake_s = inf
 
 
-@kernel
+@inlined
 def _is_blocked(s: State, r: int, rep: Records, c: int) -> bool:
     """True if a newcomer of class c stands behind one who did not fit: nothing fits before a row completes."""
     if rep.waiting == 0:
@@ -154,7 +154,7 @@ def _is_blocked(s: State, r: int, rep: Records, c: int) -> bool:
     return above <= c
 
 
-@kernel
+@inlined
 def _cut_span(s: State, r: int, rep: Records, now_s: float) -> None:
     kv = rep.kv_tokens + rep.rows
     n = steps_to_reach(rep.span_start_s, now_s, rep.base_s, rep.per_kv_s, kv, rep.rows, rep.span_steps)
@@ -182,7 +182,7 @@ def boundary(s: State, r: int) -> None:
     play(s.event_s, s.winner, r)
 
 
-@kernel
+@inlined
 def _advance_rows(s: State, r: int, rep: Records, now_s: float) -> None:
     """Every row has `span_steps` more tokens; those with all of theirs complete."""
     rep.blocks_used += growth(s.phase, r, rep.rows, rep.step, rep.span_steps)
@@ -194,7 +194,7 @@ def _advance_rows(s: State, r: int, rep: Records, now_s: float) -> None:
         _end_row(s, r, rep, at, now_s)
 
 
-@kernel
+@inlined
 def _end_row(s: State, r: int, rep: Records, at: int, now_s: float) -> None:
     slot = row_slot(s.heap[r, at])
     if s.requests[slot].special:
@@ -245,7 +245,7 @@ def _first_ended(s: State, r: int, rep: Records) -> int:
     return first
 
 
-@kernel
+@inlined
 def _finish_prompts(s: State, r: int, rep: Records, now_s: float) -> None:
     """Count the prompt slices of the step; a prompt read to its end gives a token and joins the rows."""
     usd_per_token = rep.prompt_usd / rep.prompt_tokens
@@ -266,7 +266,7 @@ def _finish_prompts(s: State, r: int, rep: Records, now_s: float) -> None:
             slot = following
 
 
-@kernel
+@inlined
 def _join_rows(s: State, r: int, rep: Records, slot: int, now_s: float) -> None:
     req = s.requests[slot]
     if isnan(s.requests[req.head].first_token_s):
@@ -293,7 +293,7 @@ def _end_at_once(s: State, r: int, rep: Records, slot: int, now_s: float) -> Non
     _end_row(s, r, rep, at, now_s)
 
 
-@kernel
+@inlined
 def _complete(s: State, r: int, rep: Records, slot: int, now_s: float) -> None:
     """The replica is done with a request, whose client sees it through the server's front end, if not too late."""
     req = s.requests[slot]
@@ -308,7 +308,7 @@ def _complete(s: State, r: int, rep: Records, slot: int, now_s: float) -> None:
     release(s, slot, COMPLETED, now_s + later_s, 0.0, now_s)
 
 
-@kernel
+@inlined
 def _leave(s: State, r: int, rep: Records, slot: int) -> None:
     """An admitted request is not the replica's any more."""
     req = s.requests[slot]
@@ -372,7 +372,7 @@ def _begin_span(s: State, r: int, rep: Records, now_s: float) -> None:
         _begin_prompts(s, r, rep, now_s, pairs, chunked)
 
 
-@kernel
+@inlined
 def _begin_idle(s: State, r: int, rep: Records, now_s: float) -> None:
     rep.mode = IDLE
     rep.span_steps = 0
@@ -396,9 +396,10 @@ def rest(s: State, rep: Records, now_s: float) -> None:
         rank.life = OFF
         rank.paid = rank.always_paid
         rank.ended_s = now_s
+        drop_all(s, r)
 
 
-@kernel
+@inlined
 def _begin_decode(s: State, r: int, rep: Records, now_s: float, look_again: bool) -> None:
     """Decode until a row completes, memory runs out or the step law bends.
 
@@ -421,14 +422,14 @@ def _begin_decode(s: State, r: int, rep: Records, now_s: float, look_again: bool
     share_time(rep, 1.0, 0.0)
 
 
-@kernel
+@inlined
 def _sleep_takes_part(s: State, r: int, rep: Records) -> bool:
     if s.seqs_of[r, SLEEP] == 0 and s.waiting_head[r, SLEEP] == NONE:
         return False
     return s.pools[rep.pool].sleep_slowdown > 0.0 and others_are_there(s, r)
 
 
-@kernel
+@inlined
 def _steps_in_memory(s: State, r: int, rep: Records, most: int) -> int:
     """Steps, at most `most`, for which there is memory; nearly always there is more than enough for all."""
     free = free_blocks(s, rep)
@@ -437,7 +438,7 @@ def _steps_in_memory(s: State, r: int, rep: Records, most: int) -> int:
     return min(steps_that_fit(s.phase, r, rep.rows, rep.step, free), most)
 
 
-@kernel
+@inlined
 def _begin_prompts(s: State, r: int, rep: Records, now_s: float, pairs: float, chunked: bool) -> None:
     """One step that reads prompts: with the decode rows in it (chunked), or while they pause (prefill first)."""
     if chunked and rep.rows > 0:

@@ -7,7 +7,7 @@ segment at most, and so uses all it builds on. What is in use counts as `blocks_
 
 from __future__ import annotations
 
-from sim.engine.jit import kernel
+from sim.engine.jit import inlined, kernel
 from sim.engine.memory import blocks_of
 from sim.engine.state import BLOCK_TOKENS, NO_LIMIT, NONE, Records, State
 
@@ -41,30 +41,38 @@ def cached_here(s: State, at: int, limit: int, target: int) -> int:
 
 
 @kernel
-def look_up(s: State, r: int, slot: int) -> int:
-    """Note what an admission of the branch now would find; returns the blocks it would need.
+def look_up(s: State, r: int, slot: int, free_blocks: int) -> bool:
+    """Note what an admission of the branch now would find; true if it needs no more than `free_blocks` then.
 
-    It looks for its group's prompt, for what it extends, and for its context.
+    It looks for its group's prompt, then for what it extends, then for its context. What comes into use with a hit needs
+    room as well, so where there is too little the next one is looked for, and last it does without.
     """
     req = s.requests[slot]
     branch = s.branches[slot]
-    branch.hit_tokens = 0
-    branch.hit = find_segment(s, r, branch.group_key) if branch.group_key else NONE
-    if branch.hit == NONE and branch.extended_key:
-        branch.hit = find_segment(s, r, branch.extended_key)
-    limit = NO_LIMIT
     family = s.families[req.head]
-    if branch.hit == NONE and family.context_key and s.pools[s.replicas[r].pool].prefix_cache:
-        branch.hit = find_segment(s, r, family.context_key)
-        limit = family.prefix_tokens
+    has_cache = family.context_key and s.pools[s.replicas[r].pool].prefix_cache
+    if branch.group_key and _would_fit_with(s, r, slot, branch.group_key, NO_LIMIT, free_blocks):
+        return True
+    if branch.extended_key and _would_fit_with(s, r, slot, branch.extended_key, NO_LIMIT, free_blocks):
+        return True
+    if has_cache and _would_fit_with(s, r, slot, family.context_key, family.prefix_tokens, free_blocks):
+        return True
+    branch.hit = NONE
+    branch.hit_tokens = 0
+    return blocks_of(req.target) <= free_blocks
+
+
+@kernel
+def _would_fit_with(s: State, r: int, slot: int, key: int, limit: int, free_blocks: int) -> bool:
+    req = s.requests[slot]
+    branch = s.branches[slot]
+    branch.hit = find_segment(s, r, key)
     if branch.hit == NONE:
-        return blocks_of(req.target)
+        return False
     branch.hit_limit = limit
     branch.hit_tokens = cached_here(s, branch.hit, limit, req.target)
-    if branch.hit_tokens == 0:
-        branch.hit = NONE
-        return blocks_of(req.target)
-    return blocks_of(req.target) - branch.hit_tokens // BLOCK_TOKENS + _not_in_use(s, branch)
+    needed = blocks_of(req.target) - branch.hit_tokens // BLOCK_TOKENS + _not_in_use(s, branch)
+    return branch.hit_tokens > 0 and needed <= free_blocks
 
 
 @kernel
@@ -215,7 +223,7 @@ def _leave_disuse(s: State, rep: Records, at: int) -> None:
         s.segments[segment.newer].older = segment.older
 
 
-@kernel
+@inlined
 def evict(s: State, rep: Records) -> None:
     """Drop what has been in disuse for longest until what is in use and what is kept fit into memory."""
     if rep.cached_blocks > 0 and rep.blocks_used + rep.cached_blocks > s.pools[rep.pool].capacity_blocks:

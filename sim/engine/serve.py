@@ -16,7 +16,7 @@ from sim.engine.balancer import choose_replica, why_refused
 from sim.engine.books import accrue, book, charge_unfinished, fold, settle_rows
 from sim.engine.clients import fail_attempt, release, reset_work
 from sim.engine.families import end_alone, end_at_api, is_family, send_stage
-from sim.engine.jit import entry, kernel
+from sim.engine.jit import entry, inlined, kernel
 from sim.engine.luck import FIRST_TOKEN, SPEED, context_key, normal
 from sim.engine.meter import measure, measure_family, write_row
 from sim.engine.reference import reference
@@ -162,13 +162,14 @@ def _charge_all(s: State, now_s: float) -> None:
         place = s.calls[slot].place
         if place == API_RUNNING:
             bill_so_far(s, slot, now_s, USED)
-        elif place == AT_REPLICA or (place == ENDED and not s.pools[s.replicas[req.replica].pool].is_api):
+        if place in (AT_REPLICA, ENDED, API_RUNNING):
             rep = s.replicas[req.replica]
-            charge_unfinished(rep, req)
+            if place == AT_REPLICA:
+                charge_unfinished(rep, req)
             book(s, slot, rep.pool, USED)
 
 
-@kernel
+@inlined
 def _next_client(s: State) -> int:
     """Closed stream whose client sends first, or NONE."""
     best = NONE
@@ -376,7 +377,7 @@ def _take_job(s: State, run: Records) -> int:
     return slot
 
 
-@kernel
+@inlined
 def _take_slot(s: State, run: Records, now_s: float, stream: int, priority: int, prompt_tokens: int) -> int:
     slot = run.free
     req = s.requests[slot]
@@ -409,7 +410,7 @@ def _take_slot(s: State, run: Records, now_s: float, stream: int, priority: int,
     return slot
 
 
-@kernel
+@inlined
 def _lost(s: State, run: Records) -> int:
     """The next of what was taken off a replica, to be sent again; its client, who waits as before, notices nothing."""
     slot = run.lost

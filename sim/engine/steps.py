@@ -11,19 +11,19 @@ from __future__ import annotations
 
 from math import ceil, sqrt
 
-from sim.engine.jit import kernel
+from sim.engine.jit import inlined
 from sim.engine.state import Floats, State
 
 __all__ = ["law_segment", "linear_s", "parts_s", "span_s", "steps_to_reach"]
 
 
-@kernel
+@inlined
 def span_s(base_s: float, per_kv_s: float, kv: int, rows: int, n: int) -> float:
     """Seconds that n decode steps take, the first of which sees `kv` tokens."""
     return n * (base_s + per_kv_s * (kv + 0.5 * rows * (n - 1)))
 
 
-@kernel
+@inlined
 def steps_to_reach(start_s: float, time_s: float, base_s: float, per_kv_s: float, kv: int, rows: int, most: int) -> int:
     """Least n <= most for which the step boundary start_s + span_s(n) is not before time_s; at least 1.
 
@@ -42,7 +42,7 @@ def steps_to_reach(start_s: float, time_s: float, base_s: float, per_kv_s: float
     return n
 
 
-@kernel
+@inlined
 def law_segment(kv_edge: Floats, pool: int, kv: int) -> int:
     """Segment of the pool's decode law that holds at `kv` tokens."""
     segment = 0
@@ -51,7 +51,7 @@ def law_segment(kv_edge: Floats, pool: int, kv: int) -> int:
     return segment
 
 
-@kernel
+@inlined
 def linear_s(s: State, pool: int, tokens: int) -> float:
     """Seconds of the linear layers for `tokens` tokens in one step; beyond the table the last slope goes on."""
     last = s.linear_s.shape[1] - 1
@@ -60,7 +60,7 @@ def linear_s(s: State, pool: int, tokens: int) -> float:
     return s.linear_s[pool, last] + (tokens - last) * s.linear_slope_s[pool]
 
 
-@kernel
+@inlined
 def parts_s(s: State, pool: int, rows: int, kv: int, prompt_tokens: int, pairs: float) -> tuple[float, float]:
     """Seconds of a step with `rows` decode rows and `prompt_tokens` of prompts: the rows' part, the prompts' part.
 

@@ -5,14 +5,14 @@ A request has at most one timer and knows its place in the heap, so that it can 
 
 from __future__ import annotations
 
-from sim.engine.jit import kernel
+from sim.engine.jit import inlined
 from sim.engine.queues import comes_before
 from sim.engine.state import NONE, State
 
 __all__ = ["cancel_timer", "set_timer"]
 
 
-@kernel
+@inlined
 def set_timer(s: State, slot: int, at_s: float) -> None:
     """Set the request's timer, in place of the one it may have."""
     cancel_timer(s, slot)
@@ -21,7 +21,7 @@ def set_timer(s: State, slot: int, at_s: float) -> None:
     _rise(s, run.timers - 1, slot, at_s)
 
 
-@kernel
+@inlined
 def cancel_timer(s: State, slot: int) -> None:
     """Take the request's timer out of the heap, if it has one."""
     at = s.requests[slot].timer
@@ -40,7 +40,7 @@ def cancel_timer(s: State, slot: int) -> None:
         _sink(s, at, moved, moved_s)
 
 
-@kernel
+@inlined
 def _before(s: State, slot: int, at_s: float, place: int) -> bool:
     """True if this timer goes off before the one at `place`; of equal times that of the older request, or branch."""
     if at_s != s.timer_s[place]:
@@ -48,14 +48,14 @@ def _before(s: State, slot: int, at_s: float, place: int) -> bool:
     return comes_before(s, slot, s.timer_slot[place])
 
 
-@kernel
+@inlined
 def _put(s: State, place: int, slot: int, at_s: float) -> None:
     s.timer_s[place] = at_s
     s.timer_slot[place] = slot
     s.requests[slot].timer = place
 
 
-@kernel
+@inlined
 def _rise(s: State, at: int, slot: int, at_s: float) -> None:
     while at > 0:
         parent = (at - 1) >> 1
@@ -66,7 +66,7 @@ def _rise(s: State, at: int, slot: int, at_s: float) -> None:
     _put(s, at, slot, at_s)
 
 
-@kernel
+@inlined
 def _sink(s: State, at: int, slot: int, at_s: float) -> None:
     count = s.run[0].timers
     while True:

@@ -34,7 +34,7 @@ class Difficulty(Part):
 
 
 class ThinkingCurve(Part):
-    """Mean accuracy by tokens spent; a flat one where no steepness is given."""
+    """Mean accuracy by tokens spent: through points, or a Hill curve; flat where neither is given."""
 
     ceiling: Share
     """Accuracy that no budget beats."""
@@ -48,13 +48,15 @@ class ThinkingCurve(Part):
     """Tokens beyond which thinking does harm."""
     decline: Amount = 0.0
     """Log odds lost with each doubling beyond the peak; assumed."""
+    points: list[tuple[Rate, Share]] = Field(default=[])
+    """Tokens and accuracy, ascending, between which it is interpolated; used in place of the others."""
     status: Status
     """Whether it was fitted or assumed."""
 
     def thinking(self) -> Thinking:
         """The curve."""
-        given = self.model_dump(exclude={"status"}, exclude_none=True)
-        return Thinking(**given)
+        given = self.model_dump(exclude={"status", "points"}, exclude_none=True)
+        return Thinking(**given, points=tuple(self.points))
 
 
 class Votes(Part):

@@ -114,8 +114,10 @@ class CurveLaw:
         return self._answers(asked, self._rows(asked.predictability))
 
     def saved_tokens(self, predictability: Floats) -> Floats:
-        """By row."""
-        saved: Floats = self.tokens[0] - self.tokens[self._rows(predictability)]
+        """By row; the mean of all where the rank is not known."""
+        unknown = np.isnan(predictability)
+        spent = np.where(unknown, self.tokens[1:].mean(), self.tokens[self._rows(predictability)])
+        saved: Floats = self.tokens[0] - spent
         return saved * (self.mean_own_tokens or 1.0) if self.is_own else saved
 
     def _rows(self, predictability: Floats) -> Integers:
@@ -150,6 +152,8 @@ class TableLaw:
     strategy: str
     is_vote: bool
     """Samples of a vote are all like its measured answer, as the table does not hold them."""
+    branches: float
+    """What all branches together write, as a multiple of one: the table tells of all."""
     tokens_factor: float = 1.0
 
     def prior(self, *, prepared: bool) -> float:
@@ -167,14 +171,18 @@ class TableLaw:
     def saved_tokens(self, predictability: Floats) -> Floats:
         """Mean over the questions, whatever the context."""
         bare, prepared = self.table.tokens[self.strategy]
-        return np.full(predictability.size, float(np.mean(bare - prepared)) * self.tokens_factor)
+        return np.full(predictability.size, float(np.mean(bare - prepared)) * self._per_branch)
 
     def _answers(self, asked: Asked, row: Integers | np.int64) -> Answers:
         question = self.table.questions_of(asked)
         p = self.table.correct[self.strategy][row, question]
-        tokens = whole(self.table.tokens[self.strategy][row, question] * self.tokens_factor)
+        tokens = whole(self.table.tokens[self.strategy][row, question] * self._per_branch)
         sampled = (uniforms(asked.key, ANSWER) < p).astype(np.float64) if self.is_vote else p
         return Answers(tokens, sampled, p)
+
+    @property
+    def _per_branch(self) -> float:
+        return self.tokens_factor / self.branches
 
 
 def whole(tokens: Floats) -> Integers:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -83,6 +84,7 @@ class Outcomes:
         self.warnings: tuple[str, ...] = ()
         """What the outcomes rest on beyond what was measured, one sentence each."""
         self._laws: dict[tuple[int, str], Law] = {}
+        self._tables: dict[Path, OutcomeTable] = {}
         used = {step.name: step for strategy in self._in_use() for step in own_steps(strategy, self.strategies)}
         for stream in range(len(scenario.workload)):
             for step in used.values():
@@ -103,8 +105,7 @@ class Outcomes:
         All branches count, of a cascade those of its first step.
         """
         first = self.steps[strategy][0]
-        multiple = output_multiples(strategy_spec(first, self.strategies))[0]
-        return multiple * self.law(stream, first).saved_tokens(predictability)
+        return self._branches(first) * self.law(stream, first).saved_tokens(predictability)
 
     def sleep_work(self, stream: int) -> SleepWork:
         """What preparing a context of a stream takes."""
@@ -181,18 +182,28 @@ class Outcomes:
         return PlainLaw(budget or 0, self._effect(strategy).tokens_factor, share)
 
     def _table(self, questions: TableQuestions, strategy: PlacedStrategy) -> Law:
-        table = _read_table(questions)
+        table = self._read(questions.path)
         if strategy.name not in table.correct:
             rule = f"holds no outcomes of strategy '{strategy.name}'"
             remedy = f"add them, or the `class` whose curves hold for it; {did_you_mean(strategy.name, table.correct)}"
             raise InputError(questions.path.name, rule, remedy)
         if self.scenario.sleep is not None and not table.has_prepared:
             self._warn(f"{questions.path.name} holds no outcomes on prepared contexts: they are as on others")
-        return TableLaw(table, strategy.name, isinstance(strategy, VoteStrategy), self._effect(strategy).tokens_factor)
+        factor, is_vote = self._effect(strategy).tokens_factor, isinstance(strategy, VoteStrategy)
+        return TableLaw(table, strategy.name, is_vote, self._branches(strategy), factor)
+
+    def _branches(self, strategy: PlacedStrategy) -> float:
+        """What all branches of a strategy write, as a multiple of one."""
+        return output_multiples(strategy_spec(strategy, self.strategies))[0]
 
     def _measured(self, questions: TableQuestions, strategy: PlacedStrategy) -> bool:
-        lacks = strategy.name not in _read_table(questions).correct
+        lacks = strategy.name not in self._read(questions.path).correct
         return not (lacks and (strategy.class_name or questions.class_name))
+
+    def _read(self, path: Path) -> OutcomeTable:
+        if path not in self._tables:
+            self._tables[path] = read_outcomes(path)
+        return self._tables[path]
 
     def _curve(self, stream: int, strategy: PlacedStrategy, curves: Curves) -> Law:
         source = _Source(curves, strategy, self._mean_own_tokens(stream), self.scenario.sleep or _NO_SLEEP)
@@ -258,7 +269,7 @@ class _Source:
         law = self.curves.sleep.prepared()
         weight *= self.curves.sleep.gains.factor(self.sleep.effort, self.sleep.drafts)
         spent = self.tokens
-        if self.curves.think.steepness == 0.0:
+        if self.curves.think.thinking().is_flat:
             return spent, spent
         if not self.is_own:
             own_budget = getattr(self.strategy, "prepared_budget_tokens", None)
@@ -277,7 +288,8 @@ def chance_of(strategy: PlacedStrategy, p: Floats, curves: Curves) -> Floats:
     A tree is taken for as many solutions as it has paths at a level, verified once a level.
     """
     if isinstance(strategy, VoteStrategy):
-        return plurality_chances(p, strategy.samples, curves.votes.plurality())
+        counted = (strategy.stop and strategy.stop.shortest) or strategy.samples
+        return plurality_chances(p, counted, curves.votes.plurality())
     if isinstance(strategy, VerifyStrategy):
         verifier = curves.verifier
         return verified_chances(p, strategy.solutions, strategy.verifications, verifier.right, verifier.wrong)
@@ -286,8 +298,3 @@ def chance_of(strategy: PlacedStrategy, p: Floats, curves: Curves) -> Floats:
         return verified_chances(p, strategy.width * strategy.branch, strategy.depth, verifier.right, verifier.wrong)
     assert isinstance(strategy, DirectStrategy | ThinkStrategy)
     return p
-
-
-@cache
-def _read_table(questions: TableQuestions) -> OutcomeTable:
-    return read_outcomes(questions.path)

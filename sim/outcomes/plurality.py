@@ -7,10 +7,11 @@ often.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
-from scipy.special import gammaln
+from scipy.special import gammaln, xlogy
 from scipy.stats import binom
 
 from sim.strategies import Plurality
@@ -19,6 +20,7 @@ from sim.workload.blocks import Floats
 __all__ = ["plurality_chances", "wrong_shares"]
 
 _TIES, _WEIGHTS = np.polynomial.legendre.leggauss(8)
+_NOTHING = 1e-13
 _TIES, _WEIGHTS = (_TIES + 1.0) / 2.0, _WEIGHTS / 2.0
 
 
@@ -42,13 +44,24 @@ def wrong_shares(law: Plurality) -> Floats:
 
 @lru_cache(maxsize=256)
 def _won(samples: int, law: Plurality) -> Floats:
-    """Chance to win with m right samples, m = 0 .. samples."""
+    """Chance to win with m right samples, m = 0 .. samples: it rises from 0 to 1 with m."""
     won = np.ones(samples + 1)
     won[0] = 0.0
-    for right in range(1, samples // 2 + 1):
-        won[right] = _won_with(right, samples - right, law)
+    most = samples // 2
+    first = _first(lambda right: _won_with(right, samples - right, law) > _NOTHING, 1, most)
+    last = _first(lambda right: _won_with(right, samples - right, law) > 1.0 - _NOTHING, first, most)
+    won[1:first] = 0.0
+    won[first:last] = [_won_with(right, samples - right, law) for right in range(first, last)]
     won.flags.writeable = False
     return won
+
+
+def _first(holds: Callable[[int], bool], low: int, high: int) -> int:
+    """The first whole number from `low` to `high` for which something holds from there on; high + 1 for none."""
+    while low <= high:
+        middle = (low + high) // 2
+        low, high = (low, middle - 1) if holds(middle) else (middle + 1, high)
+    return low
 
 
 def _won_with(right: int, others: int, law: Plurality) -> float:
@@ -60,12 +73,12 @@ def _won_with(right: int, others: int, law: Plurality) -> float:
     y^t over [0, 1], which Gauss' rule takes.
     """
     rates = others * (1.0 - law.blank_share) * wrong_shares(law)
-    size = 1 << max(int(4 * others - 1).bit_length(), 5)
+    # Room beyond the coefficient for all the sum may come to: twelve standard deviations.
+    size = 1 << int(others + 12.0 * np.sqrt(others) + 32.0).bit_length()
     z = np.exp(-2j * np.pi * np.arange(size // 2 + 1) / size)
     counts = np.arange(right + 1)
-    chance = np.exp(-rates[:, None] + counts * np.log(rates[:, None]) - gammaln(counts + 1))
-    powers = z ** counts[:, None]
-    below, level = chance[:, :right] @ powers[:right], chance[:, right:] * powers[right]
+    chance = np.exp(-rates[:, None] + xlogy(counts, rates[:, None]) - gammaln(counts + 1))
+    below, level = np.fft.rfft(chance[:, :right], size), chance[:, right:] * z**right
     product = sum(w * np.prod(below + y * level, axis=0) for y, w in zip(_TIES, _WEIGHTS, strict=True))
     blanks = np.exp(others * law.blank_share * (z - 1.0))
     whole = np.exp(-others + others * np.log(others) - gammaln(others + 1))

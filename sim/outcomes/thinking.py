@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect
 from dataclasses import dataclass
 
 __all__ = ["Prepared", "Thinking"]
@@ -12,8 +13,9 @@ __all__ = ["Prepared", "Thinking"]
 class Thinking:
     """Mean accuracy of a class at a mean of `tokens` output tokens a question.
 
-    A Hill curve, saturating in log tokens, a(b) = floor + (ceiling - floor) / (1 + (half / b)^steepness); beyond `peak`
-    the log odds fall by `decline` with each doubling: thinking for too long does harm.
+    A Hill curve, saturating in log tokens, a(b) = floor + (ceiling - floor) / (1 + (half / b)^steepness); or, with
+    `points`, straight between them in log tokens and flat beyond the last. Beyond `peak` the log odds fall by `decline`
+    with each doubling: thinking for too long does harm.
     """
 
     ceiling: float
@@ -22,6 +24,12 @@ class Thinking:
     steepness: float = 0.0
     peak_tokens: float = math.inf
     decline: float = 0.0
+    points: tuple[tuple[float, float], ...] = ()
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether tokens make no difference."""
+        return self.steepness == 0.0 and not self.points
 
     def accuracy(self, tokens: float) -> float:
         """At a budget of so many tokens.
@@ -29,14 +37,24 @@ class Thinking:
         >>> Thinking(ceiling=0.8, half_tokens=100, steepness=2).accuracy(100)
         0.4
         """
-        if self.steepness == 0.0:
+        if self.is_flat:
             return self.ceiling
-        rise = 1.0 / (1.0 + math.pow(self.half_tokens / tokens, self.steepness))
-        best = self.floor + (self.ceiling - self.floor) * rise
+        best = self._between(tokens) if self.points else self._hill(tokens)
         if tokens <= self.peak_tokens:
             return best
         odds = best / (1.0 - best) * math.exp(-self.decline * math.log2(tokens / self.peak_tokens))
         return odds / (1.0 + odds)
+
+    def _hill(self, tokens: float) -> float:
+        rise = 1.0 / (1.0 + math.pow(self.half_tokens / tokens, self.steepness))
+        return self.floor + (self.ceiling - self.floor) * rise
+
+    def _between(self, tokens: float) -> float:
+        """Below the first point it falls on as from the second to the first."""
+        known, rates = zip(*self.points, strict=True)
+        after = min(max(bisect(known, tokens), 1), len(known) - 1)
+        share = math.log(min(tokens, known[-1]) / known[after - 1]) / math.log(known[after] / known[after - 1])
+        return float(max(rates[after - 1] + share * (rates[after] - rates[after - 1]), 0.0))
 
 
 @dataclass(frozen=True)

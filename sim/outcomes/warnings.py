@@ -25,7 +25,7 @@ def _measures(
     curves: Curves, strategy: PlacedStrategy, tokens: float
 ) -> Iterator[tuple[float, str, tuple[float, float] | None]]:
     valid = curves.valid
-    if curves.think.steepness > 0.0:
+    if not curves.think.thinking().is_flat:
         yield tokens, "tokens an answer", valid.budget_tokens
     if isinstance(strategy, VoteStrategy):
         yield strategy.samples, "samples", valid.samples

@@ -58,7 +58,8 @@ class TableQuestions(Part):
     kind: Literal["table"] = "table"
     """A table of measured outcomes."""
     path: Path
-    """Table, CSV or Parquet, of question, context, strategy, correct and tokens; relative to the scenario."""
+    """Table of question, context, strategy, correct and tokens; CSV, JSON lines or Parquet, relative to the
+    scenario."""
     class_name: str | None = Field(default=None, min_length=1, validation_alias="class", serialization_alias="class")
     """Class of response curves for strategies that the table does not hold; they are refused where left out."""
 

@@ -11,6 +11,7 @@ from sim.scenario.part import DefaultKind, Part, Refusal, refuse_all
 from sim.scenario.quantities import Amount, Count, Rate, Share, Whole
 
 __all__ = [
+    "MOST_SAMPLES",
     "CascadeStrategy",
     "DirectStrategy",
     "EarlyStop",

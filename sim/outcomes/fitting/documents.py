@@ -28,7 +28,7 @@ def class_of(
         "about": about,
         "source": source,
         "difficulty": {**votes["difficulty"], "status": "assumed"},
-        "think": {**vars(thinking), "status": "fitted"},
+        "think": _think(thinking),
         "votes": {**votes["votes"], "status": "assumed"},
         "verifier": {**votes["verifier"], "status": "assumed"},
         "sleep": sleep,
@@ -36,6 +36,14 @@ def class_of(
         "fits": [fit.document() for fit in fits],
         "valid": {"budget_tokens": [bare[0][0], bare[-1][0]]},
     }
+
+
+def _think(thinking: Thinking) -> Document:
+    """Without what is not used."""
+    used = {name: getattr(thinking, name) for name in ("ceiling", "floor", "half_tokens", "steepness")}
+    harm = {"peak_tokens": thinking.peak_tokens, "decline": thinking.decline, "status": "fitted"}
+    points = [list(point) for point in thinking.points]
+    return ({"ceiling": thinking.ceiling, "points": points} if points else used) | harm
 
 
 def sleep_of(

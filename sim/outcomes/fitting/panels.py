@@ -96,5 +96,6 @@ def _fit_bins(thinking: Thinking, panel: Panel, bins: Floats) -> tuple[Prepared,
 
 def _gained(thinking: Thinking, law: Prepared, panel: Panel, exponents: Floats) -> Floats:
     """Gain in accuracy at the lowest budget, by predictability, [bins]."""
-    found: Floats = by_bin(thinking, law, panel.prepared[0][0], exponents) - thinking.accuracy(panel.bare[0][0])
+    lowest = panel.bare[0][0]
+    found: Floats = by_bin(thinking, law, lowest, exponents) - thinking.accuracy(lowest)
     return found

@@ -11,7 +11,16 @@ from sim.outcomes.fitting.numerics import best, unit
 from sim.outcomes.thinking import Prepared, Thinking
 from sim.workload.blocks import Floats
 
-__all__ = ["by_bin", "fit_prepared", "fit_thinking", "left_out", "prepared_errors", "thinking_errors", "told_of"]
+__all__ = [
+    "by_bin",
+    "fit_prepared",
+    "fit_thinking",
+    "left_out",
+    "prepared_errors",
+    "thinking_errors",
+    "through",
+    "told_of",
+]
 
 _PEAK, _DECLINE = 2.0, 0.1
 """Thinking does harm from twice the largest published budget on, a tenth of log odds a doubling: assumed."""
@@ -31,6 +40,13 @@ def fit_thinking(points: Points) -> Thinking:
     last = [2.0] if has_floor else []
     starts = [[top, np.log(np.median(tokens)), slope, *last] for top in (-3.0, 0.0, 3.0) for slope in (0.0, 1.0)]
     return curve(best(lambda raw: thinking_errors(curve(raw), points), starts))
+
+
+def through(points: Points) -> Thinking:
+    """The curve through all points."""
+    tokens, rates = np.array(points).T
+    peak = _PEAK * float(tokens.max())
+    return Thinking(float(rates.max()), peak_tokens=peak, decline=_DECLINE, points=tuple(points))
 
 
 def thinking_errors(thinking: Thinking, points: Points) -> Floats:

@@ -13,6 +13,7 @@ from sim.outcomes.fitting.numerics import Quality, best, unit
 from sim.outcomes.plurality import plurality_chances
 from sim.outcomes.thinking import Prepared
 from sim.outcomes.verifier import verified_chances
+from sim.scenario.strategies import MOST_SAMPLES
 from sim.strategies import Plurality
 from sim.workload.blocks import Floats
 
@@ -33,6 +34,8 @@ class _Grid(NamedTuple):
     """Accuracy by samples, and by solutions and verifications."""
 
     votes: Points
+    beyond: Points
+    """Of more samples, which are used for nothing but checking."""
     verified: list[tuple[int, int, float]]
 
     @classmethod
@@ -43,14 +46,24 @@ class _Grid(NamedTuple):
             for count, points in sorted(series.items())
             for compute, rate in points
         ]
-        return cls([(k, rate / 100.0) for k, rate in figure["SC"]], verified)
+        return cls([(k, rate / 100.0) for k, rate in figure["SC"]], _beyond(figure), verified)
 
     def parted(self, verifications: Sequence[int]) -> tuple[_Grid, _Grid]:
         """What is used, and what checks: every other number of samples, and these verifications."""
         used = [row for row in self.verified if row[1] not in verifications]
         kept = [row for row in self.verified if row[1] in verifications]
         # One and two samples are both used: only their difference tells of blank answers.
-        return _Grid([*self.votes[:2], *self.votes[3::2]], used), _Grid(self.votes[2::2], kept)
+        return (
+            _Grid([*self.votes[:2], *self.votes[3::2]], [], used),
+            _Grid([*self.votes[2::2], *self.beyond], [], kept),
+        )
+
+
+def _beyond(figure: Mapping[str, Any]) -> Points:
+    """Votes of more samples than the series of votes has, as many as a scenario may ask for."""
+    most = max(k for k, _ in figure["SC"])
+    counts = [(2.0 ** round(np.log2(compute)), rate / 100.0) for compute, rate in figure["by_compute"]["SC"]]
+    return [(k, rate) for k, rate in counts if most < k <= MOST_SAMPLES]
 
 
 def _solutions(compute: float, verifications: int) -> int:
@@ -86,7 +99,13 @@ def fit_votes(figure: Mapping[str, Any]) -> Document:
     counts = sorted({v for _, v, _ in grid.verified})
     middle = counts[1:-1:2]
     used, kept = grid.parted(middle)
-    law = _Law.of(best(lambda raw: np.concatenate(_Law.of(raw).errors(used)), [_START], step=1e-4))
+    # The votes are fewer, and are to count as much as the verified solutions.
+    weights = np.sqrt(len(used.verified) / len(used.votes)), 1.0
+
+    def errors(raw: Floats) -> Floats:
+        return np.concatenate([w * each for w, each in zip(weights, _Law.of(raw).errors(used), strict=True)])
+
+    law = _Law.of(best(errors, [_START], step=1e-4))
     samples = _list([k for k, _ in kept.votes])
     whats = (
         f"votes; those of {samples} samples are kept for checking",
@@ -109,7 +128,7 @@ def _document(law: _Law, fits: Sequence[Quality], grid: _Grid) -> Document:
         "correlation": {"rho": 0.0, "status": "assumed"},
         "fits": [fit.document() for fit in fits],
         "valid": {
-            "samples": [1, max(int(k) for k, _ in grid.votes)],
+            "samples": [1, max(int(k) for k, _ in grid.votes + grid.beyond)],
             "solutions": [min(solutions), max(solutions)],
             "verifications": [min(verifications), max(verifications)],
         },
