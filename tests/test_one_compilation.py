@@ -32,7 +32,7 @@ def test_views_of_columns_do_not_have_it_compiled_again() -> None:
     before = set(serve.signatures)  # type: ignore[attr-defined]
     block = plain_block(np.linspace(0.0, 9.0, 2 * ROWS)[::2], np.full(ROWS, 40), np.full(ROWS, 7))
     pool = PoolSpec(
-        replicas=1, step_time=flat_law(8), kv_capacity_tokens=1600, usd_per_replica_hour=1.0, max_num_seqs=8
+        replicas=1, step_time=flat_law(8, 0.1), kv_capacity_tokens=1600, usd_per_replica_hour=1.0, max_num_seqs=8
     )
     plane = DataPlane(
         [pool],
