@@ -31,7 +31,7 @@ from sim.engine.state import (
     State,
 )
 
-__all__ = ["choose_replica", "fits_in", "why_refused"]
+__all__ = ["choose_replica", "count_in", "count_out", "fits_in", "why_refused"]
 
 BEFORE_SPILLING, TO_THE_LIMIT, UNTIL_OPEN = 0, 1, 2
 """The passes."""
@@ -92,6 +92,24 @@ def why_refused(s: State, slot: int, stage: int, tokens: int) -> int:
 def _target(s: State, req: Records, stage: int) -> int:
     """Number of the request's stream and its stage among all pairs of them."""
     return req.stream * s.stages.size + stage
+
+
+@inlined
+def count_in(s: State, r: int, priority: int) -> None:
+    """A branch is sent to a replica."""
+    if priority == SLEEP:
+        s.asleep[r] += 1
+    else:
+        s.outstanding[r] += 1
+
+
+@inlined
+def count_out(s: State, r: int, priority: int) -> None:
+    """A branch is no more on its way through a replica."""
+    if priority == SLEEP:
+        s.asleep[r] -= 1
+    else:
+        s.outstanding[r] -= 1
 
 
 @inlined

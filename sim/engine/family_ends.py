@@ -8,6 +8,7 @@ from __future__ import annotations
 from math import isnan
 
 from sim.engine.api import bill_so_far, given_tokens
+from sim.engine.balancer import count_out
 from sim.engine.batch import leave_rows
 from sim.engine.books import book
 from sim.engine.clients import fail_attempt, release
@@ -27,7 +28,6 @@ from sim.engine.state import (
     ENDED,
     GIVEN_UP,
     NONE,
-    SLEEP,
     TIMED_OUT,
     USED,
     State,
@@ -208,17 +208,8 @@ def _drop(s: State, slot: int, now_s: float, use: int) -> None:
         _leave_queue(s, slot)
     elif place == AT_REPLICA:
         family.stage_tokens += leave_batch(s, slot)
-    _count_out(s, slot)
+    count_out(s, s.requests[slot].replica, s.requests[slot].priority)
     _mark_ended(s, slot)
-
-
-@kernel
-def _count_out(s: State, slot: int) -> None:
-    req = s.requests[slot]
-    if req.priority == SLEEP:
-        s.asleep[req.replica] -= 1
-    else:
-        s.outstanding[req.replica] -= 1
 
 
 @kernel
@@ -280,7 +271,7 @@ def give_up_family(s: State, head: int, now_s: float) -> int:
         elif place != ENDED:
             if place == AT_REPLICA:
                 _leave_queue(s, slot)
-            _count_out(s, slot)
+            count_out(s, s.requests[slot].replica, s.requests[slot].priority)
             _mark_ended(s, slot)
         slot = s.branches[slot].following
     leaving = family.leaving
@@ -313,7 +304,7 @@ def end_at_api(s: State, slot: int, now_s: float, is_answered: bool) -> None:
     """A call of a family has been answered and billed; or will not be, and so comes to nothing with all others."""
     head = s.requests[slot].head
     if is_answered:
-        _count_out(s, slot)
+        count_out(s, s.requests[slot].replica, s.requests[slot].priority)
         branch_ended(s, slot, s.requests[slot].output_tokens, now_s)
         end_stages(s, now_s)
         return

@@ -11,6 +11,7 @@ from math import inf, isnan
 
 import numpy as np
 
+from sim.engine.balancer import count_out
 from sim.engine.batch import fill_chunked, fill_prompts, leave_rows, make_room, others_are_there
 from sim.engine.books import accrue, book, fold, share_time
 from sim.engine.clients import fail_attempt, release
@@ -97,7 +98,7 @@ def give_up(s: State, slot: int, now_s: float) -> None:
     else:
         remove(s.requests, s.waiting_head, s.waiting_tail, r, req.priority, slot)
         rep.waiting -= 1
-        _count_out(s, r, req)
+        count_out(s, r, req.priority)
         _time_out(s, r, slot, now_s)
     if rep.mode == DECODE and (rep.ghosts or rep.waiting):
         _cut_span(s, r, rep, np.nextafter(now_s, inf))
@@ -108,14 +109,6 @@ def _time_out(s: State, r: int, slot: int, now_s: float) -> None:
     """A replica is rid of a request whose client has given up."""
     book(s, slot, s.replicas[r].pool, GIVEN_UP)
     fail_attempt(s, slot, TIMED_OUT, s.calls[slot].due_s, now_s)
-
-
-@inlined
-def _count_out(s: State, r: int, req: Records) -> None:
-    if req.priority == SLEEP:
-        s.asleep[r] -= 1
-    else:
-        s.outstanding[r] -= 1
 
 
 @kernel
@@ -305,7 +298,7 @@ def _leave(s: State, r: int, rep: Records, slot: int) -> None:
     req = s.requests[slot]
     rep.seqs -= 1
     s.seqs_of[r, req.priority] -= 1
-    _count_out(s, r, req)
+    count_out(s, r, req.priority)
     rep.ghosts -= req.gone
 
 
@@ -315,7 +308,7 @@ def _let_go(s: State, r: int, rep: Records, now_s: float) -> None:
     while rep.ghosts > 0:
         slot = _first_ghost(s, r, rep)
         leave_batch(s, slot)
-        _count_out(s, r, s.requests[slot])
+        count_out(s, r, s.requests[slot].priority)
         if is_family(s, slot):
             branch_let_go(s, slot, now_s)
         else:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from math import inf
 
 from sim.engine.api import send_to_api
-from sim.engine.balancer import choose_replica, why_refused
+from sim.engine.balancer import choose_replica, count_in, why_refused
 from sim.engine.clients import fail_attempt, reset_work
 from sim.engine.families import send_stage
 from sim.engine.jit import kernel
 from sim.engine.luck import FIRST_TOKEN, SPEED, normal
 from sim.engine.replica import receive
-from sim.engine.state import CONTINUED, HELD, NONE, SLEEP, State
+from sim.engine.state import CONTINUED, HELD, NONE, State
 from sim.engine.timers import set_timer
 
 __all__ = ["send"]
@@ -36,8 +36,7 @@ def send(s: State, slot: int, now_s: float) -> None:
         return
     pool = s.pools[s.replicas[r].pool]
     pool.arrived += 1
-    s.outstanding[r] += req.priority != SLEEP
-    s.asleep[r] += req.priority == SLEEP
+    count_in(s, r, req.priority)
     if pool.is_api:
         send_to_api(s, r, slot, now_s)
         return
@@ -75,11 +74,9 @@ def _queue_leaders(s: State, r: int, head: int, now_s: float) -> None:
     """Queue the branches of a stage that need not wait for others: the leaders, or all calls of an API."""
     pool = s.pools[s.replicas[r].pool]
     stage = s.stages[s.families[head].stage]
-    asleep = s.requests[head].priority == SLEEP
     slot = head
     while slot != NONE:
-        s.outstanding[r] += not asleep
-        s.asleep[r] += asleep
+        count_in(s, r, s.requests[slot].priority)
         following = s.branches[slot].following
         number = s.requests[slot].branch
         if pool.is_api:

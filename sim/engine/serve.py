@@ -13,6 +13,7 @@ from math import inf, nan
 
 from sim.engine.api import bill, bill_so_far, start_at_api
 from sim.engine.arrivals import arrive, ask, begin_strategy, next_client, take_job
+from sim.engine.balancer import count_out
 from sim.engine.books import accrue, book, charge_unfinished, fold, settle_rows
 from sim.engine.clients import fail_attempt, release
 from sim.engine.families import is_family
@@ -37,7 +38,6 @@ from sim.engine.state import (
     REACHED,
     ROWS_FULL,
     SEGMENTS_FULL,
-    SLEEP,
     SLOTS_FULL,
     TIMED_OUT,
     UNFINISHED,
@@ -222,10 +222,7 @@ def _end_at_api(s: State, slot: int, now_s: float) -> None:
         cancel_timer(s, slot)
         end_at_api(s, slot, now_s, is_answered)
         return
-    if req.priority == SLEEP:
-        s.asleep[req.replica] -= 1
-    else:
-        s.outstanding[req.replica] -= 1
+    count_out(s, req.replica, req.priority)
     if is_answered:
         if req.special:
             end_alone(s, slot)
