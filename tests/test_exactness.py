@@ -40,13 +40,13 @@ USES = {"busy": state.USED, "api": state.USED, "lost_work": state.LOST_WORK, "ti
 QUIET = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large]}
 
 
-@settings(max_examples=400, **QUIET)
+@settings(max_examples=300, **QUIET)
 @given(worlds())
 def test_engine_and_oracle_agree_on_every_request(world: World) -> None:
     assert_same(serve_fast(world)[1], serve_slow(world))
 
 
-@settings(max_examples=400, **QUIET)
+@settings(max_examples=300, **QUIET)
 @given(fault_worlds())
 def test_engine_and_oracle_agree_where_things_go_wrong(world: World) -> None:
     assert_same_run(world)
@@ -66,7 +66,7 @@ def test_engine_and_oracle_agree_on_many_worlds_where_things_go_wrong(world: Wor
     assert_same_run(world)
 
 
-@settings(max_examples=400, **QUIET)
+@settings(max_examples=250, **QUIET)
 @given(family_worlds())
 def test_engine_and_oracle_agree_on_families_contexts_and_sleep_work(world: World) -> None:
     assert_same_run(world)

@@ -93,7 +93,7 @@ def test_contexts_count_what_their_questions_found() -> None:
 
 @pytest.mark.parametrize("load", [2, 4, 8])
 def test_sleep_work_delays_requests_by_no_more_than_a_step(load: int) -> None:
-    """Paired runs, with and without sleep work: first tokens come at most one sleep step later where it yields at once."""
+    """Paired runs, with and without sleep work: first tokens come at most one step later."""
     requests = [Job(8.0 * n / load, 4, 3) for n in range(40)]
     asleep = [Job(5.0 * n, 40, 10, SLEEP) for n in range(8)]
     pool = seats(64, sleep_step_tokens=8)
