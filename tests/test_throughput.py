@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from sim.engine.throughput import full_batch_s
+from sim.simulation import simulate
+from tests.small import chat, pool, scenario
 from tests.worlds import blocks, flat_law, pool_of, run
 
 SETTING = {"rows": 8, "step_tokens": 8, "kv_capacity_tokens": 10**9}
@@ -62,12 +64,15 @@ def test_work_does_not_depend_on_how_full_the_batches_were(at_once: int) -> None
     assert float(plane.state.replicas["busy_s"][0]) == pytest.approx(16 / at_once * 10.0, rel=1e-6)
 
 
-@pytest.mark.parametrize("samples", [1, 8, 64])
-def test_the_work_of_a_vote_is_that_of_its_branches(samples: int) -> None:
-    """A vote as wide as a replica is, or eight times as wide, is served in full batches: its time is all work."""
-    vote = StrategySpec((StageSpec(per_group=samples),))
-    plane = run([pool_of(flat_law(8, 1.0))], blocks([0.0], [1], [11]), strategies=[vote])
-    work = plane.full_batch_s(0, *plane.completed(0).tolist())
+def test_work_of_branches_is_part_of_the_time_that_they_took() -> None:
+    """Votes of 64 in batches of 64: their rows are full batches while all of them run."""
+    vote = {"name": "vote", "kind": "vote", "samples": 64, "length_sigma": 0.0}
+    described = scenario(
+        workload=[chat(arrivals={"kind": "poisson", "rps": 0.02})],
+        fleet=[pool(engine={"max_num_seqs": 64})],
+        strategies=[vote],
+        horizon="1h",
+    )
+    fleet = simulate(described).summary["fleet"]
 
-    assert work == pytest.approx(samples * 11 / 8, rel=1e-6)
-    assert float(plane.state.replicas["busy_s"][0]) == pytest.approx(max(samples / 8, 1) * 11, rel=0.1)
+    assert fleet["work_share"] == pytest.approx(fleet["busy_share"], rel=0.1)
