@@ -137,7 +137,9 @@ class FakePlane:
         """What a test says; each a second of work."""
         return np.array([self.answered, 0, self.answered_tokens])
 
-    def full_batch_s(self, pool: int, requests: int, prompt_tokens: int, output_tokens: int) -> float:
+    def full_batch_s(
+        self, pool: int, requests: int, prompt_tokens: int, output_tokens: int, attended_tokens: int | None = None
+    ) -> float:
         """A second a request, or what a test says of it and of each token."""
         return self.request_s * requests + self.prompt_token_s * prompt_tokens + self.output_token_s * output_tokens
 

@@ -189,6 +189,14 @@ class TestPreparation:
         unknown = outcomes.saved_tokens(0, 0, np.array([np.nan]))
         assert unknown == pytest.approx(outcomes.saved_tokens(0, 0, np.linspace(0.1, 0.9, 5)).mean())
 
+    def test_gains_are_those_of_the_requests(self) -> None:
+        described = self.described(DIRECT)
+        requests = block(contexts=400)
+        scorer = Scorer(outcomes := Outcomes(described), Always(0), RandomStreams(3, 0))
+        rank = scorer.context_predictability(requests.context_id)
+        gained = np.subtract(*scorer.score(requests).p_correct[:, ::-1, 0].T)
+        assert outcomes.gained(0, 0, rank).mean() == pytest.approx(gained.mean(), abs=0.01)
+
     def test_requests_without_a_context_have_nothing_prepared(self) -> None:
         found = scored(self.described(THINK), block())
         assert np.array_equal(found.output_tokens[:, 0], found.output_tokens[:, 1])

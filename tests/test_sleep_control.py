@@ -52,10 +52,13 @@ class Event(NamedTuple):
 
 
 class Known:
-    """A question saves 400 tokens times the rank of its context; a draft takes 100 tokens."""
+    """A question saves 400 tokens times the rank of its context and gains a tenth of it; a draft takes 100 tokens."""
 
     def saved_tokens(self, stream: int, strategy: int, predictability: np.ndarray) -> np.ndarray:
         return 400.0 * predictability
+
+    def gained(self, stream: int, strategy: int, predictability: np.ndarray) -> np.ndarray:
+        return 0.1 * predictability
 
     def sleep_work(self, stream: int) -> SleepWork:
         return SleepWork(draft_tokens=100, drafts=1, notes_tokens=100)
@@ -78,12 +81,17 @@ class Night:
     """Sleep-time work on a data plane that serves nothing: an output token takes a millisecond, a prompt's 10 us."""
 
     def __init__(
-        self, *events: Event, fleet: Sequence[dict[str, Any]] = (), contexts: dict[str, Any] | None = None, **sleep: Any
+        self,
+        *events: Event,
+        fleet: Sequence[dict[str, Any]] = (),
+        contexts: dict[str, Any] | None = None,
+        usd_per_correct: float | None = None,
+        **sleep: Any,
     ) -> None:
         law = {"queries": {"kind": "geometric", "mean": 4}, "think_time": "1m", "tokens": 1000} | (contexts or {})
         self.scenario = scenario(
             fleet=list(fleet) or [pool()],
-            workload=[chat(contexts=law)],
+            workload=[chat(contexts=law, usd_per_correct=usd_per_correct)],
             sleep={"when": ["always"]} | sleep,
             horizon="48h",
         )
@@ -172,12 +180,13 @@ def test_best_first_breaks_ties_by_the_saving_and_then_by_place() -> None:
     assert best_first(np.array([-1.0, 0.0]), np.zeros(2), 0.0, 3).tolist() == [1, 0]
 
 
-def saving_over_cost(**contexts: Any) -> float:
+def saving_over_cost(usd_per_correct: float | None = None, **contexts: Any) -> float:
     """By bisection: the largest `min_saving` at which a context is prepared."""
     low, high = 0.0, 64.0
     for _ in range(24):
         middle = (low + high) / 2
-        night = Night(Event(10.0, 0), contexts=contexts, min_saving=middle).until(61.0)
+        law = {"contexts": contexts, "usd_per_correct": usd_per_correct}
+        night = Night(Event(10.0, 0), **law, min_saving=middle).until(61.0)
         low, high = (middle, high) if night.sent else (low, middle)
     return low
 
@@ -189,6 +198,14 @@ def test_a_context_is_worth_its_questions_times_their_saving_over_its_job() -> N
     cost_s = 1000 * 1e-5 + 100 * 1e-3
 
     assert saving_over_cost() == pytest.approx(saving_s / cost_s, rel=1e-4)
+
+
+def test_right_answers_gained_are_worth_what_the_stream_says() -> None:
+    """Four questions, each with 0.05 more of a right answer, which is worth ten replica seconds."""
+    saving_s = 4 * (200 * 1e-3 + 0.05 * 10) - 100 * 1e-5
+    usd_per_s = 2.0 / HOUR_S
+
+    assert saving_over_cost(10 * usd_per_s) == pytest.approx(saving_s / 0.11, rel=1e-4)
 
 
 def test_questions_that_come_after_a_change_are_not_counted() -> None:
@@ -245,7 +262,7 @@ def test_a_trace_is_foreseen_by_what_it_has_shown() -> None:
     trace = {"kind": "trace", "path": "there.csv", "format": "nightshift"}
     forecast = QuestionForecast(scenario(workload=[chat(arrivals=trace, lengths=None)], sleep={}), RandomStreams(7, 0))
     row = np.zeros(1, LIVE)
-    none = LiveContexts(iter([]), 1, lambda stream, rank: rank)
+    none = LiveContexts(iter([]), 1, lambda stream, rank: (rank, rank))
     before = forecast.remaining(ZERO, row, ZERO, 1e9), forecast.remaining(ZERO, row, ZERO + 3, 1e9)
     none.appeared[:], none.ended[:], none.lived_s[:] = 3, 2, 200.0
     forecast.learn(none, ZERO + 9)

@@ -92,11 +92,11 @@ class Servers:
 
     @property
     def completed(self) -> Integers:
-        """Requests that the pool has answered so far, their prompt tokens and their output tokens, [3]."""
+        """Work that the pool has done well so far, as `full_batch_s` takes it."""
         return self._plane.completed(self._index)
 
     def full_batch_s(self, completed: Integers) -> float:
-        """Server seconds that such requests would have taken in full batches."""
+        """Server seconds that such work would have taken in full batches."""
         return self._plane.full_batch_s(self._index, *completed.tolist()) / self._ranks_each
 
     def want(self, servers: int, *, at_once: bool = False) -> None:

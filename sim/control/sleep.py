@@ -41,6 +41,9 @@ class Savings(Protocol):
     def saved_tokens(self, stream: int, strategy: int, predictability: Floats) -> Floats:
         """Output tokens that a question of a stream saves by a strategy if its context is prepared, [n]."""
 
+    def gained(self, stream: int, strategy: int, predictability: Floats) -> Floats:
+        """Chance of a right answer that it gains, [n]."""
+
     def sleep_work(self, stream: int) -> SleepWork:
         """What preparing a context of a stream takes."""
 
@@ -51,7 +54,8 @@ class SleepControl:
     A context is a candidate while it is there, is neither prepared nor being prepared in its present version, and has
     not been tried in vain. It is worth preparing if
 
-        questions to come x output tokens saved x dollars per output token when they come - dollars to read the notes
+        questions to come x (output tokens saved x dollars per output token when they come
+                             + chance of a right answer gained x dollars per right answer) - dollars to read the notes
 
     is at least `min_saving` times what the job costs now. Of these the ones with the best ratio are sent, as far as
     `max_jobs` and the budget of the day go.
@@ -81,7 +85,7 @@ class SleepControl:
             np.array([getattr(each, name) for each in work]) for name in ("draft_tokens", "notes_tokens")
         )
         self._live = LiveContexts(
-            workload.contexts(), self._streams, partial(_saved_tokens, savings, strategy_shares(scenario))
+            workload.contexts(), self._streams, partial(_effects, savings, strategy_shares(scenario))
         )
         self._forecast = QuestionForecast(scenario, streams)
         self._value = Value(scenario, fleet, plane, prices, work)
@@ -208,13 +212,16 @@ def strategy_shares(scenario: Scenario) -> list[float]:
     return [1.0 / len(names)] * len(names)
 
 
-def _saved_tokens(savings: Savings, shares: Sequence[float], stream: int, predictability: Floats) -> Floats:
-    """Output tokens that a question of a stream saves on average over the strategies, [n]."""
-    saved = np.zeros(predictability.size)
+def _effects(
+    savings: Savings, shares: Sequence[float], stream: int, predictability: Floats
+) -> tuple[Floats, Floats]:
+    """Output tokens that a question of a stream saves and chance that it gains, on average over the strategies, [n]."""
+    saved, gained = np.zeros((2, predictability.size))
     for strategy, share in enumerate(shares):
         if share:
             saved += share * savings.saved_tokens(stream, strategy, predictability)
-    return saved
+            gained += share * savings.gained(stream, strategy, predictability)
+    return saved, gained
 
 
 def _most_tokens(fleet: Fleet, p: int) -> int:

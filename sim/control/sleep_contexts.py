@@ -20,6 +20,7 @@ LIVE = np.dtype(
         ("questions", "i8"),
         ("appeared_s", "f8"),
         ("saving_tokens", "f8"),  # output tokens that a question needs less once it is prepared
+        ("gained", "f8"),  # chance of a right answer that it then has more
         ("is_live", "?"),
     ]
 )
@@ -31,11 +32,12 @@ _FIRST_ROWS = 1024
 class LiveContexts:
     """Follows a flow of what happens to contexts of so many streams.
 
-    `saving_tokens(stream, predictability)` says what preparing contexts of a stream saves their questions, [n].
+    `effects(stream, predictability)` says what preparing contexts of a stream saves their questions and what they gain,
+    [n] each.
     """
 
     def __init__(
-        self, blocks: Iterator[ContextBlock], streams: int, saving_tokens: Callable[[int, Floats], Floats]
+        self, blocks: Iterator[ContextBlock], streams: int, effects: Callable[[int, Floats], tuple[Floats, Floats]]
     ) -> None:
         self.rows: Records = np.zeros(_FIRST_ROWS, LIVE)
         """All contexts so far, by their number; of type LIVE."""
@@ -45,7 +47,7 @@ class LiveContexts:
         """How many have, by stream."""
         self.lived_s = np.zeros(streams)
         """Time that those which have ended were there, by stream."""
-        self._blocks, self._saving_tokens = blocks, saving_tokens
+        self._blocks, self._effects = blocks, effects
         self._held: ContextBlock | None = None
 
     def take(self, now_s: float) -> None:
@@ -75,7 +77,9 @@ class LiveContexts:
             self.rows[name][ids] = getattr(block, name)
         for stream in np.unique(block.stream).tolist():
             mine = block.stream == stream
-            self.rows["saving_tokens"][ids[mine]] = self._saving_tokens(stream, block.predictability[mine])
+            saving_tokens, gained = self._effects(stream, block.predictability[mine])
+            self.rows["saving_tokens"][ids[mine]] = saving_tokens
+            self.rows["gained"][ids[mine]] = gained
 
     def _appear(self, block: ContextBlock) -> None:
         self.rows["appeared_s"][block.context_id] = block.at_s

@@ -73,11 +73,11 @@ class Gate:
         return {p: self._plane.completed(p) for p in self._gpus}
 
     def _rows(self, p: int) -> int:
-        """Requests in a full batch, as large as those were that have been answered."""
-        spec, (requests, prompt_tokens, output_tokens) = self._gpus[p], self._plane.completed(p).tolist()
-        context = max((prompt_tokens + output_tokens / 2) / max(requests, 1), 1.0)
+        """Branches in a full batch, as large as those were that have been answered."""
+        spec, (branches, prompt_tokens, output_tokens, *_) = self._gpus[p], self._plane.completed(p).tolist()
         rows = min(spec.max_num_seqs, spec.step_time.max_rows)
-        return full_batch_rows(context, rows=rows, kv_capacity_tokens=spec.kv_capacity_tokens)
+        kv_capacity_tokens = spec.kv_capacity_tokens
+        return full_batch_rows(branches, prompt_tokens, output_tokens, rows=rows, kv_capacity_tokens=kv_capacity_tokens)
 
     def _accepting(self, p: int) -> int:
         return int(np.count_nonzero(self._plane.state.accepting[self._replicas(p)] == st.OPEN_TO_ALL))

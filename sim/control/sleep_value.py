@@ -38,6 +38,7 @@ class Value:
         pools = sleep_pools(scenario)
         tier = min(fleet.pools[p].tier for p in pools)
         self._sleep_pools = [p for p in pools if fleet.pools[p].tier == tier]
+        self._usd_per_correct = np.array([stream.usd_per_correct or 0.0 for stream in scenario.workload])
         self._may_answer = np.zeros((len(scenario.workload), len(fleet.pools)), np.bool_)
         for stream in range(len(scenario.workload)):
             for stages in fleet.targets[stream]:
@@ -49,11 +50,12 @@ class Value:
     ) -> Floats:
         """Net of reading the notes, [n]; `rows` are LIVE, `ahead_s` [S] is the time in which the questions come.
 
-        Where a prefix cache keeps what a context's questions share, the notes are read once, otherwise by each.
+        More right answers are worth what the stream says a right answer is worth, nothing where it does not. Where a prefix cache keeps what a context's questions share, the notes are read once, otherwise by each.
         """
         output_usd, each_usd, once_usd = self._by_stream(np.unique(rows["stream"]), ahead_s, context_tokens, now_s)
         stream = rows["stream"]
-        saved: Floats = questions * (rows["saving_tokens"] * output_usd[stream] - each_usd[stream])
+        better_usd = rows["gained"] * self._usd_per_correct[stream]
+        saved: Floats = questions * (rows["saving_tokens"] * output_usd[stream] + better_usd - each_usd[stream])
         saved -= np.minimum(questions, 1.0) * once_usd[stream]
         return saved
 

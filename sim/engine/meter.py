@@ -67,10 +67,12 @@ def count_stage(s: State, head: int) -> None:
     family = s.families[head]
     stage = s.stages[family.stage]
     pool = s.pools[s.replicas[req.replica].pool]
-    read, cached = 0, 0
+    read, cached, branches, attended = 0, 0, 0, 0
     slot = head
     while slot != NONE:
         one = s.requests[slot]
+        branches += 1
+        attended += one.prompt_tokens
         if pool.is_api:
             read += one.prompt_tokens
             cached += cached_tokens(pool, one)
@@ -80,6 +82,8 @@ def count_stage(s: State, head: int) -> None:
         slot = s.branches[slot].following
     if req.stream != s.run[0].sleep_stream:
         _count_tokens(pool, read, family.stage_tokens, cached)
+        pool.branches += branches
+        pool.attended_tokens += attended
     family.read_tokens += read
     family.cached_tokens += cached
     family.generated_tokens += family.stage_tokens
@@ -98,6 +102,8 @@ def measure(s: State, slot: int, now_s: float) -> None:
     req = s.requests[slot]
     pool = s.pools[s.replicas[req.replica].pool]
     _count_tokens(pool, req.prompt_tokens, req.output_tokens, cached_tokens(pool, req))
+    pool.branches += 1
+    pool.attended_tokens += req.prompt_tokens
     chances = s.slot_chances[slot, 0]
     _count_answer(s, req, right(s.calls[slot].key, chances[0]), chances[1])
     _count_request(s, req, req.prompt_tokens, req.output_tokens, req.output_tokens, now_s)

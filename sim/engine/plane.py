@@ -105,19 +105,33 @@ class DataPlane:
         self.settle(now_s)
 
     def completed(self, pool: int) -> st.Integers:
-        """Requests that a pool has answered so far, their prompt tokens and their output tokens, [3]."""
+        """Work that a pool has done well so far, in the order of the arguments of `full_batch_s`, [5]."""
         done = self.state.pools[pool]
-        return np.array([done.completed, done.prompt_tokens, done.output_tokens])
+        return np.array(
+            [done.branches, done.prompt_tokens, done.output_tokens, done.attended_tokens, done.cached_tokens]
+        )
 
-    def full_batch_s(self, pool: int, requests: int, prompt_tokens: int, output_tokens: int) -> float:
-        """What requests would take a replica of a pool of GPUs in full batches, seconds."""
+    def full_batch_s(
+        self,
+        pool: int,
+        branches: int,
+        prompt_tokens: int,
+        output_tokens: int,
+        attended_tokens: int | None = None,
+        cached_tokens: int = 0,
+    ) -> float:
+        """What branches would take a replica of a pool of GPUs in full batches, seconds; they share no prompts where
+        `attended_tokens` is left out.
+        """
         spec = self._pools[pool]
         assert isinstance(spec, PoolSpec)
         return full_batch_s(
             spec.step_time,
-            requests=requests,
+            branches=branches,
             prompt_tokens=prompt_tokens,
             output_tokens=output_tokens,
+            attended_tokens=prompt_tokens if attended_tokens is None else attended_tokens,
+            cached_tokens=cached_tokens,
             rows=min(spec.max_num_seqs, spec.step_time.max_rows),
             step_tokens=spec.max_num_batched_tokens,
             kv_capacity_tokens=spec.kv_capacity_tokens,

@@ -329,6 +329,8 @@ POOL = np.dtype(
         ("prompt_tokens", "i8"),  # of stages that ended well, as are those below
         ("output_tokens", "i8"),
         ("cached_tokens", "i8"),  # of the prompts
+        ("branches", "i8"),
+        ("attended_tokens", "i8"),  # of the prompts, as often as branches have them before them
         ("preemptions", "i8"),  # here they count
         ("recomputed_tokens", "i8"),
     ]

@@ -46,6 +46,9 @@ class Law(Protocol):
     def saved_tokens(self, predictability: Floats) -> Floats:
         """Mean tokens of a branch that a prepared context saves, by its rank, [n]."""
 
+    def gained(self, predictability: Floats) -> Floats:
+        """Mean chance of a right answer that a prepared context adds, by its rank, [n]; 0 where that is not modelled."""
+
 
 @dataclass(frozen=True)
 class PlainLaw:
@@ -73,6 +76,10 @@ class PlainLaw:
     def saved_tokens(self, predictability: Floats) -> Floats:
         """The share of thoughts that is not needed."""
         return np.full(predictability.size, (1.0 - self.prepared_share) * self.budget_tokens * self.tokens_factor)
+
+    def gained(self, predictability: Floats) -> Floats:
+        """Nobody knows."""
+        return np.zeros(predictability.size)
 
     def _answers(self, asked: Asked, share: Floats | float) -> Answers:
         unknown = np.broadcast_to(np.nan, asked.key.shape)
@@ -115,10 +122,18 @@ class CurveLaw:
 
     def saved_tokens(self, predictability: Floats) -> Floats:
         """By row; the mean of all where the rank is not known."""
-        unknown = np.isnan(predictability)
-        spent = np.where(unknown, self.tokens[1:].mean(), self.tokens[self._rows(predictability)])
-        saved: Floats = self.tokens[0] - spent
+        saved: Floats = self.tokens[0] - self._by_rank(self.tokens, predictability)
         return saved * (self.mean_own_tokens or 1.0) if self.is_own else saved
+
+    def gained(self, predictability: Floats) -> Floats:
+        """By row, over all difficulties alike; the mean of all rows where the rank is not known."""
+        p = self.p_correct.mean(axis=1)
+        gained: Floats = self._by_rank(p, predictability) - p[0]
+        return gained
+
+    def _by_rank(self, values: Floats, predictability: Floats) -> Floats:
+        """Of a value for each row that of prepared contexts, [n]."""
+        return np.where(np.isnan(predictability), values[1:].mean(), values[self._rows(predictability)])
 
     def _rows(self, predictability: Floats) -> Integers:
         bins = self.tokens.size - 1
@@ -172,6 +187,11 @@ class TableLaw:
         """Mean over the questions, whatever the context."""
         bare, prepared = self.table.tokens[self.strategy]
         return np.full(predictability.size, float(np.mean(bare - prepared)) * self._per_branch)
+
+    def gained(self, predictability: Floats) -> Floats:
+        """Mean over the questions, whatever the context."""
+        bare, prepared = self.table.correct[self.strategy]
+        return np.full(predictability.size, float(np.mean(prepared - bare)))
 
     def _answers(self, asked: Asked, row: Integers | np.int64) -> Answers:
         question = self.table.questions_of(asked)

@@ -107,6 +107,13 @@ class Outcomes:
         first = self.steps[strategy][0]
         return self._branches(first) * self.law(stream, first).saved_tokens(predictability)
 
+    def gained(self, stream: int, strategy: int, predictability: Floats) -> Floats:
+        """Chance of a right answer that a question gains in the mean on a prepared context of this rank, [n].
+
+        Of a cascade that of its first step.
+        """
+        return self.law(stream, self.steps[strategy][0]).gained(predictability)
+
     def sleep_work(self, stream: int) -> SleepWork:
         """What preparing a context of a stream takes."""
         sleep = self.scenario.sleep or _NO_SLEEP
