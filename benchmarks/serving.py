@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from benchmarks.cases import Case, saturation_rps, scenario_of
+from benchmarks.cases import Case, most_rps, scenario_of
 from benchmarks.clocks import timed
 from benchmarks.reference import serve_bare
 from sim.engine.plane import DataPlane
-from sim.engine.state import LEAST_OUTSTANDING, POWER_OF_TWO, ROUND_ROBIN
+from sim.engine.specs import Scored
+from sim.engine.state import LEAST_OUTSTANDING, POWER_OF_TWO, PREFIX_AFFINITY, ROUND_ROBIN
 from sim.fleet import build_fleet
+from sim.outcomes import Outcomes
 from sim.results import Results
 from sim.scenario import Scenario
-from sim.simulation import simulate
+from sim.scoring import Scorer
+from sim.simulation import policy_of, simulate
 from sim.streams import RandomStreams
 from sim.workload.blocks import RequestBlock
 from sim.workload.workload import build_workload
 
 __all__ = ["Serving", "bare_total_s", "blocks_of", "measure_serving", "serve_blocks"]
 
-_BALANCERS = {"round-robin": ROUND_ROBIN, "least-outstanding": LEAST_OUTSTANDING, "power-of-two": POWER_OF_TWO}
+_BALANCERS = {
+    "round-robin": ROUND_ROBIN,
+    "least-outstanding": LEAST_OUTSTANDING,
+    "power-of-two": POWER_OF_TWO,
+    "prefix-affinity": PREFIX_AFFINITY,
+}
 
 
 @dataclass(frozen=True)
@@ -45,11 +53,11 @@ class Serving:
     whole_ns: float
     """`simulate(scenario)`."""
     workload_ns: float
-    """Making the requests."""
+    """Making the requests, and what is known of each by its strategy."""
     engine_ns: float
     """Serving ready-made requests."""
-    bare_ns: float
-    """The reference loop, on the same requests."""
+    bare_ns: float | None
+    """The reference loop, on the same requests; None where it would read what a replica keeps."""
 
     @property
     def rest_ns(self) -> float:
@@ -57,9 +65,9 @@ class Serving:
         return self.whole_ns - self.workload_ns - self.engine_ns
 
     @property
-    def share_of_bare(self) -> float:
+    def share_of_bare(self) -> float | None:
         """Speed of the whole path as a share of the reference's."""
-        return self.bare_ns / self.whole_ns
+        return None if self.bare_ns is None else self.bare_ns / self.whole_ns
 
     def figures(self) -> dict[str, Any]:
         return asdict(self) | {"rest_ns": self.rest_ns, "share_of_bare": self.share_of_bare}
@@ -71,26 +79,32 @@ def measure_serving(case: Case, requests: int, runs: int) -> Serving:
     results = simulate(scenario, keep_requests=case.keep_requests)
     count = int(results.summary["requests"]["offered"])
     whole = timed(lambda: simulate(scenario, keep_requests=case.keep_requests), runs)
-    workload = timed(lambda: _exhaust(blocks_of(scenario)), runs)
+    workload = timed(lambda: _exhaust(_scored(scenario, blocks_of(scenario))), runs)
     blocks = list(blocks_of(scenario))
-    engine = timed(lambda: serve_blocks(scenario, blocks), runs)
-    bare_total_s(scenario, blocks[:1])  # compiles it
-    columns = [_joined(blocks, name) for name in RequestBlock._fields[:3]]
-    bare = timed(lambda: _bare(scenario, columns), runs)
+    scored = list(_scored(scenario, blocks))
+    engine = timed(lambda: serve_blocks(scenario, blocks, scored), runs)
     return Serving(
         case=case.name,
         replicas=case.replicas,
         requests=count,
-        saturation_rps=saturation_rps(case.scheduler),
+        saturation_rps=most_rps(case),
         **_state_of(results, case.replicas),
         best_rps=count / whole.best_s,
         median_rps=count / whole.median_s,
         cpu_s=min(whole.cpu_s),
         **{
             f"{name}_ns": min(timing.cpu_s) / count * 1e9
-            for name, timing in {"whole": whole, "workload": workload, "engine": engine, "bare": bare}.items()
+            for name, timing in {"whole": whole, "workload": workload, "engine": engine}.items()
         },
+        bare_ns=None if case.on_documents else _bare_ns(scenario, blocks, runs),
     )
+
+
+def _bare_ns(scenario: Scenario, blocks: Sequence[RequestBlock], runs: int) -> float:
+    bare_total_s(scenario, blocks[:1])  # compiles it
+    columns = [_joined(blocks, name) for name in RequestBlock._fields[:3]]
+    bare = timed(lambda: _bare(scenario, columns), runs)
+    return min(bare.cpu_s) / columns[0].size * 1e9
 
 
 def blocks_of(scenario: Scenario) -> Iterator[RequestBlock]:
@@ -103,12 +117,30 @@ def bare_total_s(scenario: Scenario, blocks: Sequence[RequestBlock]) -> float:
     return _bare(scenario, [_joined(blocks, name) for name in RequestBlock._fields[:3]])
 
 
-def serve_blocks(scenario: Scenario, blocks: Sequence[RequestBlock]) -> DataPlane:
+def _scored(scenario: Scenario, blocks: Iterable[RequestBlock]) -> Iterator[Scored]:
+    """What is known of the requests of the blocks."""
+    streams = RandomStreams(scenario.seed, 0)
+    policy = policy_of(scenario, build_fleet(scenario), streams)
+    return map(Scorer(Outcomes(scenario), policy, streams).score, blocks)
+
+
+def serve_blocks(
+    scenario: Scenario, blocks: Sequence[RequestBlock], scored: Sequence[Scored] | None = None
+) -> DataPlane:
     """The scenario's data plane after it has served the requests, to the last one."""
     fleet = build_fleet(scenario)
-    luck = np.random.default_rng(0).random
-    balancer = _BALANCERS[scenario.balancer]
-    plane = DataPlane(fleet.pools, fleet.streams, fleet.targets, blocks=iter(blocks), balancer=balancer, luck=luck)
+    known = iter(scored or _scored(scenario, blocks))
+    plane = DataPlane(
+        fleet.pools,
+        fleet.streams,
+        fleet.targets,
+        strategies=fleet.strategy_specs,
+        blocks=iter(blocks),
+        score=lambda _: next(known),
+        luck=np.random.default_rng(0).random,
+        balancer=_BALANCERS[scenario.balancer],
+        affinity_slack=scenario.affinity_slack,
+    )
     plane.advance(float("inf"))
     return plane
 
@@ -122,8 +154,8 @@ def _joined(blocks: Sequence[RequestBlock], name: str) -> Any:
     return np.concatenate([getattr(block, name) for block in blocks])
 
 
-def _exhaust(blocks: Iterator[RequestBlock]) -> None:
-    for _ in blocks:
+def _exhaust(parts: Iterator[Any]) -> None:
+    for _ in parts:
         pass
 
 

@@ -32,14 +32,15 @@ def serving_table(rows: Sequence[Serving]) -> Table:
 
 
 def _cells(row: Serving) -> list[str]:
-    parts = (row.whole_ns, row.workload_ns, row.engine_ns, row.rest_ns, row.bare_ns)
+    parts = (row.whole_ns, row.workload_ns, row.engine_ns, row.rest_ns)
     return [
         f"{row.best_rps / 1e6:.2f}",
         f"{row.median_rps / 1e6:.2f}",
         f"{row.cpu_s:.2f}",
         f"{row.mean_outstanding:.0f}",
         *(f"{part:.0f}" for part in parts),
-        f"{row.share_of_bare:.0%}",
+        "-" if row.bare_ns is None else f"{row.bare_ns:.0f}",
+        "-" if row.share_of_bare is None else f"{row.share_of_bare:.0%}",
     ]
 
 

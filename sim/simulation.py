@@ -42,7 +42,7 @@ from sim.training import spreads_of
 from sim.workload.forecast import Forecast, build_forecast
 from sim.workload.workload import Workload, build_workload
 
-__all__ = ["Progress", "simulate", "tell_of_compiling"]
+__all__ = ["Progress", "policy_of", "simulate", "tell_of_compiling"]
 
 _BALANCERS = {
     "round-robin": ROUND_ROBIN,
@@ -149,7 +149,7 @@ class _Run:
         self.workload = workload
         streams = RandomStreams(scenario.seed, index)
         clocks = price_clocks(scenario, streams)
-        scorer = Scorer(outcomes, _policy(scenario, fleet, streams), streams)
+        scorer = Scorer(outcomes, policy_of(scenario, fleet, streams), streams)
         self.plane = plane = _data_plane(scenario, fleet, clocks, streams, workload, scorer, spool, index)
         self.clock = Clock(plane, lambda now_s: watch(now_s, int(plane.state.run[0].next_id)))
         self.prices = Prices(plane, scenario.fleet, clocks)
@@ -267,7 +267,8 @@ def _api_luck(streams: RandomStreams) -> Callable[[int], Floats]:
     return lambda requests: generator.standard_normal((requests, 2))
 
 
-def _policy(scenario: Scenario, fleet: Fleet, streams: RandomStreams) -> Policy:
+def policy_of(scenario: Scenario, fleet: Fleet, streams: RandomStreams) -> Policy:
+    """What chooses the strategies of one replication."""
     names = [strategy.name for strategy in fleet.strategies]
     router = scenario.router
     if router is None:
