@@ -125,7 +125,7 @@ class Job:
         """Its context is prepared: the notes are read with it, and what can be shared grows by them."""
         self.prepared = True
         self.prompt_tokens += tokens
-        self.prefix_tokens += tokens if self.prefix_tokens else 0
+        self.prefix_tokens += tokens
         self.keep_tokens += tokens if self.keep_tokens else 0
 
 
