@@ -15,7 +15,7 @@ from sim.fleet import Fleet
 from sim.headline import gpus_of, headline_figures, strategy_figures
 from sim.replication import Replication
 from sim.scenario import GpuPool, Scenario, Stream
-from sim.sleep import sleep_section
+from sim.sleep_section import sleep_section
 from sim.stats import mean_of_known, ratio
 from sim.tally import ANSWERS, COUNTS, REJECTIONS, figures
 

@@ -252,7 +252,7 @@ class Attempt:
         self.every_branch += self.branches
 
     def prompt_of(self, stage: int, group: int) -> int:
-        """Tokens that the branches of a group read: the question, or all that a branch before was given and has said."""
+        """Tokens that a group reads: the question, or all that the branch it goes on from was given and has said."""
         plan, tokens = self.strategy.stages[stage], self.strategy.stages[stage].prompt_tokens
         if not plan.extends:
             return tokens + self.job.prompt_tokens

@@ -45,8 +45,8 @@ class Pool:
 class Fleet:
     """Places in the order of their pools, and all that is to come.
 
-    `targets[stream][strategy][stage]` lists the pools that may serve a stage of a request. `jobs` are sorted by arrival; `script` holds
-    control events by time. `run` fills in the jobs, numbered as they come.
+    `targets[stream][strategy][stage]` lists the pools that may serve a stage of a request. `jobs` are sorted by
+    arrival; `script` holds control events by time. `run` fills in the jobs, numbered as they come.
     """
 
     pools: Sequence[Pool]
@@ -335,7 +335,8 @@ class Fleet:
 
     def seen(self, attempt: Attempt, now_s: float) -> tuple[float, float]:
         """When its client sees first and last token: the server's front end is later than the steps say."""
-        assert attempt.place is not None and attempt.first_token_s is not None
+        assert attempt.place is not None
+        assert attempt.first_token_s is not None
         place, first_s = self.places[attempt.place], attempt.first_token_s
         if isinstance(place, Api):
             return first_s, now_s

@@ -20,7 +20,7 @@ __all__ = ["FEATURES", "family_worlds"]
 FEATURES = ("branches", "stages", "stops", "cascades", "contexts", "sleep", "prepared", "clients", "apis", "faults")
 """`branches`: several in a stage; `stages`: several in a step; `stops`: stages that do not wait for all branches;
 `cascades`: several steps; `contexts`: prompts that share beginnings; `sleep`: work of the lowest class;
-`prepared`: contexts that sleep work prepares; `clients` in closed loops; `apis`; `faults`: whatever `fault_worlds` has."""
+`prepared`: contexts that sleep work prepares; `clients` in closed loops; `apis`; `faults` as in `fault_worlds`."""
 
 BALANCERS = (state.ROUND_ROBIN, state.LEAST_OUTSTANDING, state.POWER_OF_TWO, state.PREFIX_AFFINITY)
 

@@ -133,8 +133,8 @@ def assert_consistent(plane: DataPlane) -> None:
         by_class = np.bincount(s.requests["priority"][prefilling + rows], minlength=state.CLASSES)
         assert by_class.tolist() == s.seqs_of[r].tolist()
         assert replica.sleep_rows == (s.requests["priority"][rows] == state.SLEEP).sum()
-        assert 0 <= replica.blocks_used
-        assert 0 <= replica.cached_blocks
+        assert replica.blocks_used >= 0
+        assert replica.cached_blocks >= 0
         assert replica.blocks_used + replica.cached_blocks <= s.pools[replica.pool].capacity_blocks
         assert replica.seqs <= s.pools[replica.pool].max_num_seqs
         assert (s.phase[r] >= 0).all()

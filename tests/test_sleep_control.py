@@ -168,7 +168,8 @@ def test_best_first_breaks_ties_by_the_saving_and_then_by_place() -> None:
 
     assert best_first(saving, cost, 1.0, 9).tolist() == [4, 3, 1, 0, 2]
     assert best_first(saving, cost, 1.0, 3).tolist() == [4, 3, 1]
-    assert best_first(np.zeros(2), np.zeros(2), 0.0, 3).tolist() == []
+    assert best_first(np.zeros(2), np.zeros(2), 1.0, 3).tolist() == []
+    assert best_first(np.array([-1.0, 0.0]), np.zeros(2), 0.0, 3).tolist() == [1, 0]
 
 
 def saving_over_cost(**contexts: Any) -> float:

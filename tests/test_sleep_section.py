@@ -12,7 +12,8 @@ from sim.allocation import allocated_usd, pool_usd
 from sim.engine import state as st
 from sim.fleet import build_fleet
 from sim.ledger import Charges, Names, ledger_frame, used_lines
-from sim.sleep import SleepAccount, sleep_section, used_share, with_sleep
+from sim.sleep import SleepAccount, used_share, with_sleep
+from sim.sleep_section import sleep_section
 from tests.small import chat, pool, scenario
 
 API = {

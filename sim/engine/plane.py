@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from math import inf, nan
+from typing import Any
 
 import numpy as np
 
@@ -277,24 +278,25 @@ class DataPlane:
             run.more_blocks = 0
             return
         scored = self._score(block)
-        self.state = self.state._replace(
-            arrival_s=block.arrival_s,
-            prompt_tokens=block.prompt_tokens,
-            stream=block.stream,
-            priority=block.priority,
-            context_id=block.context_id,
-            key=block.key,
-            version=block.version,
-            prefix_tokens=block.prefix_tokens,
-            keep_tokens=block.keep_tokens,
-            strategy=scored.strategy,
-            step_tokens=scored.output_tokens,
-            p_sample=scored.p_sample,
-            p_correct=scored.p_correct,
-            escalates=scored.escalates,
-            luck=self._luck(len(block.arrival_s)),
-            api_luck=self._api_luck(len(block.arrival_s)),
-        )
+        columns = {
+            "arrival_s": block.arrival_s,
+            "prompt_tokens": block.prompt_tokens,
+            "stream": block.stream,
+            "priority": block.priority,
+            "context_id": block.context_id,
+            "key": block.key,
+            "version": block.version,
+            "prefix_tokens": block.prefix_tokens,
+            "keep_tokens": block.keep_tokens,
+            "strategy": scored.strategy,
+            "step_tokens": scored.output_tokens,
+            "p_sample": scored.p_sample,
+            "p_correct": scored.p_correct,
+            "escalates": scored.escalates,
+            "luck": self._luck(len(block.arrival_s)),
+            "api_luck": self._api_luck(len(block.arrival_s)),
+        }
+        self.state = self.state._replace(**{name: _plain_array(column) for name, column in columns.items()})
         last_context = int(block.context_id.max())
         if last_context >= 0:
             self._more_segments(FIRST_SEGMENTS)
@@ -378,6 +380,11 @@ class DataPlane:
         if self._keep is not None and run.rows:
             self._keep(self.state.finished[: run.rows].copy())
         run.rows = 0
+
+
+def _plain_array(column: Any) -> Any:
+    """The column as the compiled code knows it: for a view of another layout all of it would be compiled again."""
+    return np.require(column, requirements=("C", "W"))
 
 
 def _unscored(block: RequestBlock) -> Scored:

@@ -14,17 +14,8 @@ import numpy as np
 from sim.engine.batch import fill_chunked, fill_prompts, leave_rows, make_room, others_are_there
 from sim.engine.books import accrue, book, fold, share_time
 from sim.engine.clients import fail_attempt, release
-from sim.engine.families import (
-    branch_ended,
-    branch_let_go,
-    end_alone,
-    end_stages,
-    give_up_family,
-    is_family,
-    keep_answer,
-    leave_batch,
-    prompt_is_read,
-)
+from sim.engine.families import is_family, keep_answer, prompt_is_read
+from sim.engine.family_ends import branch_ended, branch_let_go, end_alone, end_stages, give_up_family, leave_batch
 from sim.engine.jit import inlined, kernel
 from sim.engine.memory import free_blocks, growth, row_phase, steps_that_fit
 from sim.engine.meter import front_end_s, measure, measure_family

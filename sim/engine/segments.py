@@ -44,8 +44,8 @@ def cached_here(s: State, at: int, limit: int, target: int) -> int:
 def look_up(s: State, r: int, slot: int, free_blocks: int) -> bool:
     """Note what an admission of the branch now would find; true if it needs no more than `free_blocks` then.
 
-    It looks for its group's prompt, then for what it extends, then for its context. What comes into use with a hit needs
-    room as well, so where there is too little the next one is looked for, and last it does without.
+    It looks for its group's prompt, then for what it extends, then for its context. What comes into use with a hit
+    needs room as well, so where there is too little the next one is looked for, and last it does without.
     """
     req = s.requests[slot]
     branch = s.branches[slot]

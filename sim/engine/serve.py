@@ -15,7 +15,8 @@ from sim.engine.api import bill, bill_so_far, send_to_api, start_at_api
 from sim.engine.balancer import choose_replica, why_refused
 from sim.engine.books import accrue, book, charge_unfinished, fold, settle_rows
 from sim.engine.clients import fail_attempt, release, reset_work
-from sim.engine.families import end_alone, end_at_api, is_family, send_stage
+from sim.engine.families import is_family, send_stage
+from sim.engine.family_ends import end_alone, end_at_api
 from sim.engine.jit import entry, inlined, kernel
 from sim.engine.luck import FIRST_TOKEN, SPEED, context_key, normal
 from sim.engine.meter import measure, measure_family, write_row
