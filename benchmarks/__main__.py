@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
+from benchmarks.beside_sleep import beside_sleep
 from benchmarks.cases import CASES
 from benchmarks.clocks import one_core
 from benchmarks.long_run import long_run
@@ -19,6 +20,7 @@ from benchmarks.servegen import servegen_day
 from benchmarks.serving import Serving, measure_serving
 from benchmarks.startup import compile_s, help_s, quickstart_s
 from benchmarks.table import (
+    beside_sleep_table,
     calibration_table,
     fleet_tables,
     long_table,
@@ -33,7 +35,7 @@ def main() -> None:
     options = _options()
     console = Console() if sys.stdout.isatty() else Console(width=110)
     figures: dict[str, Any] = {}
-    if not (options.month or options.servegen):
+    if not (options.month or options.servegen or options.beside_sleep):
         figures |= _usual(console, options.requests, options.runs)
     if options.long:
         figures["long"] = long_run(options.long_requests)
@@ -48,6 +50,9 @@ def main() -> None:
         figures["servegen"] = servegen_day(options.servegen, options.replications)
         for table in fleet_tables(figures["servegen"]):
             console.print(table)
+    if options.beside_sleep:
+        figures["beside_sleep"] = beside_sleep(options.beside_requests, options.slowdown)
+        console.print(beside_sleep_table(figures["beside_sleep"]))
     if options.json:
         options.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
 
@@ -65,6 +70,10 @@ def _options() -> argparse.Namespace:
     told = "a day of the ServeGen tables in this folder with fixed and scaling fleets, and not what is usual"
     parser.add_argument("--servegen", type=Path, metavar="FOLDER", help=told)
     parser.add_argument("--replications", type=int, default=5, help="of that day (default 5)")
+    told = "what requests notice of sleep-time work at three loads, and not what is usual"
+    parser.add_argument("--beside-sleep", action="store_true", help=told)
+    parser.add_argument("--beside-requests", type=int, default=400_000, help="requests of each load (default 400,000)")
+    parser.add_argument("--slowdown", type=float, help="its sleep_slowdown, in place of the default")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
     return parser.parse_args()
 

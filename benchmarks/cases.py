@@ -15,9 +15,9 @@ LOAD = 0.6
 """Arrivals as a share of what the fleet can serve."""
 
 DOCUMENTS_RPS = 13.0
-"""Most questions on documents a second that a replica of eight serves: at 12 the batch holds 52 of them, at 14 the queue
-grows, documents are gone before their next question and it grows faster. More clients than a batch holds would find
-nothing kept, so that this cannot be measured like the others."""
+"""Most questions on documents a second that a replica of eight serves: at 12 the batch holds 52 of them, at 14 the
+queue grows, documents are gone before their next question and it grows faster. More clients than a batch holds would
+find nothing kept, so that this cannot be measured like the others."""
 
 CONTEXTS = {
     "queries": 4,

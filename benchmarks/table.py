@@ -10,7 +10,15 @@ from rich.table import Table
 from benchmarks.cases import LOAD
 from benchmarks.serving import Serving
 
-__all__ = ["calibration_table", "fleet_tables", "long_table", "month_table", "serving_table", "startup_table"]
+__all__ = [
+    "beside_sleep_table",
+    "calibration_table",
+    "fleet_tables",
+    "long_table",
+    "month_table",
+    "serving_table",
+    "startup_table",
+]
 
 COLUMNS = ("", "M req/s", "median", "CPU s", "batch", "ns", "workload", "engine", "rest", "bare", "share")
 
@@ -136,6 +144,23 @@ def _told(figure: Mapping[str, float], form: str, factor: float = 1.0) -> str:
 def _between(figure: Mapping[str, float], form: str, factor: float = 1.0) -> str:
     mean, low, high = (factor * figure[name] for name in ("mean", "low", "high"))
     return f"{mean:{form}} [{low:{form}}, {high:{form}}]"
+
+
+def beside_sleep_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """Latencies of requests without sleep-time work and beside it, and how much of that was done."""
+    title = "Two H100s with Llama-3.1-8B: the same requests alone -> beside sleep-time work, ms"
+    caption = "asleep: sleep-time work as a share of what the GPUs can do at their best; jobs of 4,000 + 500 tokens"
+    table = Table(title=title, caption=caption, **PLAIN)
+    for heading in ("load", "TTFT p50", "TTFT p99", "TPOT p50", "TPOT p99", "jobs", "asleep"):
+        table.add_column(heading, justify="right")
+    for row in rows:
+        cells = (_pair(row[name][percent]) for name in ("ttft_s", "tpot_s") for percent in ("p50", "p99"))
+        table.add_row(f"{row['load']:.0%}", *cells, f"{row['jobs']:,}", f"{row['asleep_share']:.1%}")
+    return table
+
+
+def _pair(figure: Mapping[str, float]) -> str:
+    return f"{1e3 * figure['alone']:.1f} -> {1e3 * figure['beside']:.1f} ({figure['growth']:+.1%})"
 
 
 def month_table(figures: Mapping[str, Any]) -> Table:

@@ -74,7 +74,7 @@ class DataPlane:
         run.balancer = balancer
         run.warm_up_s = warm_up_s
         self._more_slots(FIRST_SLOTS)
-        if any(strategy.stages[0].branches > 1 or len(strategy.stages) > 1 for strategy in strategies):
+        if prepares or any(strategy.stages[0].branches > 1 or len(strategy.stages) > 1 for strategy in strategies):
             self._more_segments(FIRST_SEGMENTS)
 
     def advance(self, until_s: float) -> None:
