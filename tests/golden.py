@@ -13,7 +13,8 @@ FOLDER = Path(__file__).parent / "golden"
 TRACE = Path(__file__).parents[2] / "shared" / "traces" / "azure-llm-2023-conv.csv.gz"
 """The public trace of `azure-conversation`, where it is at hand."""
 
-ALWAYS = ("quickstart", "peak-offpeak", "spot-mix", "month", "sleep-time-paper", "solve-or-verify")
+STORIES = ("agentic-coding", "small-model-thinks")
+ALWAYS = ("quickstart", "peak-offpeak", "spot-mix", "month", "sleep-time-paper", "solve-or-verify", *STORIES)
 """Scenarios that need no file; of the longest one day."""
 
 TOLERANCE = 1e-6

@@ -1,4 +1,4 @@
-"""Every piece of YAML in the planners' guide runs, put into the guide's own scenario."""
+"""Every piece of YAML in the planners' guides runs, put into the guide's own scenario."""
 
 from __future__ import annotations
 
@@ -15,20 +15,24 @@ from sim.scenario import GpuPool, Scenario, Stream
 from sim.scenario.autoscale import Autoscale
 from sim.simulation import simulate
 
-GUIDE = (Path(__file__).parents[1] / "docs" / "prices-and-fleets.md").read_text(encoding="utf-8")
+DOCS = Path(__file__).parents[1] / "docs"
+GUIDE, THINKING = (
+    (DOCS / name).read_text(encoding="utf-8") for name in ("prices-and-fleets.md", "thinking-and-sleep.md")
+)
 
 
-def fenced(language: str) -> list[str]:
-    """Contents of the guide's blocks in a language."""
-    return re.findall(rf"^```{language}\n(.*?)^```", GUIDE, re.MULTILINE | re.DOTALL)
+def fenced(language: str, guide: str = GUIDE) -> list[str]:
+    """Contents of a guide's blocks in a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", guide, re.MULTILINE | re.DOTALL)
 
 
 BASE, *PIECES = fenced("yaml")
+THINKING_BASE, *THINKING_PIECES = fenced("yaml", THINKING)
 
 
-def put_together(piece: Any) -> dict[str, Any]:
-    """The guide's scenario with a piece in its place."""
-    whole: dict[str, Any] = yaml.safe_load(BASE)
+def put_together(piece: Any, base: str = BASE) -> dict[str, Any]:
+    """A guide's scenario with a piece in its place."""
+    whole: dict[str, Any] = yaml.safe_load(base)
     if isinstance(piece, list):
         whole["fleet"] += piece
         return whole
@@ -55,6 +59,18 @@ def test_a_piece_runs_and_its_bill_adds_up(piece: str, tmp_path: Path) -> None:
 
     assert sum(cost["by_line"].values()) == pytest.approx(cost["total_usd"], rel=1e-9)
     assert sum(cost["allocated"]["by_stream"].values()) == pytest.approx(cost["total_usd"], rel=1e-9)
+
+
+@pytest.mark.parametrize("piece", ["{}", *THINKING_PIECES], ids=lambda piece: piece.split(":")[0] + str(len(piece)))
+def test_a_piece_on_thinking_and_sleep_runs(piece: str, tmp_path: Path) -> None:
+    whole = put_together(yaml.safe_load(piece), THINKING_BASE)
+    if "router" in whole and "strategies" not in whole:
+        pytest.fail("the strategies of a router stand in its piece")
+    summary = run(whole, tmp_path)
+
+    assert sum(summary["cost"]["by_line"].values()) == pytest.approx(summary["cost"]["total_usd"], rel=1e-9)
+    assert 0.0 < summary["quality"]["expected_accuracy"] < 1.0
+    assert ("sleep" not in whole) or summary["sleep"]["prepared"] > 0
 
 
 def test_the_pieces_work_together(tmp_path: Path) -> None:

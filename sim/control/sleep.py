@@ -212,9 +212,7 @@ def strategy_shares(scenario: Scenario) -> list[float]:
     return [1.0 / len(names)] * len(names)
 
 
-def _effects(
-    savings: Savings, shares: Sequence[float], stream: int, predictability: Floats
-) -> tuple[Floats, Floats]:
+def _effects(savings: Savings, shares: Sequence[float], stream: int, predictability: Floats) -> tuple[Floats, Floats]:
     """Output tokens that a question of a stream saves and chance that it gains, on average over the strategies, [n]."""
     saved, gained = np.zeros((2, predictability.size))
     for strategy, share in enumerate(shares):

@@ -50,7 +50,8 @@ class Value:
     ) -> Floats:
         """Net of reading the notes, [n]; `rows` are LIVE, `ahead_s` [S] is the time in which the questions come.
 
-        More right answers are worth what the stream says a right answer is worth, nothing where it does not. Where a prefix cache keeps what a context's questions share, the notes are read once, otherwise by each.
+        More right answers are worth what the stream says a right answer is worth, nothing where it does not. Where a
+        prefix cache keeps what a context's questions share, the notes are read once, otherwise by each.
         """
         output_usd, each_usd, once_usd = self._by_stream(np.unique(rows["stream"]), ahead_s, context_tokens, now_s)
         stream = rows["stream"]

@@ -21,17 +21,15 @@ def full_batch_s(
 ) -> float:
     """Seconds in which a replica does so many branches with so many tokens at its best.
 
-    Branches of one request share its prompt: `prompt_tokens` has it once, as it is read and kept, `attended_tokens` once
-    for each of them. Prompts are read in steps of `step_tokens`, but for what is found cached; of a prompt that is read
+    Branches of one request share its prompt: `prompt_tokens` has it once, as it is read and kept, `attended_tokens`
+    once for each of them. Prompts are read in steps of `step_tokens`, but for what is found cached; of a prompt that is read
     whole each token attends to half of it. Each output token has its part of a decode step with as many of its kind as
     there are places (`rows`) or fit into the KV cache. A replica that has fewer of them at once takes longer, so its
     time says little of how much more it could do.
     """
     if branches == 0:
         return 0.0
-    batch = full_batch_rows(
-        branches, prompt_tokens, output_tokens, rows=rows, kv_capacity_tokens=kv_capacity_tokens
-    )
+    batch = full_batch_rows(branches, prompt_tokens, output_tokens, rows=rows, kv_capacity_tokens=kv_capacity_tokens)
     prompt, read_tokens = attended_tokens / branches, max(prompt_tokens - cached_tokens, 0)
     attends = prompt * (1.0 - read_tokens / max(prompt_tokens, 1) / 2)
     prompt_s = law.linear(step_tokens) / step_tokens + law.attention_s_per_pair * attends

@@ -47,7 +47,7 @@ class Law(Protocol):
         """Mean tokens of a branch that a prepared context saves, by its rank, [n]."""
 
     def gained(self, predictability: Floats) -> Floats:
-        """Mean chance of a right answer that a prepared context adds, by its rank, [n]; 0 where that is not modelled."""
+        """Mean chance of a right answer that a prepared context adds, by its rank, [n]; 0 where it is not modelled."""
 
 
 @dataclass(frozen=True)
