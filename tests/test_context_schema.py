@@ -148,7 +148,7 @@ QUESTIONS = (
 )
 STRATEGIES = """\
 strategies:
-  - {name: direct, model: meta-llama/llama-3.1-8b, class: small}
+  - {name: direct, model: meta-llama/llama-3.1-8b, class: math-llama-3.1-8b}
   - {name: check, kind: verify, solutions: 2, verifications: 2, verifier_model: llama-3.1-8b}
 sleep: {effort: low}
 """

@@ -57,7 +57,7 @@ class World:
         self.plane = DataPlane(
             [spec],
             [stream or StreamSpec()],
-            [[[0]]],
+            [[[[0]]]],
             blocks=blocks(times, np.ones(count, np.int64), np.full(count, tokens)),
             keep=self.kept.append,
         )
