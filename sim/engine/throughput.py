@@ -21,11 +21,11 @@ def full_batch_s(
 ) -> float:
     """Seconds in which a replica does so many branches with so many tokens at its best.
 
-    Branches of one request share its prompt: `prompt_tokens` has it once, as it is kept, `attended_tokens` once for each
-    of them. Prompts are read in steps of `step_tokens`, but for what is found cached; of a prompt that is read whole
+    Branches of one request share its prompt: `prompt_tokens` has it once, as it is kept, `attended_tokens` once for
+    each. Prompts are read in steps of `step_tokens`, but for what is found cached; of a prompt that is read whole
     each token attends to half of it. Each output token has its part of a decode step with as many of its kind as there
-    are places (`rows`) or fit into the KV cache. A replica that has fewer of them at once takes longer, so its time says
-    little of how much more it could do.
+    are places (`rows`) or fit into the KV cache. A replica that has fewer of them at once takes longer, so its time
+    says little of how much more it could do.
     """
     if branches == 0:
         return 0.0
