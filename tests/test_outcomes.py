@@ -15,7 +15,7 @@ from sim.load import load_scenario
 from sim.outcomes import Outcomes
 from sim.outcomes.curves import load_curves
 from sim.outcomes.luck import ANSWER, uniforms
-from sim.scenario import Scenario
+from sim.scenario import Scenario, Training
 from sim.scoring import Scorer
 from sim.streams import RandomStreams
 from sim.workload.blocks import RequestBlock, plain_block
@@ -250,6 +250,12 @@ class TestCascade:
         cascade = self.CASCADE | {"steps": ["vote", "think"]}
         assert not np.any(scored(world(VOTE, THINK, cascade), block(), 2).escalates[:, :, 0])
 
+    @pytest.mark.filterwarnings("error")
+    def test_its_confidence_is_known_on_a_stream_that_nothing_is_prepared_for(self) -> None:
+        workload = [asks(contexts=CONTEXTS), asks() | {"name": "plain"}]
+        found = scored(world(DIRECT, THINK, self.CASCADE, workload=workload, sleep={}), block(contexts=4, streams=2), 2)
+        assert np.array_equal(found.escalates[1::2, 0], found.escalates[1::2, 1])
+
     def test_without_questions_it_never_goes_on(self) -> None:
         assert not np.any(scored(world(DIRECT, THINK, self.CASCADE, workload=[chat()]), block(), 2).escalates)
 
@@ -287,6 +293,14 @@ class TestTable:
     def test_or_takes_the_curves_of_the_class_that_is_named(self, tmp_path: Path) -> None:
         described = self.described(tmp_path, THINK | {"name": "thinks"}, **{"class": "arithmetic"})
         assert scored(described, block()).p_correct.mean() == pytest.approx(0.578, abs=0.01)
+
+    def test_training_makes_measured_answers_no_better_and_says_so(self, tmp_path: Path) -> None:
+        training = {"name": "tuning", "usd": 1, "over": "1d", "strategies": ["think"], "accuracy_logit": 1}
+        plain = self.described(tmp_path, THINK)
+        tuned = plain.model_copy(update={"training": (Training.model_validate(training),)})
+        assert Outcomes(plain).warnings == ()
+        assert "holds them as measured" in Outcomes(tuned).warnings[0]
+        assert np.array_equal(scored(tuned, block()).p_correct, scored(plain, block()).p_correct)
 
     def test_one_that_no_request_can_get_need_not_be_measured(self, tmp_path: Path) -> None:
         described = self.described(tmp_path, DIRECT, THINK | {"name": "thinks"})

@@ -110,6 +110,8 @@ def _read(path: Path, catalogue: Catalogue, assume: Assumed) -> Runs | Steps:
         header = read_header(path)
         near = next((name for columns in _READERS for name in columns if nearest(name, header)), None)
         remedy = f"did you mean '{near}'?" if near else f"give a column of times: {kinds}"
+        if path.suffix == ".json":
+            remedy = "points of published figures are read with --papers"
         raise InputError(", ".join(header), "are not the columns of a measurement", remedy, where=f"{path}:1")
     return reader(read_sheet(path), catalogue, assume)
 

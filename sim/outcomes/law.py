@@ -109,8 +109,9 @@ class CurveLaw:
     rho: float
 
     def prior(self, *, prepared: bool) -> float:
-        """Mean over difficulties, and over predictabilities."""
-        return float((self.p_correct[1:] if prepared else self.p_correct[0]).mean())
+        """Mean over difficulties, and over predictabilities where there are rows of prepared contexts."""
+        has_rows = prepared and self.p_correct.shape[0] > 1
+        return float((self.p_correct[1:] if has_rows else self.p_correct[0]).mean())
 
     def answers(self, asked: Asked) -> Answers:
         """From the first row."""

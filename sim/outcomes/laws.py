@@ -196,8 +196,11 @@ class Outcomes:
             raise InputError(questions.path.name, rule, remedy)
         if self.scenario.sleep is not None and not table.has_prepared:
             self._warn(f"{questions.path.name} holds no outcomes on prepared contexts: they are as on others")
-        factor, is_vote = self._effect(strategy).tokens_factor, isinstance(strategy, VoteStrategy)
-        return TableLaw(table, strategy.name, is_vote, self._branches(strategy), factor)
+        effect, is_vote = self._effect(strategy), isinstance(strategy, VoteStrategy)
+        if effect.logit or effect.class_name:
+            told = f"training makes its answers no better, as {questions.path.name} holds them as measured"
+            self._warn(f"strategy '{strategy.name}': {told}")
+        return TableLaw(table, strategy.name, is_vote, self._branches(strategy), effect.tokens_factor)
 
     def _branches(self, strategy: PlacedStrategy) -> float:
         """What all branches of a strategy write, as a multiple of one."""
