@@ -319,3 +319,10 @@ def _run(folder: Path, meta: object, *requests: object) -> Path:
     lines = [line if isinstance(line, str) else json.dumps(line) for line in requests]
     (folder / "run" / "requests.jsonl").write_text("\n".join(lines))
     return folder / "run"
+
+
+def test_points_of_published_figures_are_sent_to_their_option(tmp_path: Path) -> None:
+    file = tmp_path / "figures.json"
+    file.write_text('{\n "fig9": {}\n}\n', encoding="utf-8")
+    with pytest.raises(InputError, match="points of published figures are read with --papers"):
+        read_measurements([file], load_catalogue())
