@@ -156,9 +156,11 @@ def _latencies(kept: list[st.Records]) -> tuple[Floats, Floats, Floats, Floats]:
 def _work_share(pool: PoolSpec, jobs: int, horizon_s: float) -> float:
     work_s = full_batch_s(
         pool.step_time,
-        requests=jobs,
+        branches=jobs,
         prompt_tokens=jobs * JOB_PROMPT_TOKENS,
         output_tokens=jobs * JOB_OUTPUT_TOKENS,
+        attended_tokens=jobs * JOB_PROMPT_TOKENS,
+        cached_tokens=0,
         rows=pool.max_num_seqs,
         step_tokens=pool.max_num_batched_tokens,
         kv_capacity_tokens=pool.kv_capacity_tokens,

@@ -167,22 +167,25 @@ class Replica:
         return [(segment, usable) for segment in there if (usable := self.usable(segment, branch))]
 
     def usable(self, segment: Segment, branch: Branch) -> int:
-        limit = branch.job.prefix_tokens if segment.key == branch.context_key else NO_LIMIT
-        return floor16(min(segment.tokens, limit, branch.target - 1))
+        limits = {branch.context_key: branch.job.prefix_tokens, branch.text_key: branch.job.text_tokens}
+        return floor16(min(segment.tokens, limits.get(segment.key, NO_LIMIT), branch.target - 1))
 
     def names(self, branch: Branch) -> list[Key]:
-        """Under which its beginning may be found, best first: its group's prompt, the branch before, its context."""
+        """Under which its beginning may be found, best first: its group's prompt, the branch before, its context with
+        notes and without."""
         group = branch.group_key if branch.leader else None
-        context = branch.context_key if self.server.prefix_cache else None
-        return [key for key in (group, branch.parent_key, context) if key is not None]
+        contexts = (branch.context_key, branch.text_key) if self.server.prefix_cache else ()
+        return [key for key in (group, branch.parent_key, *contexts) if key is not None]
 
     def affinity(self, branch: Branch) -> int:
         """Tokens of a newcomer's context that it could use here."""
-        key = branch.context_key if self.server.prefix_cache else None
-        segment = self.cache.segments.get(key) if key else None
-        if segment is None:
+        if not self.server.prefix_cache:
             return 0
-        return floor16(min(segment.tokens, branch.job.prefix_tokens, branch.prompt_tokens - 1))
+        job, found = branch.job, 0
+        for key, limit in ((branch.context_key, job.prefix_tokens), (branch.text_key, job.text_tokens)):
+            if found == 0 and key in self.cache.segments:
+                found = floor16(min(self.cache.segments[key].tokens, limit, branch.prompt_tokens - 1))
+        return found
 
     def cut(self, segment: Segment, usable: int, branch: Branch) -> int:
         """Blocks to cut off a spare segment of a context behind whose usable tokens the text has changed."""

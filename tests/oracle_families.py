@@ -93,6 +93,8 @@ class Job:
 
     number: int = -1
     prepared: bool = False
+    text_tokens: int = 0
+    """Where it is prepared: tokens of the prefix without the notes."""
     status: str = "unfinished"
     replica: int | None = None
     """Of its last stage."""
@@ -124,6 +126,7 @@ class Job:
     def use_notes(self, tokens: int) -> None:
         """Its context is prepared: the notes are read with it, and what can be shared grows by them."""
         self.prepared = True
+        self.text_tokens = self.prefix_tokens
         self.prompt_tokens += tokens
         self.prefix_tokens += tokens
         self.keep_tokens += tokens if self.keep_tokens else 0
@@ -143,6 +146,8 @@ class Branch:
     """That wait until it has read their prompt."""
 
     context_key: Key | None = None
+    text_key: Key | None = None
+    """Its context without the notes, where it is prepared."""
     group_key: Key | None = None
     parent_key: Key | None = None
     """The branch that it goes on from."""
@@ -264,6 +269,7 @@ class Attempt:
         job, s, stages = self.job, self.stage, self.strategy.stages
         if job.context is not None:
             branch.context_key = ("context", *job.context, job.prepared)
+            branch.text_key = ("context", *job.context, False) if job.prepared else None
         if stages[s].per_group > 1:
             branch.group_key = ("group", job.number, s, group)
         if stages[s].extends:

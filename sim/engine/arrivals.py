@@ -78,6 +78,7 @@ def _found_family(s: State, slot: int) -> None:
     family.first_segment = NONE
     family.question_tokens = s.requests[slot].prompt_tokens
     family.context_key = 0
+    family.text_key = 0
     family.prefix_tokens = 0
     family.keep_tokens = 0
     family.version = 0
@@ -122,6 +123,8 @@ def _meet_context(s: State, slot: int, i: int, now_s: float) -> int:
             s.streams[req.stream].saved_tokens += floor(saved * _first_step(s, req.strategy) + 0.5)
             req.prompt_tokens += context.notes_tokens
             family.question_tokens = req.prompt_tokens
+            family.text_key = context_key(req.context_id, family.version, 0)
+            family.text_tokens = family.prefix_tokens
             family.prefix_tokens += context.notes_tokens
             family.keep_tokens += context.notes_tokens if family.keep_tokens > 0 else 0
     s.streams[req.stream].asked += 1

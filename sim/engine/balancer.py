@@ -212,10 +212,9 @@ def _prefix_affinity(s: State, slot: int, tier: int, tokens: int, now_s: float, 
     if req.special and family.context_key:
         for at in range(s.target_first[tier], s.target_first[tier + 1]):
             r = s.target_replica[at]
-            found = find_segment(s, r, family.context_key) if s.pools[s.replicas[r].pool].prefix_cache else NONE
-            if found == NONE or not _takes(s, r, req, tokens, now_s, which):
+            if not s.pools[s.replicas[r].pool].prefix_cache or not _takes(s, r, req, tokens, now_s, which):
                 continue
-            cached = cached_here(s, found, family.prefix_tokens, family.question_tokens)
+            cached = _cached(s, r, family)
             if cached > most or (cached == most > 0 and _load(s, r, req) < _load(s, best, req)):
                 best, most = r, cached
     if best == NONE:
@@ -224,6 +223,20 @@ def _prefix_affinity(s: State, slot: int, tier: int, tokens: int, now_s: float, 
     if _load(s, best, req) > least + s.run[0].affinity_slack:
         return _least_outstanding(s, req, tier, tokens, now_s, which)
     return best
+
+
+@kernel
+def _cached(s: State, r: int, family: Records) -> int:
+    """Tokens of a family's context that a replica holds and its prompt can use, with notes or else without."""
+    cached = 0
+    found = find_segment(s, r, family.context_key)
+    if found != NONE:
+        cached = cached_here(s, found, family.prefix_tokens, family.question_tokens)
+    if cached == 0 and family.text_key:
+        found = find_segment(s, r, family.text_key)
+        if found != NONE:
+            cached = cached_here(s, found, family.text_tokens, family.question_tokens)
+    return cached
 
 
 @kernel

@@ -44,8 +44,9 @@ def cached_here(s: State, at: int, limit: int, target: int) -> int:
 def look_up(s: State, r: int, slot: int, free_blocks: int) -> bool:
     """Note what an admission of the branch now would find; true if it needs no more than `free_blocks` then.
 
-    It looks for its group's prompt, then for what it extends, then for its context. What comes into use with a hit
-    needs room as well, so where there is too little the next one is looked for, and last it does without.
+    It looks for its group's prompt, then for what it extends, then for its context, with its notes and without. What
+    comes into use with a hit needs room as well, so where there is too little the next one is looked for, and last it
+    does without.
     """
     req = s.requests[slot]
     branch = s.branches[slot]
@@ -56,6 +57,8 @@ def look_up(s: State, r: int, slot: int, free_blocks: int) -> bool:
     if branch.extended_key and _would_fit_with(s, r, slot, branch.extended_key, NO_LIMIT, free_blocks):
         return True
     if has_cache and _would_fit_with(s, r, slot, family.context_key, family.prefix_tokens, free_blocks):
+        return True
+    if has_cache and family.text_key and _would_fit_with(s, r, slot, family.text_key, family.text_tokens, free_blocks):
         return True
     branch.hit = NONE
     branch.hit_tokens = 0
@@ -69,7 +72,7 @@ def _would_fit_with(s: State, r: int, slot: int, key: int, limit: int, free_bloc
     branch.hit = find_segment(s, r, key)
     if branch.hit == NONE:
         return False
-    branch.hit_limit = limit
+    branch.hit_limit = NO_LIMIT if key == s.families[req.head].text_key else limit
     branch.hit_tokens = cached_here(s, branch.hit, limit, req.target)
     needed = blocks_of(req.target) - branch.hit_tokens // BLOCK_TOKENS + _not_in_use(s, branch)
     return branch.hit_tokens > 0 and needed <= free_blocks

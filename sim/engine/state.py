@@ -167,6 +167,8 @@ FAMILY = np.dtype(
         ("question_tokens", "i8"),  # its prompt, with what was prepared
         ("context_key", "i8"),  # 0: no context
         ("prefix_tokens", "i8"),
+        ("text_key", "i8"),  # the context without its notes, where it is prepared; 0: not
+        ("text_tokens", "i8"),
         ("keep_tokens", "i8"),
         ("version", "i8"),
         ("prepared", "i8"),
