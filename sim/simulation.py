@@ -109,7 +109,7 @@ def _check_warm_up(scenario: Scenario, replications: Sequence[Replication]) -> N
 
 def tell_of_compiling() -> None:
     """On stderr, unless the program around us has other plans for its log."""
-    logging.getLogger("nightshift").warning("compiling the engine, once: about 20 s")
+    logging.getLogger("nightshift").warning("compiling the engine, once: about a minute")
 
 
 def _side_by_side(run: Callable[[int, Event], Replication], replications: int) -> list[Replication]:

@@ -37,7 +37,7 @@ BEFORE_SPILLING, TO_THE_LIMIT, UNTIL_OPEN = 0, 1, 2
 """The passes."""
 
 
-@inlined
+@kernel
 def choose_replica(s: State, slot: int, stage: int, tokens: int, now_s: float) -> int:
     """Replica for a stage of a request, whose longest branch has so many tokens, or NONE if no replica may take it."""
     run = s.run[0]

@@ -153,7 +153,7 @@ def admit(s: State, r: int, rep: Records, slot: int) -> None:
     req.admission = rep.admissions
 
 
-@inlined
+@kernel
 def make_way(s: State, r: int, rep: Records, slot: int, rows_advance: int) -> bool:
     """True if the waiting request has a place and memory, after preempting lower classes where that is enough.
 

@@ -101,7 +101,7 @@ def _uniform(request_id: int, retry: int) -> float:
     return float(z >> np.uint64(11)) * 2.0**-53
 
 
-@inlined
+@kernel
 def release(s: State, slot: int, status: int, told_s: float, pause_s: float, now_s: float) -> None:
     """A request has ended: write its row, free its slot, and let its closed-loop client go on.
 

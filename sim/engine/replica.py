@@ -166,7 +166,7 @@ def boundary(s: State, r: int) -> None:
     play(s.event_s, s.winner, r)
 
 
-@inlined
+@kernel
 def _advance_rows(s: State, r: int, rep: Records, now_s: float) -> None:
     """Every row has `span_steps` more tokens; those with all of theirs complete."""
     rep.blocks_used += growth(s.phase, r, rep.rows, rep.step, rep.span_steps)
@@ -178,7 +178,7 @@ def _advance_rows(s: State, r: int, rep: Records, now_s: float) -> None:
         _end_row(s, r, rep, at, now_s)
 
 
-@inlined
+@kernel
 def _end_row(s: State, r: int, rep: Records, at: int, now_s: float) -> None:
     slot = row_slot(s.heap[r, at])
     if s.requests[slot].special:
@@ -229,7 +229,7 @@ def _first_ended(s: State, r: int, rep: Records) -> int:
     return first
 
 
-@inlined
+@kernel
 def _finish_prompts(s: State, r: int, rep: Records, now_s: float) -> None:
     """Count the prompt slices of the step; a prompt read to its end gives a token and joins the rows."""
     usd_per_token = rep.prompt_usd / rep.prompt_tokens
