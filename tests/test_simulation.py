@@ -288,7 +288,7 @@ def test_the_first_compile_is_announced_and_no_other(tmp_path: Path, small_scena
         for _ in range(2)
     )
 
-    assert (first.stderr, second.stderr) == ("compiling the engine, once: about 20 s\n", "")
+    assert (first.stderr, second.stderr) == ("compiling the engine, once: about a minute\n", "")
     assert [set(json.loads(done.stdout)) > {"requests", "cost"} for done in (first, second)] == [True, True]
 
 
