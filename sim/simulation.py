@@ -35,6 +35,7 @@ from sim.scenario import AlwaysRouter, ApiPool, GpuPool, PredictiveAutoscale, Ra
 from sim.scenario.quantities import format_duration
 from sim.scoring import Scorer
 from sim.sleep import with_sleep
+from sim.sleep_section import sleep_warnings
 from sim.streams import RandomStreams
 from sim.summary import summarise
 from sim.tally import take_tally
@@ -95,7 +96,8 @@ def simulate(
     replications = _side_by_side(run, scenario.replications)
     _check_warm_up(scenario, replications)
     wall_s = time.perf_counter() - begun_s
-    summary = summarise(scenario, fleet, replications, wall_s, outcomes.warnings)
+    warnings = [*outcomes.warnings, *sleep_warnings(replications)]
+    summary = summarise(scenario, fleet, replications, wall_s, warnings)
     return Results(scenario, fleet, replications, summary, spool)
 
 

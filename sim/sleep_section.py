@@ -16,7 +16,7 @@ from sim.scenario import ApiPool, Scenario
 from sim.sleep import SleepAccount, sleep_usd
 from sim.stats import ratio
 
-__all__ = ["sleep_section"]
+__all__ = ["sleep_section", "sleep_warnings"]
 
 
 def sleep_section(scenario: Scenario, replications: Sequence[Replication]) -> dict[str, Any]:
@@ -44,6 +44,17 @@ def sleep_section(scenario: Scenario, replications: Sequence[Replication]) -> di
         "saved_usd": saved_usd,
         "net_usd": saved_usd - cost_usd,
     }
+
+
+def sleep_warnings(replications: Sequence[Replication]) -> list[str]:
+    """A sentence where there was to be sleep-time work and none was begun."""
+    accounts = [run.sleep for run in replications if run.sleep is not None]
+    if not accounts or any(account.jobs for account in accounts):
+        return []
+    return [
+        "nothing was prepared: no context was worth `sleep.min_saving` times its cost, or the time of `sleep.when` "
+        "never came (a flat price is never off-peak), or `sleep.budget_usd_per_day` is too small for one"
+    ]
 
 
 _COUNTS = (

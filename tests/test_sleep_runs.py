@@ -95,6 +95,14 @@ def test_a_batch_api_prepares_at_its_own_price() -> None:
     assert found.replications[0].sleep.spent_usd.tolist() == [0.0, pytest.approx(finished, rel=1e-9)]  # type: ignore[union-attr]
 
 
+def test_it_is_told_when_nothing_is_ever_prepared(asleep: Results) -> None:
+    never = run({"when": ["off-peak"]})
+
+    assert never.summary["sleep"]["jobs"] == 0
+    assert [text for text in never.summary["warnings"] if text.startswith("nothing was prepared")]
+    assert not [text for text in asleep.summary["warnings"] if text.startswith("nothing was prepared")]
+
+
 def test_without_a_section_nothing_is_named_sleep() -> None:
     found = run(None)
 
