@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+# numba and llvmlite carry no types: this is why there are marks for the type checker here and below.
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba.core import cgutils, config, types
 from numba.core.imputils import impl_ret_borrowed, lower_getattr_generic
@@ -32,7 +33,6 @@ class _Reference(types.Type):
 register_model(_Reference)(models.OpaqueModel)
 
 
-# numba carries no types.
 @intrinsic  # type: ignore[untyped-decorator]
 def _point_to(typing_context: Any, held: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:

@@ -26,6 +26,7 @@ __all__ = [
     "dash_of",
     "label_of",
     "rounded",
+    "time_axis",
     "zone_title",
 ]
 
@@ -129,6 +130,19 @@ def rounded(values: Iterable[float], figures: int = 6) -> list[float | None]:
     [1234.57, None]
     """
     return [float(f"{value:.{figures}g}") if math.isfinite(value) else None for value in map(float, values)]
+
+
+def time_axis(time_zone: str, **more: Any) -> dict[str, Any]:
+    """A horizontal axis of local times, which cannot be zoomed."""
+    return {
+        "type": "date",
+        "gridcolor": "@grid",
+        "hoverformat": "%a %-d %b, %H:%M",
+        "fixedrange": True,
+        "tickformatstops": TIME_STOPS,
+        "title": zone_title(time_zone, 8),
+        **more,
+    }
 
 
 def category_axis(labels: Sequence[str]) -> Layout:

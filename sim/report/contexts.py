@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sim import wording as words
-from sim.report.chart import TIME_STOPS, Chart, Figure, Layout, Table, base_layout, category_axis, rounded, zone_title
+from sim.report.chart import Chart, Figure, Layout, Table, base_layout, category_axis, rounded, time_axis
 from sim.report.series import MOST_POINTS, MOST_ROWS, mean_over_time, wide_enough, width_in_words
 from sim.report.source import Source
 
@@ -104,15 +104,7 @@ def _time_layout(source: Source, areas: int, narrow: bool) -> Layout:
         showlegend=True,
         legend={"orientation": "h", "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom", "traceorder": "normal"},
         margin={"l": 48, "r": 10, "t": 12 + 20 * rows, "b": 56},
-        xaxis={
-            "type": "date",
-            "gridcolor": "@grid",
-            "hoverformat": "%a %-d %b, %H:%M",
-            "fixedrange": True,
-            "tickformatstops": TIME_STOPS,
-            "nticks": 5,
-            "title": zone_title(source.scenario["time_zone"], 8),
-        },
+        xaxis=time_axis(source.scenario["time_zone"], nticks=5),
         yaxis={"range": [0.0, 1.0], "tickformat": ".0%", "gridcolor": "@grid", "zeroline": False, "fixedrange": True},
     )
 

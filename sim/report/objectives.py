@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from sim import wording as words
 from sim.report.chart import (
-    TIME_STOPS,
     Chart,
     Figure,
     Layout,
@@ -18,7 +17,7 @@ from sim.report.chart import (
     dash_of,
     label_of,
     rounded,
-    zone_title,
+    time_axis,
 )
 from sim.report.names import ENDINGS, REJECTIONS
 from sim.report.series import MOST_POINTS, MOST_ROWS, mean_over_time, wide_enough, width_in_words
@@ -149,14 +148,7 @@ def _time_layout(source: Source, lines: int, narrow: bool) -> Layout:
         showlegend=lines > 1,
         legend={"orientation": "h", "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom"},
         margin={"l": 56, "r": 10, "t": 12 + 20 * rows, "b": 56},
-        xaxis={
-            "type": "date",
-            "gridcolor": "@grid",
-            "hoverformat": "%a %-d %b, %H:%M",
-            "fixedrange": True,
-            "tickformatstops": TIME_STOPS,
-            "title": zone_title(source.scenario["time_zone"], 8),
-        },
+        xaxis=time_axis(source.scenario["time_zone"]),
         yaxis={
             "rangemode": "nonnegative",
             "tickformat": ".2~%",
