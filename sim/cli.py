@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sim.lab.cli import lab_app
+
 if TYPE_CHECKING:
     from sim.measurements import Assumed
 
@@ -29,6 +31,7 @@ _SETTINGS: dict[str, Any] = {
 app = typer.Typer(name="nightshift", add_completion=False, **_SETTINGS)
 trace_app = typer.Typer(name="trace", help="Look at, convert and fetch traces of requests.", **_SETTINGS)
 app.add_typer(trace_app)
+app.add_typer(lab_app)
 
 
 class Layout(StrEnum):
