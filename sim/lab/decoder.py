@@ -3,10 +3,10 @@
 Why not onnxruntime-genai (0.18 was tried), which runs such graphs too: none of its loops takes a scheduler of ours.
 Its `Generator` holds one batch of at most 32 rows, whose prompts come at once and are padded to the longest: a row
 cannot join, and tokens cannot be appended to a batch of several rows. Its `Engine` takes requests at any time, but on
-the CPU batches statically: a request that came at step 3 of another's 8 got its first token at step 9. It batches
-continuously only over the PagedAttention operator, which exists for CUDA in 16 bits alone, and by its own rules:
-which rows a step runs, in how many tokens, can be neither set nor seen, and that is what the simulator is held to. It
-runs the same kernels: a step of one row of the 1.8 M parameter model took 0.15-0.16 ms there and 0.16-0.18 ms here.
+the CPU it batches statically: a request that came after step 3 of another's 8 got its first token at step 9. It
+batches continuously only over the PagedAttention operator, which exists for CUDA in 16 bits alone, and by rules of
+its own, of which no more than limits can be set; which rows and tokens a step holds is what the simulator is held to.
+It runs the same kernels: a step of one row of a 1.8 M parameter model took 0.15-0.16 ms there, 0.16-0.18 ms here.
 """
 
 from __future__ import annotations
