@@ -232,6 +232,8 @@ def _verifier(model: Decoder, items: Sequence[Asked], runs: list[list[list[int]]
         right, wrong = [row for row in rows if item.right(row)][:4], [row for row in rows if not item.right(row)][:4]
         if right and wrong and len(chosen) < most:
             chosen.append((item, right, wrong))
+    if not chosen:
+        return "verifier: no question has both right and wrong samples"
     prompts = [verify_prompt(i.context, i.question, row) for i, right, wrong in chosen for row in (*right, *wrong)]
     lines = [f"verifier on {len(chosen)} questions with right and wrong samples"]
     for temperature, samples in ((0.0, 1), (1.0, 8)):
