@@ -64,7 +64,8 @@ class Solution:
 class Batch:
     """Rows of equal length: tokens, positions, targets (-1 where none) and kinds are [rows, length], nodes one deeper.
 
-    Targets are the next tokens within a branch, and at the end of each fact its value. Positions go on from the parent's end in each branch.
+    Targets are the next tokens within a branch, and at the end of each fact its value. Positions go on from the
+    parent's end in each branch.
     """
 
     tokens: NDArray[np.int64]

@@ -81,7 +81,7 @@ class Muon(torch.optim.Optimizer):
         super().__init__(matrices, {"lr": rate, "momentum": momentum})
 
     @torch.no_grad()
-    def step(self, closure: object = None) -> None:  # type: ignore[override]
+    def step(self, closure: object = None) -> None:
         """One step; matrices of one shape are done together."""
         for group in self.param_groups:
             shapes: dict[torch.Size, list[Tensor]] = {}
