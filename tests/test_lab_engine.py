@@ -1,0 +1,211 @@
+"""The lab's engine schedules as the simulator's replica does, and says what each job would say alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from math import inf
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, reject, settings
+from hypothesis import strategies as st
+
+from sim.errors import InputError
+from sim.lab.clocks import StepWork, VirtualClock
+from sim.lab.engine import Engine, EngineSettings, Job, JobRecord
+from sim.lab.loops import run_all, run_closed_loop, run_open_loop
+from tests import oracle, oracle_families
+from tests.fake_decoder import FakeDecoder
+from tests.oracle import NO_LIMIT, NearTie, Server
+from tests.oracle_clients import Loop, Stream
+from tests.oracle_families import Branch, Stage, Strategy
+from tests.oracle_fleet import Fleet, Pool
+from tests.random_worlds import GRAINS, arrivals, pools, ticks
+from tests.two_roads import as_pool
+
+QUIET = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large]}
+
+
+class Watched(oracle.Replica):
+    """Notes what its steps are made of."""
+
+    def begin_step(self, now_s: float) -> None:
+        super().begin_step(now_s)
+        if self.step_end_s < inf:
+            slices = [branch for branch in self.prefilling if branch.chunk]
+            pairs = sum(branch.prefilled + i for branch in slices for i in range(1, branch.chunk + 1))
+            kv_tokens = sum(row.kv_tokens + 1 for row in self.rows_in_step)
+            self.noted.append((now_s, len(self.rows_in_step), kv_tokens, self.prompt_tokens, pairs))
+
+    @property
+    def noted(self) -> list[tuple[float, int, int, int, int]]:
+        return self.__dict__.setdefault("_noted", [])
+
+
+class OneReplica(Fleet):
+    def build(self, server: object) -> Watched:
+        assert isinstance(server, Server)
+        return Watched(server, exact_ties=self.exact_ties)
+
+
+@dataclass
+class World:
+    """One replica, and who comes to it: jobs at their times, or clients in a closed loop."""
+
+    server: Server
+    jobs: list[oracle_families.Job]
+    strategies: list[Strategy]
+    timeout_s: float = inf
+    concurrency: int = 0
+    exact_ties: bool = True
+    fleet: Fleet = field(init=False)
+
+    def run(self) -> list[oracle_families.Job]:
+        """The oracle's run: requests in order of arrival. Worlds of near ties are not counted."""
+        loops = [Loop(0.0, [0.0] * self.concurrency, self.jobs)] if self.concurrency else []
+        jobs = [] if loops else self.jobs
+        streams = [Stream(self.timeout_s)]
+        self.fleet = OneReplica(
+            [Pool(self.server)], jobs, streams, strategies=self.strategies, loops=loops, exact_ties=self.exact_ties
+        )
+        try:
+            return self.fleet.run()
+        except NearTie:
+            reject()
+
+    @property
+    def steps(self) -> list[tuple[float, int, int, int, int]]:
+        (replica,) = self.fleet.places
+        assert isinstance(replica, Watched)
+        return replica.noted
+
+    def engine(self) -> Engine:
+        server = self.server
+        decoder = FakeDecoder(server.max_num_seqs + len(self.jobs) + 1, capacity=min(server.max_model_len - 1, 512))
+        settings = EngineSettings(
+            max_num_seqs=server.max_num_seqs,
+            max_num_batched_tokens=server.max_num_batched_tokens,
+            kv_capacity_tokens=server.kv_capacity_tokens,
+            scheduler="chunked" if server.chunked else "prefill-first",
+            sleep_step_tokens=server.sleep_step_tokens,
+        )
+        return Engine(decoder, settings, VirtualClock(self.step_s))
+
+    def step_s(self, work: StepWork) -> float:
+        law = self.server.step_time
+        if work.prompt_tokens:
+            return law.mixed_step_s(*work)
+        return law.decode_step_s(work.decode_rows, work.kv_tokens)
+
+
+@st.composite
+def worlds(draw: st.DrawFn, *, impatient: bool = False, closed: bool = False) -> World:
+    """Up to 40 requests, some of them families that share a prompt, on a replica with often too little memory."""
+    grain = draw(st.sampled_from(GRAINS))
+    capacity, step_tokens = draw(st.sampled_from([160, 256, 400, 100_000])), draw(st.sampled_from([1, 8, NO_LIMIT]))
+    spec = replace(draw(pools(grain)), replicas=1, kv_capacity_tokens=capacity, sleep_step_tokens=step_tokens)
+    server = as_pool(replace(spec, prefix_cache=False)).server
+    assert isinstance(server, Server)
+    strategies = [Strategy()] if closed else [Strategy([Stage(per_group=k, sigma=0.7)]) for k in (1, 1, 2, 5)]
+    jobs = draw(arrivals(grain, strategies=len(strategies)))
+    for key, job in enumerate(jobs):
+        job.key = key
+    law = replace(server.step_time, front_end_s=0.0, front_end_steps=0.0)
+    timeout_s = draw(ticks(grain, 1, 12_000)) if impatient else inf
+    concurrency = draw(st.integers(1, 6)) if closed else 0
+    return World(replace(server, step_time=law), jobs, strategies, timeout_s, concurrency, grain > 0)
+
+
+def number(branch: Branch) -> int:
+    return branch.number * 10 + branch.index
+
+
+def as_job(branch: Branch) -> Job:
+    """A branch for the engine, at its length."""
+    prompt = tuple(np.random.default_rng(branch.number).integers(0, 50, branch.prompt_tokens).tolist())
+    leader = None if branch.leader is None else number(branch.leader)
+    return Job(
+        number(branch),
+        prompt,
+        fixed_tokens=branch.output_tokens,
+        temperature=1.0,
+        seed=number(branch),
+        priority=branch.priority,
+        prefix_of=leader,
+    )
+
+
+def assert_same(world: World, engine: Engine, records: Sequence[JobRecord], branches: Sequence[Branch]) -> None:
+    """Times, tokens found and preemptions of every branch, and all steps."""
+    for record, branch in zip(records, branches, strict=True):
+        assert record.first_token_s == pytest.approx(branch.first_token_s, rel=1e-9)
+        assert record.finish_s == pytest.approx(branch.end_s, rel=1e-9)
+        told = record.preemptions, record.cached_tokens, record.output_tokens
+        assert told == (branch.preemptions, branch.cached_tokens, branch.output_tokens)
+    assert [tuple(step[2:]) for step in engine.steps] == [step[1:] for step in world.steps]
+    assert [step.begin_s for step in engine.steps] == pytest.approx([step[0] for step in world.steps], rel=1e-9)
+
+
+def assert_says_what_it_would_alone(jobs: Sequence[Job], records: Sequence[JobRecord]) -> None:
+    alone = Engine(FakeDecoder(2), EngineSettings(1, 10_000, 10_000), VirtualClock(lambda work: 1.0))
+    by_itself = run_all(alone, [replace(job, prefix_of=None) for job in jobs])
+    assert [record.tokens for record in records] == [record.tokens for record in by_itself]
+
+
+def check_open_loop(world: World) -> None:
+    branches = [branch for job in world.run() for branch in job.branches if job.status != "too_long"]
+    engine, jobs = world.engine(), [as_job(branch) for branch in branches]
+    records = run_open_loop(engine, jobs, [branch.job.arrival_s for branch in branches])
+    assert_same(world, engine, records, branches)
+    assert_says_what_it_would_alone(jobs, records)
+
+
+@settings(max_examples=300, **QUIET)
+@given(worlds())
+def test_engine_and_oracle_agree_on_every_request_and_step(world: World) -> None:
+    check_open_loop(world)
+
+
+@pytest.mark.long
+@settings(max_examples=20_000, **QUIET)
+@given(worlds())
+def test_engine_and_oracle_agree_on_many_worlds(world: World) -> None:
+    check_open_loop(world)
+
+
+@settings(max_examples=100, **QUIET)
+@given(worlds(closed=True))
+def test_engine_and_oracle_agree_on_a_closed_loop(world: World) -> None:
+    world.jobs = [job for job in world.jobs if world_holds(world, job)]
+    branches = [job.branches[0] for job in world.run()]
+    engine, jobs = world.engine(), [as_job(branch) for branch in branches]
+    assert_same(world, engine, run_closed_loop(engine, jobs, world.concurrency), branches)
+
+
+def world_holds(world: World, job: oracle_families.Job) -> bool:
+    tokens, server = job.prompt_tokens + job.output_tokens, world.server
+    return tokens <= server.max_model_len and oracle.blocks(tokens - 1) <= server.kv_capacity_tokens // 16
+
+
+@settings(max_examples=200, **QUIET)
+@given(worlds(impatient=True))
+def test_engine_and_oracle_agree_where_clients_go_away(world: World) -> None:
+    """A client that goes in the middle of a step is seen at its end."""
+    came = [job for job in world.run() if job.status != "too_long"]
+    engine, due = world.engine(), {job.arrival_s + world.timeout_s: job for job in came}
+    coming = list(came)
+    while coming or not engine.idle:
+        now_s = engine.clock.now_s()
+        while coming and coming[0].arrival_s <= now_s:
+            for branch in (job := coming.pop(0)).branches:
+                engine.submit(as_job(branch), job.arrival_s)
+        for job in came:
+            if job not in coming and job.arrival_s + world.timeout_s < now_s:
+                for branch in job.branches:
+                    engine.cancel(number(branch))
+        if engine.idle and coming:
+            engine.clock.wait_until(coming[0].arrival_s)
+        else:
+            engine.step()
+    assert due
