@@ -140,7 +140,7 @@ class Engine:
         joining = [row for row in plan.reading if row.unread == 1]
         batch = [*plan.decoding, *joining]
         self._slots.arrange(batch, plan.reading)
-        for row in joining:
+        for row in plan.reading:
             self._inputs.put(row)
         drawn: Drawn = {}
         if batch:
