@@ -43,17 +43,14 @@ class Inputs:
         self.lengths[:n] += 1
         self._drawn[:n] += np.uint64(1)
 
+    def plain(self, n: int) -> bool:
+        """Whether the first n slots want nothing but the likeliest token."""
+        return not self._temperatures[:n].any() and not self._ruled[:n].any()
+
     def draw(self, rows: Sequence[Row], logits: Logits, *, logprobs: bool) -> tuple[list[int], list[float]]:
         """The next token of each row, by its logits [n, V], and its log-probability, NaN unless asked for."""
-        slots = np.array([row.slot for row in rows])
-        ruled: list[int] = np.flatnonzero(self._ruled[slots]).tolist()
-        allowed = self._without_stops(rows, logits, ruled)
-        tokens = choose(allowed, self._temperatures[slots], self._seeds[slots], self._drawn[slots])
-        for i in ruled:
-            tokens[i] = _forced(rows[i], int(tokens[i]))
-        self.tokens[slots] = tokens
-        known: Any = log_probabilities(logits, tokens).tolist() if logprobs else [nan] * len(rows)
-        return tokens.tolist(), known
+        slots = [row.slot for row in rows]
+        return self._draw(np.array(slots) if slots != list(range(len(rows))) else slice(len(rows)), rows, logits, logprobs)
 
     @staticmethod
     def _without_stops(rows: Sequence[Row], logits: Logits, ruled: Sequence[int]) -> Logits:
