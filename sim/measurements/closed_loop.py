@@ -27,6 +27,7 @@ _VALUES = {
 RUNS = tuple(name for names in list(_VALUES.values())[2:] for name in names)
 """Columns by which such a file is known."""
 
+_LIMITS = {"batch": ("batch_size",), "max_step_tokens": ("max_num_batched_tokens",)}
 _LAYOUT = {
     **RANKS,
     "pipeline": ("pp_size",),
@@ -46,13 +47,15 @@ def read_closed_loop(sheet: Sheet, catalogue: Catalogue, assume: Assumed) -> Run
             positive numbers, and times that cannot be in the unit that their column names.
     """
     sheet.need_rows(2)
-    places = sheet.places(needed_names(assume) | _VALUES, NAMES | _LAYOUT | {"batch": ("batch_size",)})
+    places = sheet.places(needed_names(assume) | _VALUES, NAMES | _LAYOUT | _LIMITS)
     rows = _values(sheet, places)
     layouts = _layouts(sheet, places, assume)
     rows["setup"] = setups_named(sheet, places, catalogue, assume)
     rows = rows.dropna().loc[lambda sound: ~sound.index.isin(sheet.faults.lines())]
     rows = _laid_out(rows, layouts, catalogue)
     _check_units(rows, sheet, places, catalogue)
+    if "max_step_tokens" in places:
+        rows = rows.assign(max_step_tokens=sheet.numbers(places["max_step_tokens"]).loc[rows.index])
     sheet.faults.raise_if_any()
     small, left_out = _small(rows, layouts, sheet.path.name)
     single, repeated = without_repeats(small)

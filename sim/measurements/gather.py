@@ -32,6 +32,7 @@ _COLUMNS = [
     "line",
     "pattern",
     "repeats",
+    "max_step_tokens",
 ]
 
 _READERS: Mapping[tuple[str, ...], Callable[[Sheet, Catalogue, Assumed], Runs | Steps]] = {
@@ -120,7 +121,7 @@ def _closed_loop(runs: Sequence[Runs]) -> ClosedLoop:
     """The runs of all files, with each setup once."""
     rows = pd.concat([part.rows for part in runs], ignore_index=True) if runs else DataFrame(columns=_COLUMNS)
     places, setups = pd.factorize(rows["setup"])
-    return ClosedLoop(tuple(setups), rows.assign(setup=places)[_COLUMNS])
+    return ClosedLoop(tuple(setups), rows.assign(setup=places).reindex(columns=_COLUMNS))
 
 
 def _unsaid(table: StepTable) -> Iterator[str]:
