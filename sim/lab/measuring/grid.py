@@ -1,0 +1,105 @@
+"""Which steps are measured: decode rows by KV, prompts by what was read before, and both together.
+
+Prompts alone begin above the most decode rows. What a prompt adds to rows that decode is told by the mixed steps: on our
+engine each prompt is a call of its own, and its fixed time would be lost between two sizes of prompts alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+
+from sim.lab.measuring.settings import Limits
+
+__all__ = ["Point", "grid_of", "reference_point"]
+
+_KV_SHARES = (0.05, 0.2, 0.45, 0.7, 0.93)
+"""KV tokens of a row, as shares of what it can hold."""
+_MIXED_KV_SHARES = (0.15, 0.6)
+_PROMPT_SHARES = (0.03, 0.06, 0.125, 0.25, 0.375, 0.5, 0.75, 1.0)
+"""Prompt tokens, as shares of the most in a step."""
+_MIXED_SHARES = (0.06, 0.25, 0.5, 0.85)
+_CACHED_SHARES = (0.0, 0.5, 1.0)
+"""Tokens of a prompt read in an earlier step, as shares of the most in a step."""
+_SLICES = (2, 4)
+
+
+@dataclass(frozen=True, order=True)
+class Point:
+    """A step: `rows` that decode, with `kv_per_row` tokens each; `slices` prompts, of which each reads `prompt` tokens
+    after `cached` tokens that it has already."""
+
+    rows: int
+    kv_per_row: int
+    prompt: int = 0
+    cached: int = 0
+    slices: int = 1
+
+    @property
+    def prompt_tokens(self) -> int:
+        """Of all slices together."""
+        return self.prompt * self.slices if self.prompt else 0
+
+
+def grid_of(limits: Limits, *, quick: bool = False) -> list[Point]:
+    """Every point once, in a fixed order."""
+    points = [*_decodes(limits, quick), *_prompts(limits, quick), *_mixed(limits, quick)]
+    return sorted(set(points))
+
+
+def reference_point(limits: Limits) -> Point:
+    """The step that is measured again and again, to see whether the machine drifts."""
+    return Point(max(limits.max_num_seqs // 4, 1), max(limits.capacity // 4, 1))
+
+
+def _decodes(limits: Limits, quick: bool) -> Iterator[Point]:
+    shares = _KV_SHARES[1::2] if quick else _KV_SHARES
+    for rows, share in product(_batches(limits.max_num_seqs, quick), shares):
+        yield Point(rows, max(int(share * limits.capacity), 2))
+
+
+def _batches(most: int, quick: bool) -> list[int]:
+    """Batch sizes, closer where they are small.
+
+    >>> _batches(32, False)
+    [1, 2, 3, 4, 6, 8, 12, 16, 20, 24, 28, 32]
+    """
+    eighths = {most * share // 8 for share in ((2, 8) if quick else range(1, 9))}
+    few = {1} if quick else {1, 2, 3, 4, 6, 8, 12, 16}
+    return sorted(rows for rows in few | eighths if 1 <= rows <= most)
+
+
+def _prompts(limits: Limits, quick: bool) -> Iterator[Point]:
+    most = limits.max_num_batched_tokens
+    sizes = {max(int(share * most), limits.max_num_seqs + 1) for share in _PROMPT_SHARES[:: 2 if quick else 1]} | {most}
+    for prompt, share in product(sorted(sizes), _CACHED_SHARES[:2] if quick else _CACHED_SHARES):
+        cached = int(share * most)
+        if prompt + cached < limits.capacity and (cached == 0 or prompt <= cached):
+            yield Point(0, 0, prompt, cached)
+
+
+def _mixed(limits: Limits, quick: bool) -> Iterator[Point]:
+    most = limits.max_num_batched_tokens
+    for rows, share, kv_share in product(_beside(limits, quick), _MIXED_SHARES, _MIXED_KV_SHARES):
+        prompt = min(max(int(share * most), 2), most - rows)
+        kv = max(int(kv_share * limits.capacity), 2)
+        if prompt > 1:
+            yield Point(rows, kv, prompt)
+        several = (slices for slices in _SLICES if not quick and prompt // slices > 1)
+        yield from (Point(rows, kv, prompt // slices, 0, slices) for slices in several if _have_room(limits, rows, slices))
+
+
+def _beside(limits: Limits, quick: bool) -> list[int]:
+    """Decode rows of mixed steps; at most all but one, so that a prompt has a place.
+
+    >>> _beside(Limits(32, 256, 512), False)
+    [1, 4, 8, 16, 24, 31]
+    """
+    most = limits.max_num_seqs - 1
+    shares = (0.5,) if quick else (0.03, 0.125, 0.25, 0.5, 0.75, 1.0)
+    return sorted({min(max(round(share * limits.max_num_seqs), 1), most) for share in shares if most >= 1})
+
+
+def _have_room(limits: Limits, rows: int, slices: int) -> bool:
+    return rows + slices <= limits.max_num_seqs
