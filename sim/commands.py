@@ -20,6 +20,7 @@ __all__ = [
     "fetch",
     "init",
     "inspect",
+    "measure",
     "prices",
     "regions",
     "report",
@@ -129,6 +130,26 @@ def calibrate(
         "held_out": dict(calibration.held_out),
         "notes": [*measurements.notes, *calibration.notes],
     }
+
+
+def measure(
+    out: Path, *, parts: Sequence[str] | None = None, progress: Callable[[str], None] | None = None, **how: Any
+) -> dict[str, Any]:
+    """Measure a model on this machine into the folder `out`; gives back what was measured, and which parts anew.
+
+    Parts are steps, loops, router, outcomes and end-to-end, all of them unless `parts` names some; one that the folder
+    holds, made with the same settings, is kept. `how` is the rest of `sim.lab.measuring.Asked`: model, shape, layers,
+    provider, precision, threads, gpu, max_num_seqs, router, questions, seed, quick.
+
+    Raises:
+        InputError: for a folder that holds something else or the measurements of another model or machine, for a
+            model, provider or GPU that is not there, and for settings that contradict each other.
+    """
+    from sim.lab.measuring import Asked
+    from sim.lab.measuring import measure as run
+
+    asked = Asked(out=out, parts=None if parts is None else tuple(parts), **how)
+    return run(asked, progress=progress or (lambda line: None))
 
 
 def validate(
