@@ -8,6 +8,7 @@ Inputs, for B rows of S new tokens each, and outputs:
     picks             int32 [K]     which of the B * S new tokens get logits, counted row by row
     past.I.key/value  cache [B, kv_heads, capacity, head_size], and present.I.key/value: the same memory
     logits            float32 [K, vocab_size]
+    best              int64 [K]     the likeliest token: for vocabularies whose logits are too many to fetch
 
 Nodes are those that ONNX Runtime has fused kernels for on CPU and on CUDA, as Microsoft's own language models use
 them: GroupQueryAttention (rotary positions, cache and masking inside) and (Skip)SimplifiedLayerNormalization, which
@@ -48,9 +49,9 @@ class Numbers:
     cache: NumberType = "fp32"
 
     @property
-    def cache_bytes(self) -> int:
-        """Bytes of one number in the cache."""
-        return 4 if self.cache == "fp32" else 2
+    def weight_bytes(self) -> int:
+        """Bytes of one weight."""
+        return 4 if self.weights == "fp32" else 2
 
 
 def cache_names(layer: int, side: Literal["past", "present"]) -> tuple[str, str]:
@@ -77,7 +78,7 @@ def write_graph(file: Path, config: DecoderConfig, arrays: Mapping[str, Array], 
 
     One weight at a time is in memory, and layers that share an array share its place in the file.
     """
-    if _weight_bytes(config, numbers) <= LARGEST_INLINE_BYTES:
+    if config.parameters * numbers.weight_bytes <= LARGEST_INLINE_BYTES:
         file.write_bytes(decoder_graph(config, arrays, numbers))
         return
     model, weights = _model(config, arrays, numbers)
@@ -89,10 +90,6 @@ def write_graph(file: Path, config: DecoderConfig, arrays: Mapping[str, Array], 
                 places[weight.sources] = _append(stream, weight.make())
             _refer(model.graph.initializer.add(), weight, beside.name, *places[weight.sources])
     file.write_bytes(model.SerializeToString())
-
-
-def _weight_bytes(config: DecoderConfig, numbers: Numbers) -> int:
-    return config.parameters * (4 if numbers.weights == "fp32" else 2)
 
 
 @dataclass(frozen=True)
@@ -233,12 +230,18 @@ def _head(
     else:
         narrow = graph.node("Gemm", [picked, head], ["narrow_logits"], transB=1)
         graph.node("Cast", [narrow], ["logits"], to=_onnx_type("fp32"))
+    graph.node("ArgMax", ["logits"], ["best"], axis=-1, keepdims=0)
 
 
 def _inputs(config: DecoderConfig, numbers: Numbers) -> list[Any]:
     from onnx import TensorProto, helper
 
-    shapes = {"tokens": ["B", "S"], "last_positions": ["B"], "total_tokens": [1], "picks": ["K"]}
+    shapes: dict[str, list[str | int | None]] = {
+        "tokens": ["B", "S"],
+        "last_positions": ["B"],
+        "total_tokens": [1],
+        "picks": ["K"],
+    }
     whole = [helper.make_tensor_value_info(name, TensorProto.INT32, shape) for name, shape in shapes.items()]
     return whole + list(_caches(config, numbers, "past"))
 
@@ -247,13 +250,14 @@ def _outputs(config: DecoderConfig, numbers: Numbers) -> list[Any]:
     from onnx import TensorProto, helper
 
     logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["K", config.vocab_size])
-    return [logits, *_caches(config, numbers, "present")]
+    best = helper.make_tensor_value_info("best", TensorProto.INT64, ["K"])
+    return [logits, best, *_caches(config, numbers, "present")]
 
 
 def _caches(config: DecoderConfig, numbers: Numbers, side: Literal["past", "present"]) -> Iterator[Any]:
     from onnx import helper
 
-    shape = ["B", config.kv_heads, "C", config.head_size]
+    shape: list[str | int | None] = ["B", config.kv_heads, "C", config.head_size]
     for layer in range(config.layers):
         for name in cache_names(layer, side):
             yield helper.make_tensor_value_info(name, _onnx_type(numbers.cache), shape)
@@ -274,8 +278,11 @@ def _converted(array: Array, type: NumberType) -> Array:
     """
     if type != "bf16":
         return array.astype(np.float32 if type == "fp32" else np.float16, copy=False)
-    bits = array.astype(np.float32, copy=False).view(np.uint32)
-    return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
+    narrow = np.empty(array.shape, np.uint16)
+    for row, values in zip(np.atleast_2d(narrow), np.atleast_2d(array), strict=True):  # by rows: half the memory
+        bits = values.astype(np.float32).view(np.uint32)
+        row[:] = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16
+    return narrow
 
 
 def _describe(tensor: Any, weight: _Weight) -> None:

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.lab.graph import NumberType, cache_names
+from sim.lab.sessions import load_session
 from sim.lab.weights import DecoderConfig
 
-__all__ = ["CacheShape", "DeviceCache", "HostCache"]
+__all__ = ["Cache", "CacheShape", "DeviceCache", "HostCache", "open_cache"]
 
 _BFLOAT16 = 16  # onnx.TensorProto.BFLOAT16: numpy has no such type
 
@@ -153,3 +154,13 @@ def _places(shape: CacheShape, memories: list[int], slot: int) -> Iterator[tuple
     for layer, memory in enumerate(memories):
         for part, names in enumerate(zip(cache_names(layer, "past"), cache_names(layer, "present"), strict=True)):
             yield *names, _address(shape, memory, part, slot)
+
+
+Cache = HostCache | DeviceCache
+
+
+def open_cache(shape: CacheShape, provider: str, options: Any) -> Cache:
+    """The cache that goes with a provider, "cpu" or "cuda"; `options` are those of a session."""
+    if provider == "cpu":
+        return HostCache(shape)
+    return DeviceCache(shape, provider, load_session(copying_graph(shape), provider, options))
