@@ -14,15 +14,14 @@ from sim.lab.measuring.settings import Limits
 
 __all__ = ["Point", "grid_of", "reference_point"]
 
-_KV_SHARES = (0.05, 0.2, 0.45, 0.7, 0.93)
+_KV_SHARES = (0.12, 0.3, 0.5, 0.7, 0.93)
 """KV tokens of a row, as shares of what it can hold."""
-_MIXED_KV_SHARES = (0.15, 0.6)
-_PROMPT_SHARES = (0.03, 0.06, 0.125, 0.25, 0.375, 0.5, 0.75, 1.0)
+_MIXED_KV_SHARES = (0.25, 0.6)
+_PROMPT_SHARES = (0.19, 0.25, 0.375, 0.5, 0.75, 1.0)
 """Prompt tokens, as shares of the most in a step."""
-_MIXED_SHARES = (0.06, 0.25, 0.5, 0.85)
+_MIXED_SHARES = (0.2, 0.4, 0.6, 0.87)
 _CACHED_SHARES = (0.0, 0.5, 1.0)
 """Tokens of a prompt read in an earlier step, as shares of the most in a step."""
-_SLICES = (2, 4)
 
 
 @dataclass(frozen=True, order=True)
@@ -44,7 +43,7 @@ class Point:
 
 def grid_of(limits: Limits, *, quick: bool = False) -> list[Point]:
     """Every point once, in a fixed order."""
-    points = [*_decodes(limits, quick), *_prompts(limits, quick), *_mixed(limits, quick)]
+    points = [*_decodes(limits, quick), *_prompts(limits, quick), *_mixed(limits, quick), *_several(limits, quick)]
     return sorted(set(points))
 
 
@@ -86,8 +85,14 @@ def _mixed(limits: Limits, quick: bool) -> Iterator[Point]:
         kv = max(int(kv_share * limits.capacity), 2)
         if prompt > 1:
             yield Point(rows, kv, prompt)
-        several = (slices for slices in _SLICES if not quick and prompt // slices > 1)
-        yield from (Point(rows, kv, prompt // slices, 0, slices) for slices in several if _have_room(limits, rows, slices))
+
+
+def _several(limits: Limits, quick: bool) -> Iterator[Point]:
+    """A few steps with the prompts of two requests, to tell what the law of step times leaves out."""
+    rows, prompt = limits.max_num_seqs // 4, limits.max_num_batched_tokens // 5
+    if not quick and rows and prompt > 1 and rows + 2 <= limits.max_num_seqs:
+        yield Point(rows, limits.capacity // 4, prompt, 0, 2)
+        yield Point(rows, limits.capacity // 4, 2 * prompt)
 
 
 def _beside(limits: Limits, quick: bool) -> list[int]:
@@ -101,5 +106,3 @@ def _beside(limits: Limits, quick: bool) -> list[int]:
     return sorted({min(max(round(share * limits.max_num_seqs), 1), most) for share in shares if most >= 1})
 
 
-def _have_room(limits: Limits, rows: int, slices: int) -> bool:
-    return rows + slices <= limits.max_num_seqs
