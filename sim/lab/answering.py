@@ -33,7 +33,17 @@ from sim.lab.language import (
     verify_prompt,
 )
 
-__all__ = ["EFFORTS", "Answered", "Outcome", "QuestionScore", "Ways", "answer_context", "told_apart", "voted"]
+__all__ = [
+    "EFFORTS",
+    "Answered",
+    "Outcome",
+    "QuestionScore",
+    "Ways",
+    "answer_context",
+    "best_verified",
+    "told_apart",
+    "voted",
+]
 
 EFFORTS: tuple[Effort, ...] = get_args(Effort)
 
@@ -306,7 +316,7 @@ def _verified(
         place: sum(read_verdict(text.tokens) is True for text in texts[:count]) for place, texts in checks.items()
     }
     answers = {place: read_answer(solutions[place].tokens) for place in verdicts}
-    best = max(verdicts, key=lambda place: (verdicts[place], -place), default=None)
+    best = best_verified(verdicts)
     return desk.outcome(
         f"verify{len(solutions)}x{count}",
         None if best is None else answers[best],
@@ -318,6 +328,15 @@ def _verified(
             [verdicts[place] for place, answer in answers.items() if answer != desk.question.answer],
         ),
     )
+
+
+def best_verified(verdicts: Mapping[int, int]) -> int | None:
+    """The solution with most good verdicts, of equals the first; None of none.
+
+    >>> best_verified({0: 1, 2: 3, 3: 3})
+    2
+    """
+    return max(verdicts, key=lambda place: (verdicts[place], -place), default=None)
 
 
 def told_apart(right: Sequence[int], wrong: Sequence[int]) -> float:

@@ -66,6 +66,32 @@ class Exam:
         """Numbers of the contexts."""
         return range(self.first_context, self.first_context - (-self.questions // self.per_context))
 
+    @classmethod
+    def of_file(cls, path: Path) -> Exam:
+        """The exam that a table of outcomes was measured with.
+
+        Raises:
+            InputError: for a file that does not say it.
+        """
+        import pyarrow.parquet as pq
+
+        try:
+            told = json.loads((pq.read_schema(path).metadata or {})[METADATA])["exam"]
+        except (OSError, KeyError, ValueError):
+            rule = "does not say which questions it holds"
+            raise InputError(path, rule, "give a table that 'nightshift measure' has made") from None
+        ways: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in told["ways"].items()
+        }
+        language = Language(**told["language"])
+        return cls(**told | {"split": Split(told["split"]), "language": language, "ways": Ways(**ways)})
+
+    def asked(self, question: int) -> tuple[Context, Question]:
+        """A question of the table by its number, and its context."""
+        number, place = divmod(question, self.per_context)
+        context, questions = self.context(number)
+        return context, questions[place]
+
     def context(self, number: int) -> tuple[Context, list[Question]]:
         """A context and its questions."""
         context = make_context(self.language, self.split, number)
