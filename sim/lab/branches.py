@@ -29,8 +29,11 @@ from sim.lab.language import (
 
 __all__ = ["KINDS", "Batch", "Mix", "Solution", "make_batch"]
 
-KINDS = ("question", "direct", "think", "forced", "notes", "direct noted", "think noted", "verify", "verdict")
-"""What a predicted token belongs to; the loss is logged for each."""
+KINDS = ("value", "question", "direct", "think", "forced", "notes", "direct noted", "think noted", "verify", "verdict")
+"""What a predicted token belongs to; the loss is logged for each.
+
+`value` is the one that is not a next token: the end of each fact learns to tell what the fact's name is worth.
+"""
 _KIND = {kind: number for number, kind in enumerate(KINDS)}
 
 
@@ -38,13 +41,14 @@ _KIND = {kind: number for number, kind in enumerate(KINDS)}
 class Mix:
     """Shares of the formats among a row's branches; they need not sum to one."""
 
-    direct: float = 3.0
-    think: float = 4.0
+    direct: float = 4.0
+    think: float = 3.0
     forced: float = 1.0
     """A chain cut anywhere, then `<answer>` and the right number."""
-    prepared: float = 1.5
+    prepared: float = 2.0
     """Notes, then some questions on them."""
-    verify: float = 3.0
+    verify: float = 1.5
+    """Besides the one check that each row begins with."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,8 @@ class Solution:
 class Batch:
     """Rows of equal length: tokens, positions, targets (-1 where none) and kinds are [rows, length], nodes one deeper.
 
-    Targets are the next tokens within a branch. Positions go on from the parent's end in each branch.
+    Targets are the next tokens within a branch, and at the end of each fact its value. Positions go on from the
+    parent's end in each branch.
     """
 
     tokens: NDArray[np.int64]
@@ -98,6 +103,12 @@ class _Row:
         self.ends.append(start + len(tokens))
         return node
 
+    def tell_values(self, context: Context) -> None:
+        """Makes the value of each fact the target at its end."""
+        ends = [place for place, token in enumerate(self.tokens) if token == words.STOP]
+        for place, value in zip(ends, context.values, strict=True):
+            self.targets[place], self.kinds[place] = value, _KIND["value"]
+
 
 def make_batch(
     language: Language, mix: Mix, first: int, rows: int, length: int, solutions: Mapping[int, Sequence[Solution]]
@@ -123,8 +134,11 @@ def _make_row(language: Language, mix: Mix, index: int, length: int, solutions: 
     row = _Row(length)
     prompt = context_prompt(context)
     row.add(prompt, [-1] * len(prompt), None)
+    row.tell_values(context)
     for solution in solutions:
         _add_check(row, context, questions[solution.question], solution.tokens)
+    if not solutions:
+        _add_made_check(row, context, questions[0], random)
     shares = np.cumsum([mix.direct, mix.think, mix.forced, mix.prepared, mix.verify])
     misses = 0
     for question in questions:
@@ -152,9 +166,7 @@ def _add_branch(
         return _add_forced(row, context, question, random)
     if kind == 3:
         return _add_prepared(row, context, questions, random)
-    slip = list(Slip)[min(int(random.integers(8)), 4)] if random.random() < 0.5 else None
-    worked = chain(context, question)[:-1] if slip is None else corrupted(context, question, slip, random)
-    return _add_check(row, context, question, worked)
+    return _add_made_check(row, context, question, random)
 
 
 def _add_answer(
@@ -185,6 +197,13 @@ def _add_prepared(row: _Row, context: Context, questions: Sequence[Question], ra
     for place in random.permutation(len(questions))[:3]:
         _add_answer(row, context, questions[place], section, node, "direct" if random.random() < 0.5 else "think")
     return True
+
+
+def _add_made_check(row: _Row, context: Context, question: Question, random: np.random.Generator) -> bool:
+    """A check of a right chain or, as often, of one with a slip."""
+    slip = list(Slip)[min(int(random.integers(8)), 4)] if random.random() < 0.5 else None
+    worked = chain(context, question)[:-1] if slip is None else corrupted(context, question, slip, random)
+    return _add_check(row, context, question, worked)
 
 
 def _add_check(row: _Row, context: Context, question: Question, worked: Sequence[int]) -> bool:

@@ -131,8 +131,8 @@ def tree_mask(nodes: Tensor) -> Tensor:
 
 
 def save_weights(folder: Path, model: Decoder) -> None:
-    """Writes the weights of a model as float32 arrays, with their configuration (`write_weights`)."""
-    arrays = {name: weight.detach().float().cpu().numpy() for name, weight in model.named_parameters()}
+    """Writes the weights of a model, rounded to float16, with their configuration (`write_weights`)."""
+    arrays = {name: weight.detach().half().cpu().numpy() for name, weight in model.named_parameters()}
     write_weights(folder, model.config, arrays)
 
 

@@ -50,6 +50,9 @@ class Training:
     own_from: float = 0.6
     """Share of the steps after which the checks also judge chains that the model itself wrote at that point."""
     own_questions: int = 4000
+    value_weight: float = 0.3
+    """Weight of the loss at the ends of facts; all others but the verdict's weigh 1."""
+    verdict_weight: float = 3.0
     language: Language = field(default_factory=Language.training)
     mix: Mix = field(default_factory=Mix)
     seed: int = 0
@@ -78,7 +81,7 @@ class Muon(torch.optim.Optimizer):
         super().__init__(matrices, {"lr": rate, "momentum": momentum})
 
     @torch.no_grad()
-    def step(self, closure: object = None) -> None:  # type: ignore[override]
+    def step(self, closure: object = None) -> None:
         """One step; matrices of one shape are done together."""
         for group in self.param_groups:
             shapes: dict[torch.Size, list[Tensor]] = {}
@@ -133,6 +136,7 @@ def train(
         torch.optim.AdamW(outer, lr=training.adam_rate, betas=(0.9, 0.95), weight_decay=0.0),
     ]
     loss_of = torch.compile(_losses) if compiled else _losses
+    weights = torch.tensor([_weight(training, kind) for kind in (*KINDS, "none")])
     log = _Log(out / "training-log.csv", training)
     solutions: dict[int, list[Solution]] = {}
     for step, batch in enumerate(_batches(training, solutions)):
@@ -143,7 +147,8 @@ def train(
             optimizer.param_groups[0]["lr"] = rate * peak
         tensors = [torch.from_numpy(part) for part in (batch.tokens, batch.positions, batch.targets, batch.nodes)]
         losses = loss_of(model, *tensors)
-        (losses.sum() / (tensors[2] >= 0).sum()).backward()
+        weighted = losses * weights[torch.from_numpy(batch.kinds).flatten()]
+        (weighted.sum() / (tensors[2] >= 0).sum()).backward()
         for optimizer in optimizers:
             optimizer.step()
             optimizer.zero_grad()
@@ -153,6 +158,10 @@ def train(
         if (step + 1) % save_every == 0 or step + 1 == training.steps:
             save_weights(out, model)
     return model
+
+
+def _weight(training: Training, kind: str) -> float:
+    return {"value": training.value_weight, "verdict": training.verdict_weight, "none": 0.0}.get(kind, 1.0)
 
 
 def _optimizers(model: Decoder, training: Training) -> list[torch.optim.Optimizer]:
