@@ -271,6 +271,7 @@ def measure(
         str | None, typer.Option(metavar="A,B", help="Some of steps, loops, router, outcomes, end-to-end; else all.")
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Seconds instead of minutes, to see that it works.")] = False,
+    scenario: Annotated[str, typer.Option(metavar="NAME", help="What to run end to end.")] = "lab-day",
     router: Annotated[Path | None, typer.Option(metavar="FILE.onnx", help="A router to time as well.")] = None,
     questions: Annotated[int | None, typer.Option(min=1, help="Asked for the outcomes.")] = None,
     rows: Annotated[int | None, typer.Option(min=1, help="Most requests in a batch.")] = None,
@@ -298,6 +299,7 @@ def measure(
         precision=precision.value,
         parts=None if parts is None else [part.strip() for part in parts.split(",") if part.strip()],
         quick=quick,
+        scenario=scenario,
         router=router,
         questions=questions,
         max_num_seqs=rows,
@@ -306,7 +308,11 @@ def measure(
         seed=seed,
         progress=tell,
     )
-    _print(found, f"The figures are in {out / 'README.md'}; hold predictions against them with: nightshift validate {out}", as_json)
+    _print(
+        found,
+        f"The figures are in {out / 'README.md'}; hold predictions against them with: nightshift validate {out}",
+        as_json,
+    )
 
 
 @app.command()

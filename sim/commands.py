@@ -163,9 +163,9 @@ def validate(
     """Predicted against measured times; with `out` also as a page, a chart and documentation in that folder.
 
     Where no calibration is given, a folder that `nightshift measure` wrote is predicted by its own table of steps, on
-    which alone step times are fitted, and everything else by the shipped calibration. `assume` fills what the files do not say. With `papers` the
-    files hold points of published figures on test-time and sleep-time compute, and simulated runs are held against
-    them.
+    which alone step times are fitted, and everything else by the shipped calibration. `assume` fills what the files do
+    not say. With `papers` the files hold points of published figures on test-time and sleep-time compute, and simulated
+    runs are held against them.
 
     Raises:
         InputError: for points, measurements or a calibration that cannot be read, measurements that hold nothing to

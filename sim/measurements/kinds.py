@@ -37,8 +37,9 @@ class ClosedLoop:
     Columns of `rows`, [n]: `setup` (place in `setups`), `prompt_tokens`, `output_tokens`, `concurrency`
     (requests in flight in one setup, all of its GPUs together), `ttft_s`, `tpot_s`, `source` (file name),
     `line` (in the file, from 1), `pattern`, `repeats` (runs of which the times are the median) and
-    `max_step_tokens` (most tokens in a step; NaN where the file does not say). The pattern is "clients", each sending its next request when its last is answered, or "batch", `concurrency`
-    requests sent at once and decoded in lockstep.
+    `max_step_tokens` (most tokens in a step; NaN where the file does not say). The pattern is "clients", each
+    sending its next request when its last is answered, or "batch", `concurrency` requests sent at once and
+    decoded in lockstep.
     """
 
     setups: tuple[Setup, ...]

@@ -85,7 +85,8 @@ def _places(sheet: Sheet) -> Places:
         sheet.add_missing((*_COLUMNS["kv_tokens"], *_COLUMNS["kv_tokens_per_row"]), _COLUMNS)
     if "decode_rows" not in places and ("prompt_tokens" not in places or "kv_tokens" in places):
         sheet.add_missing(_COLUMNS["decode_rows"], _COLUMNS)
-    if "prompt_tokens" not in places and ("decode_rows" not in places or {"cached_tokens", "prompt_slices"} & set(places)):
+    of_prompts = {"cached_tokens", "prompt_slices"} & set(places)
+    if "prompt_tokens" not in places and ("decode_rows" not in places or of_prompts):
         sheet.add_missing(_COLUMNS["prompt_tokens"], _COLUMNS)
     sheet.faults.raise_if_any()
     return places

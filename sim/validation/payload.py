@@ -15,9 +15,9 @@ from sim.validation.targets import targets_met
 __all__ = ["Fitted", "Payload", "held_out_errors", "validation_payload"]
 
 Payload: TypeAlias = dict[str, Any]
-"""`groups` (see `groups.Group`), `rows` (see `comparison.COLUMNS`, with `error`), `requests` (groups by log, of its single
-requests), `pairs` (groups by pair of GPU and model, of pairs that were not in the fit), `targets` (see `targets_met`), `notes`, `calibration` (`name`, `sources`,
-and `held_out` as it was told) and `command`."""
+"""`groups` (see `groups.Group`), `rows` (see `comparison.COLUMNS`, with `error`), `requests` (groups by log, of single
+requests), `pairs` (groups by pair of GPU and model, of pairs that were not in the fit), `targets` (see `targets_met`),
+`notes`, `calibration` (`name`, `sources`, and `held_out` as it was told) and `command`."""
 
 
 class Fitted(Protocol):

@@ -66,8 +66,8 @@ def _loops(figures: _Document) -> str:
     return "\n\n".join(
         [
             "## Loops",
-            f"At most {figures['saturation_per_s']:.3g} requests a second are finished with all rows taken. Open loops are "
-            "Poisson arrivals at a share of that; latency counts from the arrival that was intended.",
+            f"At most {figures['saturation_per_s']:.3g} requests a second are finished with all rows taken. Open loops "
+            "are Poisson arrivals at a share of that; latency counts from the arrival that was intended.",
             _table(head, opened),
             _table(also, closed),
         ]
@@ -101,7 +101,20 @@ def _outcomes(figures: _Document) -> str:
     )
 
 
-_PARTS = {"steps": _steps, "loops": _loops, "router": _router, "outcomes": _outcomes}
+def _end_to_end(figures: _Document) -> str:
+    return (
+        f"## End to end\n\nThe scenario `{figures['scenario']}`, a priced stream at {figures['load']:.0%} load, served for "
+        "real and simulated: `end-to-end/comparison.md`."
+    )
+
+
+_PARTS = {
+    "steps": _steps,
+    "loops": _loops,
+    "router": _router,
+    "outcomes": _outcomes,
+    "end-to-end": _end_to_end,
+}
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -1,7 +1,8 @@
 """Which steps are measured: decode rows by KV, prompts by what was read before, and both together.
 
-Prompts alone begin above the most decode rows. What a prompt adds to rows that decode is told by the mixed steps: on our
-engine each prompt is a call of its own, and its fixed time would be lost between two sizes of prompts alone.
+Prompts alone begin above the most decode rows, and all are as long as those of the loops. On our engine each prompt is
+a call of its own, with a fixed time that the law of step times does not know: so it goes into what the first so many
+tokens of a step take, which no prompt alone then contradicts.
 """
 
 from __future__ import annotations
@@ -104,5 +105,3 @@ def _beside(limits: Limits, quick: bool) -> list[int]:
     most = limits.max_num_seqs - 1
     shares = (0.5,) if quick else (0.03, 0.125, 0.25, 0.5, 0.75, 1.0)
     return sorted({min(max(round(share * limits.max_num_seqs), 1), most) for share in shares if most >= 1})
-
-

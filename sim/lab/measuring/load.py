@@ -26,7 +26,7 @@ __all__ = [
 Integers = NDArray[np.int64]
 
 CLOSED_SPREAD = 0.8
-"""Lengths of a closed loop are drawn evenly from this share of the stated one up to all of it, as load generators do."""
+"""Lengths of a closed loop are drawn evenly from this share of the stated one up to all of it."""
 
 _OUTPUT_SIGMA = 0.6
 
@@ -48,7 +48,7 @@ def open_lengths(limits: Limits, count: int, seed: int, name: str) -> Lengths:
 
 
 def closed_lengths(limits: Limits, count: int, seed: int, name: str) -> Lengths:
-    """Lengths between four fifths and all of the stated ones."""
+    """Lengths between four fifths of the stated ones and all of them."""
     draws = RandomStreams(seed, 0).generator(f"lab/measure/{name}/lengths")
     stated = stated_lengths(limits)
     prompt, output = (draws.integers(int(most * CLOSED_SPREAD), most, count, endpoint=True) for most in stated)

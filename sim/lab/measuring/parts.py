@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sim.errors import InputError
 from sim.folders import write_file
 from sim.lab.clocks import RealClock
 from sim.lab.measuring.folder import Figures
@@ -21,12 +22,16 @@ from sim.lab.provenance import KEY, Provenance, write_sidecar
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+    from sim.steptime import StepTime
+
 __all__ = ["Bench", "Progress"]
 
 Progress = Callable[[str], None]
 
 _QUESTIONS, _QUICK_QUESTIONS = 5000, 4
 _WIDTH, _QUICK_WIDTH = 64, 8
+_END_TO_END_LOAD = 0.6
+"""Of what full batches could do."""
 
 
 @dataclass(eq=False)
@@ -92,7 +97,11 @@ class Bench:
             self._write_open_loop(folder / run.name, run)
         closed = [loops.closed(clients) for clients in loops.concurrencies()]
         self._write_csv(DataFrame(closed).assign(**self.subject.setup), folder / "closed-loop.csv")
-        return {"saturation_per_s": float(f"{most_per_s:.6g}"), "open": [run.figures() for run in opened], "closed": closed}
+        return {
+            "saturation_per_s": float(f"{most_per_s:.6g}"),
+            "open": [run.figures() for run in opened],
+            "closed": closed,
+        }
 
     def _write_open_loop(self, folder: Path, run: Any) -> None:
         from sim.lab.measuring.loops import request_lines
@@ -151,8 +160,54 @@ class Bench:
         return {name: done[name] for name in ("questions", "rows", "written_tokens", "read_tokens")}
 
     def end_to_end(self, folder: Path) -> Figures:
-        """`end-to-end/`: a stream of mixed strategies served for real, beside its simulation."""
-        raise NotImplementedError
+        """`end-to-end/`: a stream of mixed strategies served for real, beside what is simulated by the other parts.
+
+        Raises:
+            InputError: where step times and outcomes are not measured yet.
+        """
+        from sim.lab.end_to_end import end_to_end
+        from sim.steptime import save_step_time
+
+        target, outcomes = folder / "end-to-end", self.asked.out / "outcomes.parquet"
+        target.mkdir()
+        law = self._own_steps().covering(self.subject.limits.max_num_seqs)
+        save_step_time(law, target / "step-times.json")
+        if not outcomes.is_file():
+            raise InputError("end-to-end", "needs the outcomes of this model", "measure the part outcomes as well")
+        limits = self.subject.limits
+        engine = {
+            "max_num_seqs": limits.max_num_seqs,
+            "max_num_batched_tokens": limits.max_num_batched_tokens,
+            "kv_capacity_tokens": limits.kv_capacity_tokens,
+        }
+        end_to_end(
+            self.model,
+            target,
+            scenario=self.asked.scenario,
+            overrides=[
+                f"fleet.0.step_time.path={target / 'step-times.json'}",
+                f"workload.0.questions.path={outcomes}",
+                *(f"fleet.0.engine.{name}={value}" for name, value in engine.items()),
+                *(["horizon=5s"] if self.asked.quick else []),
+            ],
+            load=_END_TO_END_LOAD,
+            clock=self.clock(),
+            provenance={KEY: self.origin},
+            progress=lambda done, of: self.progress(f"end-to-end: {done} of {of} requests"),
+        )
+        return {"scenario": Path(self.asked.scenario).name, "load": _END_TO_END_LOAD}
+
+    def _own_steps(self) -> StepTime:
+        """Step times fitted to the steps measured here."""
+        from sim.calibration.step_tables import fit_step_table
+        from sim.hardware import load_catalogue
+        from sim.measurements import declared_models, read_measurements
+
+        file = self.asked.out / "steps.csv"
+        if not file.is_file():
+            raise InputError("end-to-end", "needs step times of this model", "measure the part steps as well")
+        (table,) = read_measurements([file], declared_models([file], load_catalogue())).step_tables
+        return fit_step_table(table).step_time
 
     def _write_csv(self, table: DataFrame, file: Path, **more: object) -> None:
         write_file(file, table.to_csv(index=False, lineterminator="\n"))

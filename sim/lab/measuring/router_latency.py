@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,12 @@ _HIDDEN = (64, 32)
 _TREES, _DEPTH = 100, 6
 _OPSET, _ML_OPSET, _IR_VERSION = 17, 3, 9
 _FEWEST_CALLS, _WARM_CALLS = 20, 5
-_TYPES = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(int64)": np.int64, "tensor(int32)": np.int32}
+_TYPES = {
+    "tensor(float)": np.float32,
+    "tensor(double)": np.float64,
+    "tensor(int64)": np.int64,
+    "tensor(int32)": np.int32,
+}
 
 
 def measure_router(
@@ -114,7 +120,7 @@ def network() -> bytes:
 
     draws = RandomStreams(0, 0).generator("lab/measure/network")
     sizes, nodes, weights, last = (FEATURES, *_HIDDEN, STRATEGIES), [], [], "features"
-    for layer, (wide, narrow) in enumerate(zip(sizes, sizes[1:], strict=False)):
+    for layer, (wide, narrow) in enumerate(pairwise(sizes)):
         matrix = (draws.standard_normal((wide, narrow)) / np.sqrt(wide)).astype(np.float32)
         weights += [
             numpy_helper.from_array(matrix, f"w{layer}"),
@@ -137,7 +143,7 @@ def forest() -> bytes:
     inner, leaves = (1 << _DEPTH) - 1, 1 << _DEPTH
     nodes = np.arange(inner + leaves)
     is_inner = nodes < inner
-    every = {
+    every: dict[str, NDArray[Any] | list[str]] = {
         "nodes_treeids": np.repeat(np.arange(_TREES), inner + leaves),
         "nodes_nodeids": np.tile(nodes, _TREES),
         "nodes_featureids": draws.integers(0, FEATURES, _TREES * len(nodes)),
@@ -150,7 +156,9 @@ def forest() -> bytes:
         "target_ids": np.tile(np.arange(STRATEGIES), _TREES * leaves),
         "target_weights": (draws.random(_TREES * leaves * STRATEGIES) / _TREES).astype(np.float32),
     }
-    plain = {name: value if isinstance(value, list) else value.tolist() for name, value in every.items()}
+    plain: dict[str, Any] = {
+        name: value if isinstance(value, list) else value.tolist() for name, value in every.items()
+    }
     node = helper.make_node(
         "TreeEnsembleRegressor",
         ["features"],

@@ -31,10 +31,11 @@ def measure(
     subject: Subject | None = None,
     clock: NewClock = RealClock,
 ) -> dict[str, Any]:
-    """Measure the parts that are asked for into a folder; gives back what its `provenance.json` holds, and what was done.
+    """Measure the parts that are asked for into a folder; gives back its `provenance.json`, and which were `measured`.
 
-    A part that the folder holds already, made with the same settings, is kept. `subject` and `clock` take the place of
-    the model that is asked for and of the machine's clock.
+    A part that the folder holds already, made with the same settings, is kept. Where no parts are named, those that
+    need packages that are not installed are left out, and told. `subject` and `clock` take the place of the model that
+    is asked for and of the machine's clock.
 
     Raises:
         InputError: for a folder that holds something else or the measurements of another model or machine, and for a
@@ -59,7 +60,13 @@ def _measured(folder: MeasuredFolder, bench: Bench, part: str, stamp: str) -> bo
         bench.progress(f"{part}: kept, as it was measured with these settings")
         return False
     began_s = time.perf_counter()
-    folder.measure(part, mark, bench.parts[part], resumes=part in _RESUMES)
+    try:
+        folder.measure(part, mark, bench.parts[part], resumes=part in _RESUMES)
+    except ModuleNotFoundError as error:
+        if bench.asked.parts is not None or (error.name or "sim").startswith("sim"):
+            raise
+        bench.progress(f"{part}: left out, as {error.name} is not installed")
+        return False
     write_file(folder.path / CARD, card(folder.document))
     bench.progress(f"{part}: done in {time.perf_counter() - began_s:.0f} s")
     return True
@@ -70,6 +77,7 @@ def _asked_of(part: str, asked: Asked) -> Sequence[object]:
     own: dict[str, object] = {
         "router": asked.router and fingerprint(asked.router.read_bytes().hex()),
         "outcomes": asked.questions,
+        "end-to-end": asked.scenario,
     }
     return part, asked.seed, asked.quick, own.get(part)
 

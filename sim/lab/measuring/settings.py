@@ -43,6 +43,8 @@ class Asked:
     """The GPU's name in the catalogue, where the driver's own is not in it."""
     max_num_seqs: int | None = None
     parts: tuple[str, ...] | None = None
+    scenario: str = "lab-day"
+    """What is run end to end: a scenario's name or file."""
     router: Path | None = None
     """A router to be timed beside the made-up ones."""
     questions: int | None = None

@@ -1,8 +1,8 @@
 """Step times through the engine's own step: scheduling, the model and sampling, from one step's end to the next one's.
 
 Rows are put in place by a model that pretends to have read their prompts, so that a state takes no time to reach; what
-is measured is then done by the real one. Points are visited in an order drawn anew in each round, so that a machine that
-drifts leans on no axis, and a reference step in between tells whether it did.
+is measured is then done by the real one. Points are visited in an order drawn anew in each round, so that a machine
+that drifts leans on no axis, and a reference step in between tells whether it did.
 """
 
 from __future__ import annotations
