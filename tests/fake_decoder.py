@@ -34,6 +34,9 @@ class FakeDecoder:
         self.cache[np.arange(len(tokens)), lengths] = tokens
         return np.stack([self.say(slot, int(length) + 1) for slot, length in enumerate(lengths)])
 
+    def decode_best(self, tokens: NDArray[np.int32], lengths: NDArray[np.int32]) -> NDArray[np.int32]:
+        return self.decode(tokens, lengths).argmax(axis=1).astype(np.int32)
+
     def prefill(self, slot: int, tokens: NDArray[np.int32], start: int) -> NDArray[np.float32]:
         self.calls.append(("prefill", len(tokens)))
         self.cache[slot, start : start + len(tokens)] = tokens
