@@ -18,7 +18,7 @@ from sim.lab.judge import asked, own_solutions  # noqa: E402
 from sim.lab.language import Language, Split, decode  # noqa: E402
 from sim.lab.model import Cache, Decoder, causal_mask, load_decoder, save_weights, tree_mask  # noqa: E402
 from sim.lab.model_table import model_table  # noqa: E402
-from sim.lab.sampling import generate, log_probabilities  # noqa: E402
+from sim.lab.torch_sampling import generate, log_probabilities  # noqa: E402
 from sim.lab.train_model import Training, train  # noqa: E402
 from sim.lab.weights import DecoderConfig, read_weights  # noqa: E402
 

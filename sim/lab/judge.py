@@ -27,7 +27,7 @@ from sim.lab.language import (
     read_answer,
 )
 from sim.lab.model import Decoder
-from sim.lab.sampling import generate
+from sim.lab.torch_sampling import generate
 
 __all__ = [
     "Asked",

@@ -31,7 +31,7 @@ from sim.lab.language import (
     verify_prompt,
 )
 from sim.lab.model import Decoder, load_decoder
-from sim.lab.sampling import generate, log_probabilities
+from sim.lab.torch_sampling import generate, log_probabilities
 
 __all__ = ["Table", "main", "model_table"]
 
