@@ -34,10 +34,9 @@ class Language:
     modulus: int = 13
     min_facts: int = 5
     max_facts: int = 12
-    constant_exponent: float = 6.0
-    constant_shift: float = 4.0
-    """An operation's constant c has weight (c + constant_shift) ** -constant_exponent: large constants are rare."""
-    times_share: float = 0.25
+    constant_exponent: float = 2.3
+    """The n-th smallest constant of an operation has weight n ** -constant_exponent: large constants are rare."""
+    times_share: float = 0.3
     """Share of multiplications among the operations; the rest is plus and minus in equal parts."""
     root_share: float = 0.12
     """Chance that a fact after the third states a number, as the first always does."""
@@ -66,7 +65,7 @@ class Language:
     @classmethod
     def held_out(cls) -> Language:
         """What it is judged on: longer contexts and less rare constants, so harder than the training mix on purpose."""
-        return replace(cls.training(), min_facts=8, constant_exponent=3.0)
+        return replace(cls.training(), min_facts=8, constant_exponent=0.0, times_share=0.5)
 
 
 @dataclass(frozen=True)
@@ -215,7 +214,7 @@ def _least(sign: str) -> int:
 def _constant_shares(language: Language, sign: str) -> NDArray[np.float64]:
     """Cumulative shares of the constants of a sign, the smallest first, without the last (which is 1)."""
     ranks = np.arange(1, language.modulus - _least(sign) + 1)
-    weights = (ranks + language.constant_shift) ** -language.constant_exponent
+    weights = (1.0 * ranks) ** -language.constant_exponent
     return np.cumsum(weights / weights.sum())[:-1]
 
 

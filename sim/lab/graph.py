@@ -6,7 +6,7 @@ Inputs, for B rows of S new tokens each, and outputs:
     last_positions    int32 [B]     position of each row's last new token
     total_tokens      int32 [1]     the longest row's tokens, the new ones included; in host memory on every device
     picks             int32 [K]     which of the B * S new tokens get logits, counted row by row
-    past.I.key/value  cache [B, kv_heads, capacity, head_size], and present.I.key/value: the same memory
+    past.I.key/value  cache [B, kv_heads, room, head_size], and present.I.key/value: the same memory
     logits            float32 [K, vocab_size]
     best              int64 [K]     the likeliest token: for vocabularies whose logits are too many to fetch
 
@@ -28,13 +28,21 @@ from numpy.typing import NDArray
 
 from sim.lab.weights import DecoderConfig
 
-__all__ = ["LARGEST_INLINE_BYTES", "NumberType", "Numbers", "cache_names", "decoder_graph", "write_graph"]
+__all__ = [
+    "LARGEST_INLINE_BYTES",
+    "NumberType",
+    "Numbers",
+    "cache_names",
+    "decoder_graph",
+    "graph_notes",
+    "write_graph",
+]
 
 NumberType = Literal["fp32", "fp16", "bf16"]
 Array = NDArray[Any]
 
-LARGEST_INLINE_BYTES = 1 << 30
-"""Weights above this go into a file beside the graph: a graph file itself holds at most 2 GiB."""
+LARGEST_INLINE_BYTES = 1 << 26
+"""Weights above this go into a file beside the graph, which holds at most 2 GiB and is copied thrice on its way."""
 
 WEIGHTS_SUFFIX = ".weights"
 _ALIGNMENT = 4096
@@ -61,6 +69,11 @@ def cache_names(layer: int, side: Literal["past", "present"]) -> tuple[str, str]
     ('past.2.key', 'past.2.value')
     """
     return f"{side}.{layer}.key", f"{side}.{layer}.value"
+
+
+def graph_notes(config: DecoderConfig, numbers: Numbers) -> dict[str, str]:
+    """What a graph says of itself: its shape and number types."""
+    return {"decoder": json.dumps({**asdict(config), **asdict(numbers)})}
 
 
 def decoder_graph(config: DecoderConfig, arrays: Mapping[str, Array], numbers: Numbers) -> bytes:
@@ -151,7 +164,7 @@ def _model(config: DecoderConfig, arrays: Mapping[str, Array], numbers: Numbers)
     body.initializer.extend(graph.whole_numbers)
     opsets = [helper.make_opsetid("", 21), helper.make_opsetid(_CONTRIB, 1)]
     model = helper.make_model(body, opset_imports=opsets, ir_version=10, producer_name="nightshift")
-    helper.set_model_props(model, {"decoder": json.dumps({**asdict(config), **asdict(numbers)})})
+    helper.set_model_props(model, graph_notes(config, numbers))
     return model, graph.weights
 
 

@@ -16,6 +16,7 @@ from sim.measurements.table_file import Places, Sheet
 
 __all__ = [
     "NAMES",
+    "OWN_BACKEND",
     "RANKS",
     "backend_name",
     "kv_format",
@@ -36,9 +37,12 @@ NAMES = {
 RANKS = {"tensor": ("tensor_parallel", "tp_size")}
 """The column of tensor-parallel ranks."""
 
+OWN_BACKEND = "nightshift"
+"""The backend of what our own engine served, by `nightshift measure`."""
+
 _MOST_STRANGERS = 0.1
 _BACKENDS = {"trtllm": "tensorrt-llm", "tensorrtllm": "tensorrt-llm"}
-_FORMATS = {"bfloat16": "bf16", "float16": "fp16", "half": "fp16"}
+_FORMATS = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16", "half": "fp16"}
 
 
 def setups_named(sheet: Sheet, places: Places, catalogue: Catalogue, assume: Assumed, *, needed: bool = True) -> Series:
@@ -159,8 +163,10 @@ def kv_format(backend: str, weights: str, generation: str) -> str:
 
     TensorRT-LLM keeps it in fp8 for fp8 and fp4 checkpoints, which carry the scales for it. So do servers of such
     checkpoints on Blackwell GPUs: public runs there keep more requests in flight than a 16-bit cache would hold, and
-    do not wait. All others keep it in 16 bits whatever the weights.
+    do not wait. Our own engine keeps it in the format of the weights, all others in 16 bits whatever the weights.
     """
+    if backend == OWN_BACKEND:
+        return weights
     narrow = backend == "tensorrt-llm" or generation == "Blackwell"
     return "fp8" if narrow and weights in ("fp8", "fp4") else "bf16"
 
