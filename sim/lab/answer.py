@@ -31,6 +31,8 @@ class Answer:
 
     pieces_s: array[float] = field(default_factory=lambda: array("d"))
     """When each piece of the answer that holds text came."""
+    pieces: int = 0
+    """How many came, with those whose text is still to come, such as half a character: one for each token, mostly."""
     prompt_tokens: int | None = None
     """As the server counts; None where it does not say."""
     output_tokens: int | None = None
@@ -73,6 +75,7 @@ class Answer:
         for choice in value.get("choices") or ():
             if _text(choice):
                 self.pieces_s.append(now_s)
+            self.pieces += _is_piece(choice)
             self.finish_reason = choice.get("finish_reason") or self.finish_reason
 
     def _take_usage(self, usage: Any) -> None:
@@ -111,6 +114,13 @@ def _text(choice: Mapping[str, Any]) -> bool:
     """Whether a choice brings text: a completion's, or what a chat answers, thinks or calls."""
     delta = choice.get("delta") or choice.get("message") or {}
     return bool(choice.get("text") or any(delta.get(key) for key in _TEXTS) or delta.get("tool_calls"))
+
+
+def _is_piece(choice: Mapping[str, Any]) -> bool:
+    """Whether a choice stands for a token: it has text, or leaves it empty and neither begins nor ends the answer."""
+    delta = choice.get("delta") or {}
+    between = choice.get("finish_reason") is None and "role" not in delta
+    return _text(choice) or (between and (choice.get("text") == "" or delta.get("content") == ""))
 
 
 def _message(error: Any) -> str:

@@ -77,6 +77,7 @@ def replay(
     tensor_parallel: Annotated[int | None, typer.Option(min=1, help="For DIR/measured: GPUs of a replica.")] = None,
     backend: Annotated[str | None, typer.Option(help="For DIR/measured: serving engine, such as vllm.")] = None,
     backend_version: Annotated[str | None, typer.Option(help="For DIR/measured: its version.")] = None,
+    compare: Annotated[bool, typer.Option("--compare", help="Simulate the same requests beside.")] = False,
     out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Keep the results in this folder.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print only JSON.")] = False,
 ) -> None:
@@ -119,7 +120,9 @@ def replay(
     )
     target = Target(url, model, key_of(key_variable))
     with replay_bar() as progress:
-        summary = replay_command(scenario, target, options, overrides=overrides or (), out=out, progress=progress)
+        summary = replay_command(
+            scenario, target, options, overrides=overrides or (), compare=compare, out=out, progress=progress
+        )
     if as_json:
         typer.echo(json.dumps(summary, indent=2, allow_nan=False))
     else:

@@ -9,6 +9,7 @@ from typing import Any
 from sim.errors import InputError
 from sim.folders import check_results_folder, replace_folder
 from sim.lab.client import Target
+from sim.lab.replay.beside import beside
 from sim.lab.replay.dispatch import Sender
 from sim.lab.replay.ready import Options
 from sim.lab.replay.run import OWN_FILES, Replayed, replay
@@ -23,12 +24,14 @@ def replay_command(
     options: Options,
     *,
     overrides: Sequence[str] = (),
+    compare: bool = False,
     out: Path | None = None,
     progress: Callable[[Sender], None] | None = None,
 ) -> dict[str, Any]:
     """The summary of a replay of the scenario; with `out` its results are kept in that folder.
 
-    Earlier results there are replaced.
+    Earlier results there are replaced. With `compare` the same requests are simulated, and the latencies of both stand
+    under `beside`.
 
     Raises:
         InputError: for a faulty scenario, an unreadable trace, a server that does not answer, and an `out` that holds
@@ -39,6 +42,8 @@ def replay_command(
     if out is not None:
         check_results_folder(out, OWN_FILES)
     replayed = replay(load_scenario(scenario, overrides), target, options, progress=progress)
+    if compare:
+        replayed.summary["beside"] = beside(replayed.scenario, replayed.plan, replayed.rows)
     if out is not None:
         _keep(replayed, out)
     return replayed.summary

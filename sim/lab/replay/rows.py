@@ -139,7 +139,7 @@ def _last_s(answer: Answer) -> float | None:
 
 
 def _output_tokens(answer: Answer) -> int:
-    return len(answer.pieces_s) if answer.output_tokens is None else answer.output_tokens
+    return answer.pieces if answer.output_tokens is None else answer.output_tokens
 
 
 def _prompt_tokens(answers: Sequence[Answer], planned: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -55,7 +55,7 @@ def replay_summary(
         "warm_up_s": warm_up_s,
         "requests": requests,
         "errors": dict(Counter(rows["error"].dropna()).most_common()),
-        "latency": {**_latency(measured), "itl_s": _figures(gaps_s)},
+        "latency": {**latency_section(measured), "itl_s": _figures(gaps_s)},
         "slo": {
             "attainment": points["slo.attainment"],
             "goodput_rps": ratio(float(met.sum()), seconds),
@@ -121,7 +121,7 @@ def _objectives(slo: Slo) -> dict[str, float]:
     return {column: limit_s for column, limit_s in limits_s.items() if limit_s is not None}
 
 
-def _latency(rows: pd.DataFrame) -> dict[str, dict[str, float | None]]:
+def latency_section(rows: pd.DataFrame) -> dict[str, dict[str, float | None]]:
     done = rows[rows["status"] == "completed"]
     return {name: _figures(done[name].to_numpy(float)) for name in LATENCIES}
 
@@ -138,7 +138,7 @@ def _points(rows: pd.DataFrame, met: np.ndarray[Any, Any]) -> dict[str, float | 
     """The figures that get an interval, by their dotted names."""
     latency = {
         f"latency.{name}.{figure}": value
-        for name, figures in _latency(rows).items()
+        for name, figures in latency_section(rows).items()
         for figure, value in figures.items()
     }
     return latency | {"slo.attainment": ratio(float(met.sum()), float(met.size))}
@@ -194,7 +194,7 @@ def _streams(
         good = float(met[own].sum())
         found[stream.name] = {
             **{name: counts[name] for name in ("offered", "completed", "timed_out", "failed", "rejected")},
-            "latency": _latency(measured[own]),
+            "latency": latency_section(measured[own]),
             "slo": {"attainment": ratio(good, float(own.sum())), "goodput_rps": ratio(good, seconds)},
             "quality": _UNKNOWN_QUALITY,
         }

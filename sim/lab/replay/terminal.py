@@ -26,7 +26,9 @@ def format_replay(summary: dict[str, Any]) -> Group:
     """The summary of a replay as text and tables for rich to print, at most 80 columns wide."""
     lines = [Text(f"beware: {words.printable(warning)}") for warning in summary["warnings"]]
     errors = ("", Text("Errors", style="italic"), _errors(summary)) if summary["errors"] else ()
-    return Group(Text(_answer(summary), style="bold"), *lines, "", _latencies(summary), *errors, "", _footer(summary))
+    both = ("", Text("Measured, simulated", style="italic"), _beside(summary["beside"])) if "beside" in summary else ()
+    answer = Text(_answer(summary), style="bold")
+    return Group(answer, *lines, "", _latencies(summary), *errors, *both, "", _footer(summary))
 
 
 def _answer(summary: dict[str, Any]) -> str:
@@ -49,6 +51,17 @@ def _errors(summary: dict[str, Any]) -> Table:
     table = _table("", "requests", "")
     for kind, count in summary["errors"].items():
         table.add_row(Text(words.printable(kind)), words.count(count), ERRORS.get(kind, ""))
+    return table
+
+
+def _beside(beside: dict[str, Any]) -> Table:
+    """Of each latency what was measured, what was simulated, and the difference as a share of what was measured."""
+    table = _table("", "", "measured", "simulated", "off")
+    for key, label in _LATENCIES:
+        for figure, pair in beside.get(key, {}).items():
+            times = (words.seconds(pair["measured"]), words.seconds(pair["simulated"]))
+            off = "-" if pair["off"] is None else f"{pair['off']:+.1%}"
+            table.add_row(label, figure, *times, off)
     return table
 
 
