@@ -24,6 +24,7 @@ from sim.errors import InputError
 from sim.hardware import load_catalogue
 from sim.lab.answer import Answer, Ended
 from sim.lab.replay import Options, Served, Target, replay
+from sim.lab.replay.beside import scenario_of_replay
 from sim.lab.replay.command import replay_command
 from sim.lab.replay.dispatch import Sender
 from sim.lab.replay.plan import Planned, planned
@@ -432,4 +433,28 @@ def test_an_interrupt_writes_what_there_is(tmp_path: Path) -> None:
         found = replay(load_scenario(file), Target(fake.url), Options(timeout_s=None), progress=interrupt)
     assert list(found.rows["status"]) == ["completed", "unfinished"]
     assert list(found.rows["error"].fillna("")) == ["", "cancelled"]
-    assert found.summary["warnings"][-1] == "interrupted: 2 of 3 requests were sent"
+    assert "interrupted: 2 of 3 requests were sent" in found.summary["warnings"]
+
+
+# --- beside a simulation ---
+
+
+def test_the_simulated_requests_are_those_that_were_sent(tmp_path: Path, server: Fake) -> None:
+    header = "arrival_s,prompt_tokens,output_tokens,context_id,version,prefix_tokens,keep_tokens"
+    rows = ["0,60,5,1,0,0,50", "0.1,60,6,1,0,50,50", "0.2,40,7,,0,0,0", "0.4,60,8,1,1,0,50"]
+    found = replayed(scenario_of(tmp_path, rows, header), server, limit=3, speed=2.0)
+    again = planned(scenario_of_replay(found.scenario, found.plan, found.rows, tmp_path))
+    for name in ("context_id", "prompt_tokens", "output_tokens", "version", "prefix_tokens", "keep_tokens"):
+        assert getattr(again.block, name).tolist() == getattr(found.plan.block, name).tolist()
+    assert again.due_s.tolist() == [0.0, 0.05, 0.1]
+
+
+def test_measured_stands_beside_simulated(tmp_path: Path, server: Fake) -> None:
+    file = scenario_of(tmp_path, [f"{0.01 * n},30,5" for n in range(20)])
+    beside = replay_command(file, Target(server.url), Options(), compare=True)["beside"]
+    assert set(beside) == {"ttft_s", "tpot_s", "e2e_s"}
+    for figures in beside.values():
+        for pair in figures.values():
+            assert pair["off"] == pytest.approx(pair["simulated"] / pair["measured"] - 1.0)
+    # The scenario's API takes half a second to its first token, the fake next to nothing.
+    assert beside["ttft_s"]["p50"]["off"] > 0.0

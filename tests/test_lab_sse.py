@@ -67,6 +67,15 @@ def test_an_answer_counts_pieces_with_text_and_takes_the_servers_own_count() -> 
     assert (answer.prompt_tokens, answer.output_tokens, answer.cached_tokens) == (9, 3, None)
 
 
+def test_tokens_without_text_yet_count_but_begin_no_answer() -> None:
+    answer = taken(
+        '{"choices": [{"text": "", "finish_reason": null}]}',
+        '{"choices": [{"text": "€", "finish_reason": null}]}',
+        '{"choices": [{"text": "", "finish_reason": "length"}]}',
+    )
+    assert (list(answer.pieces_s), answer.pieces) == ([1.0], 2)
+
+
 def test_events_without_blank_lines_between_them_are_told_apart() -> None:
     answer = taken('{"choices": [{"text": "a"}]}\n{"choices": [{"text": "b", "finish_reason": "length"}]}\n[DONE]')
     assert len(answer.pieces_s) == 2

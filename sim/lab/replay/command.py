@@ -42,7 +42,7 @@ def replay_command(
     if out is not None:
         check_results_folder(out, OWN_FILES)
     replayed = replay(load_scenario(scenario, overrides), target, options, progress=progress)
-    if compare:
+    if compare and not replayed.interrupted:
         replayed.summary["beside"] = beside(replayed.scenario, replayed.plan, replayed.rows)
     if out is not None:
         _keep(replayed, out)
