@@ -26,6 +26,7 @@ from sim.lab.answer import Answer, Ended
 from sim.lab.replay import Options, Served, Target, replay
 from sim.lab.replay.beside import scenario_of_replay
 from sim.lab.replay.command import replay_command
+from sim.lab.replay.cost import cost_of, pool_of
 from sim.lab.replay.dispatch import Sender
 from sim.lab.replay.plan import Planned, planned
 from sim.lab.replay.prompts import Prompts, TokenRate, read_prompts
@@ -398,6 +399,33 @@ def test_a_folder_of_measurements_is_read_as_one(tmp_path: Path, server: Fake) -
     assert loop.requests["output_tokens"].tolist() == [1, 2, 3, 4, 5, 6]
     assert loop.requests["ttft_s"].tolist() == pytest.approx(rows["ttft_s"].tolist())
     assert loop.requests["tpot_s"].iloc[1:].tolist() == pytest.approx(rows["tpot_s"].iloc[1:].tolist())
+
+
+def test_gpus_are_paid_for_as_long_as_the_replay_takes() -> None:
+    scenario = load_scenario("quickstart")
+    rows = pd.DataFrame({"status": ["completed"]})
+    cost = cost_of(scenario, pool_of(scenario, None), rows, 1800.0, 1.0)
+    # Two GPUs at $2.10 for half an hour; no request has a price of its own.
+    assert cost.total_usd == pytest.approx(2.10)
+    assert np.isnan(cost.request_usd).all()
+
+
+def test_the_price_of_one_of_several_pools_is_known_where_it_is_named() -> None:
+    scenario = load_scenario("spot-mix")
+    assert len(scenario.fleet) > 1
+    assert pool_of(scenario, None) is None
+    assert pool_of(scenario, scenario.fleet[1].name) is scenario.fleet[1]
+    with pytest.raises(InputError, match="is no pool of the scenario"):
+        pool_of(scenario, "nowhere")
+
+
+def test_a_warm_up_beyond_the_last_request_is_told(tmp_path: Path, server: Fake) -> None:
+    file = scenario_of(tmp_path, ["0,30,5"])
+    file.write_text(file.read_text(encoding="utf-8") + "warm_up: 1h\n", encoding="utf-8")
+    found = replayed(file, server)
+    assert found.summary["latency"]["e2e_s"]["mean"] is None
+    assert found.summary["requests"]["completed"] == 1
+    assert any("after the warm-up of 3600 s" in warning for warning in found.summary["warnings"])
 
 
 def test_settings_of_the_server_come_all_or_not_at_all() -> None:

@@ -47,7 +47,7 @@ def replay(
     ] = None,
     speed: Annotated[float, typer.Option(min=1e-6, help="How many times faster than in the scenario.")] = 1.0,
     limit: Annotated[int | None, typer.Option(min=1, help="Requests at most.")] = None,
-    timeout: Annotated[str, typer.Option(help="Longest wait for a whole answer.")] = "60s",
+    timeout: Annotated[str, typer.Option(help="Longest wait for a whole answer, or none.")] = "60s",
     endpoint: Annotated[Endpoint, typer.Option(help="What is asked; auto: completions, else chat.")] = Endpoint.auto,
     exact: Annotated[
         bool, typer.Option("--exact/--own-length", help="Answers as long as planned, or as the model ends them.")
@@ -91,9 +91,8 @@ def replay(
 
     from sim.lab.replay import Options, Served, Target
     from sim.lab.replay.command import replay_command
-    from sim.lab.replay.given import id_range, key_of
+    from sim.lab.replay.given import id_range, key_of, longest_wait_s
     from sim.lab.replay.terminal import format_replay, replay_bar
-    from sim.scenario.quantities import parse_duration
 
     given = {
         "gpu": gpu,
@@ -109,7 +108,7 @@ def replay(
     options = Options(
         speed=speed,
         limit=limit,
-        timeout_s=parse_duration(timeout),
+        timeout_s=longest_wait_s(timeout),
         endpoint=endpoint.value,
         exact=exact,
         prompt_ids=id_range(prompt_ids),

@@ -108,6 +108,7 @@ def replay(
         *plan.warnings,
         *ready.dialect.warnings,
         *_prompt_warnings(plan, ready, given),
+        *_warm_up_warnings(rows, warm_up_s),
         *doubts(summary["client"], summary["errors"]),
     ]
     return Replayed(scenario, options, plan, summary, rows.assign(cost_usd=cost.request_usd), sender.interrupted)
@@ -156,3 +157,8 @@ def _prompt_warnings(plan: Plan, ready: Ready, given: _Given) -> Iterator[str]:
     drawn = sum(ready.prompts.given(request) is None for request in plan) if given else 0
     if drawn:
         yield f"the file of prompts has none for {drawn:,} of {len(plan):,} requests: theirs are drawn"
+
+
+def _warm_up_warnings(rows: pd.DataFrame, warm_up_s: float) -> Iterator[str]:
+    if len(rows) and not (rows["arrival_s"] >= warm_up_s).any():
+        yield f"no request was due after the warm-up of {warm_up_s:.0f} s, so there are no latencies: --set warm_up=0s"
