@@ -177,6 +177,8 @@ def test_a_server_that_answers_nothing_is_refused_before_the_replay(tmp_path: Pa
     file = scenario_of(tmp_path, ["0,30,5"])
     with served(Fake(misbehave={8: "500"})) as fake, pytest.raises(InputError, match="gives no answer: http_500"):
         replayed(file, fake)
+    with served(Fake(misbehave={8: "hang"})) as fake, pytest.raises(InputError, match=r"no answer within 0\.5 s"):
+        replayed(file, fake, start_timeout_s=0.5)
     with pytest.raises(InputError, match="refused_connection"):
         replay(load_scenario(file), Target("http://127.0.0.1:9", "tiny"))
     with pytest.raises(InputError, match="is not the address of a server"):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sim.errors import InputError
 from sim.lab.answer import Ended
 from sim.lab.client import Client
 from sim.lab.dialect import Dialect, Endpoint, Prompt, learn_dialect, sole_model
@@ -31,6 +33,8 @@ class Options:
     """Requests at most."""
     timeout_s: float | None = 60.0
     """Longest wait for a whole answer, from when its request was due; that of a stream's `client` may be shorter."""
+    start_timeout_s: float = 300.0
+    """Longest wait for the answers to the trial requests before the replay, for which a server may load its model."""
     endpoint: Endpoint = "auto"
     """The part of the interface that is asked; completions, and chat where a server has none, with `auto`."""
     exact: bool = True
@@ -71,6 +75,17 @@ async def get_ready(
     Raises:
         InputError: where it answers nothing.
     """
+    try:
+        async with asyncio.timeout(options.start_timeout_s):
+            return await _ready(client, model, options, seed, given)
+    except TimeoutError:
+        rule = f"gives no answer within {options.start_timeout_s:g} s"
+        raise InputError(client.base, rule, "see that the server is up and has loaded its model") from None
+
+
+async def _ready(
+    client: Client, model: str | None, options: Options, seed: int, given: Mapping[tuple[str, int], GivenPrompt]
+) -> Ready:
     trial = Prompts(seed, ids=options.prompt_ids)
     dialect = await learn_dialect(
         client,
