@@ -51,6 +51,22 @@ class Counted(StrEnum):
     bill = "bill"
 
 
+class Provider(StrEnum):
+    """Where a model runs."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+class Numbers(StrEnum):
+    """The numbers that a model runs in."""
+
+    fp32 = "fp32"
+    fp16 = "fp16"
+    bf16 = "bf16"
+
+
 class BadRow(StrEnum):
     """What to do with a row of a trace that cannot be read."""
 
@@ -237,6 +253,66 @@ def calibrate(
         _print_json(found)
     else:
         _show(format_calibration(found))
+
+
+@app.command()
+def measure(
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to fill.", show_default=False)],
+    model: Annotated[
+        Path | None, typer.Option("--model", metavar="FOLDER", help="Weights to run; else the shipped model.")
+    ] = None,
+    shape: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Random weights in the shape of a model: Llama-3.1-8B.")
+    ] = None,
+    layers: Annotated[int | None, typer.Option(min=1, help="Only so many layers of the shape.")] = None,
+    provider: Annotated[Provider, typer.Option(help="Where it runs; auto takes a GPU that works.")] = Provider.auto,
+    precision: Annotated[Numbers, typer.Option(help="Numbers that it runs in.")] = Numbers.fp32,
+    parts: Annotated[
+        str | None, typer.Option(metavar="A,B", help="Some of steps, loops, router, outcomes, end-to-end; else all.")
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Seconds instead of minutes, to see that it works.")] = False,
+    scenario: Annotated[str, typer.Option(metavar="NAME", help="What to run end to end.")] = "lab-day",
+    router: Annotated[Path | None, typer.Option(metavar="FILE.onnx", help="A router to time as well.")] = None,
+    questions: Annotated[int | None, typer.Option(min=1, help="Asked for the outcomes.")] = None,
+    rows: Annotated[int | None, typer.Option(min=1, help="Most requests in a batch.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="On a CPU; else all cores but one.")] = None,
+    gpu: Annotated[str | None, typer.Option(help="The GPU by the catalogue's name, if its own is not there.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of requests, questions and orders.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Measure a model on this machine: step times, loops, router latency, outcomes. What is there already is kept."""
+    import time
+
+    from sim import commands
+
+    began_s = time.monotonic()
+
+    def tell(line: str) -> None:
+        typer.echo(f"[{time.monotonic() - began_s:5.0f} s] {line}", err=True)
+
+    found = commands.measure(
+        out,
+        model=model,
+        shape=shape,
+        layers=layers,
+        provider=provider.value,
+        precision=precision.value,
+        parts=None if parts is None else [part.strip() for part in parts.split(",") if part.strip()],
+        quick=quick,
+        scenario=scenario,
+        router=router,
+        questions=questions,
+        max_num_seqs=rows,
+        threads=threads,
+        gpu=gpu,
+        seed=seed,
+        progress=tell,
+    )
+    _print(
+        found,
+        f"The figures are in {out / 'README.md'}; hold predictions against them with: nightshift validate {out}",
+        as_json,
+    )
 
 
 @app.command()

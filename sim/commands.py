@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from sim.errors import InputError
 
 if TYPE_CHECKING:
-    from sim.measurements import Assumed
+    from sim.measurements import Assumed, Measurements
     from sim.regions import Grid
     from sim.simulation import Progress
+    from sim.steptime.calibration import Calibration
 
 __all__ = [
     "calibrate",
@@ -19,6 +20,7 @@ __all__ = [
     "fetch",
     "init",
     "inspect",
+    "measure",
     "prices",
     "regions",
     "report",
@@ -111,12 +113,12 @@ def calibrate(
     from sim.calibration.learn import calibrate as fit
     from sim.folders import check_place, write_file
     from sim.hardware import load_catalogue
-    from sim.measurements import read_measurements
+    from sim.measurements import declared_models, read_measurements
 
     if out.suffix != ".json":
         raise InputError(out, "is not the name of a JSON file", "give one that ends in .json")
     check_place(out)
-    catalogue = load_catalogue()
+    catalogue = declared_models(paths, load_catalogue())
     measurements = read_measurements(paths, catalogue, assume=assume)
     calibration = replace(fit(measurements, catalogue, held_out=not quick), name=out.stem)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -130,6 +132,26 @@ def calibrate(
     }
 
 
+def measure(
+    out: Path, *, parts: Sequence[str] | None = None, progress: Callable[[str], None] | None = None, **how: Any
+) -> dict[str, Any]:
+    """Measure a model on this machine into the folder `out`; gives back what was measured, and which parts anew.
+
+    Parts are steps, loops, router, outcomes and end-to-end, all of them unless `parts` names some; one that the folder
+    holds, made with the same settings, is kept. `how` is the rest of `sim.lab.measuring.Asked`: model, shape, layers,
+    provider, precision, threads, gpu, max_num_seqs, router, questions, seed, quick.
+
+    Raises:
+        InputError: for a folder that holds something else or the measurements of another model or machine, for a
+            model, provider or GPU that is not there, and for settings that contradict each other.
+    """
+    from sim.lab.measuring import Asked
+    from sim.lab.measuring import measure as run
+
+    asked = Asked(out=out, parts=None if parts is None else tuple(parts), **how)
+    return run(asked, progress=progress or (lambda line: None))
+
+
 def validate(
     paths: Sequence[Path],
     *,
@@ -140,9 +162,10 @@ def validate(
 ) -> dict[str, Any]:
     """Predicted against measured times; with `out` also as a page, a chart and documentation in that folder.
 
-    The shipped calibration predicts where none is given. `assume` fills what the files do not say. With `papers` the
-    files hold points of published figures on test-time and sleep-time compute, and simulated runs are held against
-    them.
+    Where no calibration is given, a folder that `nightshift measure` wrote is predicted by its own table of steps, on
+    which alone step times are fitted, and everything else by the shipped calibration. `assume` fills what the files do
+    not say. With `papers` the files hold points of published figures on test-time and sleep-time compute, and simulated
+    runs are held against them.
 
     Raises:
         InputError: for points, measurements or a calibration that cannot be read, measurements that hold nothing to
@@ -151,17 +174,17 @@ def validate(
     if papers:
         return _published(paths, calibration=calibration, assume=assume, out=out)
     from sim.hardware import load_catalogue
-    from sim.measurements import read_measurements
-    from sim.steptime.calibration_file import load_calibration
+    from sim.measurements import declared_models, read_measurements
     from sim.validation.payload import validation_payload
     from sim.validation.predict import compare
     from sim.validation.report import check_report_folder, save_validation
 
     if out is not None:
         check_report_folder(out)
-    catalogue = load_catalogue()
-    fitted = load_calibration(calibration)
-    comparison = compare(read_measurements(paths, catalogue, assume=assume), fitted, catalogue)
+    catalogue = declared_models(paths, load_catalogue())
+    measurements = read_measurements(paths, catalogue, assume=assume)
+    fitted = _calibration_for(paths, measurements, calibration)
+    comparison = compare(measurements, fitted, catalogue)
     if comparison.rows.empty:
         why = f" ({'; '.join(comparison.notes)})" if comparison.notes else ""
         raise InputError(", ".join(map(str, paths)), f"hold nothing to compare{why}", "give other measurements")
@@ -169,6 +192,18 @@ def validate(
     if out is not None:
         save_validation(payload, out)
     return payload
+
+
+def _calibration_for(paths: Sequence[Path], measurements: Measurements, calibration: Path | None) -> Calibration:
+    """The calibration named; without one the own steps of measured folders, else the shipped one."""
+    from sim.measurements import is_measured_folder
+    from sim.steptime.calibration_file import load_calibration
+
+    if calibration is None and measurements.step_tables and all(map(is_measured_folder, paths)):
+        from sim.calibration.learn import own_steps
+
+        return own_steps(measurements)
+    return load_calibration(calibration)
 
 
 def _published(paths: Sequence[Path], **given: object) -> dict[str, Any]:

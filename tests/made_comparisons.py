@@ -46,6 +46,12 @@ def comparison(runs: int = 24, *notes: str) -> Comparison:
     return Comparison(frame(*rows), notes or ("runs.csv: 3 rows left out: a pipeline",))
 
 
+def own_logs() -> DataFrame:
+    """Logs of our own engine, below its most and above it."""
+    calm, full = {"source": "open-loop-60"}, {"source": "open-loop-110", "saturated": True}
+    return frame(*(one for where in (calm, full) for one in _open_loop(backend="nightshift", **where)))
+
+
 def _closed_loops(runs: int) -> list[dict[str, Any]]:
     draws = np.random.default_rng(3)
     gpus = ("A100-80GB-SXM", "B200-SXM", "B300-SXM", "GB200", "H100-SXM", "H200-SXM")
@@ -77,9 +83,9 @@ def _closed_loops(runs: int) -> list[dict[str, Any]]:
     return rows
 
 
-def _open_loop() -> list[dict[str, Any]]:
+def _open_loop(**changes: Any) -> list[dict[str, Any]]:
     served = {"kind": "open-loop", "configuration": "vllm RTX-PRO-6000-Server Qwen3-30B-A3B bf16 DP2"}
-    where = {"gpu": "RTX-PRO-6000-Server", "model": "Qwen3-30B-A3B", "source": "dp2", "line": 0, "gpus": 2}
+    where = {"gpu": "RTX-PRO-6000-Server", "model": "Qwen3-30B-A3B", "source": "dp2", "line": 0, "gpus": 2} | changes
     unknown = {"prompt_tokens": np.nan, "output_tokens": np.nan, "concurrency": np.nan}
     return [
         row(**served, **where, **unknown, metric=metric, statistic=statistic, measured=value, predicted=1.04 * value)

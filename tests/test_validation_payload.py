@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 
-from sim.validation.comparison import COLUMNS, Comparison
+from sim.validation.comparison import COLUMNS, REQUESTS, Comparison
 from sim.validation.payload import Payload, held_out_errors, validation_payload
 from sim.validation.targets import TARGETS
-from tests.made_comparisons import comparison, frame, row
+from tests.made_comparisons import comparison, frame, own_logs, row
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,29 @@ def test_saturated_runs_are_not_judged() -> None:
 
 def test_targets_without_runs_are_left_out() -> None:
     assert targets() == {}
-    assert len(payload(comparison(200))["targets"]) == len(TARGETS)
+    everything = pd.concat([comparison(200).rows, own_logs()], ignore_index=True)
+    assert len(payload(Comparison(everything))["targets"]) == len(TARGETS)
+
+
+def test_logs_of_our_own_engine_have_targets_of_their_own() -> None:
+    logs = [one for one in payload(Comparison(own_logs()))["targets"] if one["group"] == "open-loop"]
+
+    assert {(one["name"], one["metric"], one["statistic"], one["at_most"], one["met"]) for one in logs} == {
+        ("our own engine", metric, statistic, at_most, True)
+        for metric, of_mean in (("e2e_s", 0.05), ("tpot_ms", 0.05), ("ttft_ms", 0.10))
+        for statistic, at_most in (("mean", of_mean), ("p99", 0.15))
+    }
+
+
+def test_single_requests_are_told_by_log() -> None:
+    requests = pd.DataFrame(
+        [("open-loop-60", False, "e2e_ms", 100.0, predicted) for predicted in (101.0, 90.0, 105.0)],
+        columns=list(REQUESTS),
+    )
+    (found,) = payload(Comparison(own_logs(), requests=requests))["requests"]
+
+    assert (found["group"], found["metric"], found["statistic"], found["n"]) == ("open-loop-60", "e2e_s", "request", 3)
+    assert (found["median_abs_error"], found["bias"]) == (pytest.approx(0.05), pytest.approx(0.01))
 
 
 def test_errors_on_runs_left_out_of_the_fit_are_headlines_and_pairs() -> None:

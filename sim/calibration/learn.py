@@ -25,7 +25,7 @@ from sim.validation.loops import LoopTimes, loop_of, serve_loop
 from sim.validation.payload import held_out_errors
 from sim.validation.predict import compare, configuration_of
 
-__all__ = ["calibrate"]
+__all__ = ["calibrate", "own_steps"]
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -49,11 +49,10 @@ def calibrate(measurements: Measurements, catalogue: Catalogue, *, held_out: boo
         CatalogueError: for a GPU or model that the catalogue does not hold.
         InputError: where the measurements cannot tell the step times.
     """
-    tables = tuple(_measured_table(table) for table in measurements.step_tables)
-    told = tuple(_told(table) for table in tables)
+    on_steps = own_steps(measurements)
     runs = runs_of(measurements)
     if (runs.table["kind"] == "step").all():
-        return Calibration(name="step tables", sources=_sources(measurements), tables=tables, notes=told)
+        return replace(on_steps, name="step tables", sources=_sources(measurements))
     _check_identified(measurements, runs)
     task = _Task.of(measurements, catalogue, runs)
     effects = task.learn()
@@ -61,11 +60,24 @@ def calibrate(measurements: Measurements, catalogue: Catalogue, *, held_out: boo
         name="calibration",
         sources=_sources(measurements),
         effects=task.problem.learned(effects),
-        tables=tables,
+        tables=on_steps.tables,
         evidence=tuple(_evidence(measurements, runs)),
-        notes=told,
+        notes=on_steps.notes,
     )
     return _with_held_out(calibration, task) if held_out else calibration
+
+
+def own_steps(measurements: Measurements) -> Calibration:
+    """Step times fitted to the step tables alone; no whole server is looked at.
+
+    Raises:
+        InputError: where a table cannot tell them.
+    """
+    tables = tuple(_measured_table(table) for table in measurements.step_tables)
+    sources = tuple(table.source for table in tables)
+    return Calibration(
+        name="its own step table", sources=sources, tables=tables, notes=tuple(_told(table) for table in tables)
+    )
 
 
 @dataclass(eq=False)

@@ -37,7 +37,7 @@ __all__ = [
 _Item = TypeVar("_Item")
 _MAKERS = re.compile(r"^(nvidia|amd|intel|geforce|tesla|instinct|meta)[-_ ]+")
 _VARIANT = re.compile(r"[-_ ](instruct|chat|hf|it|base|thinking|2507|mp)$")
-_PRECISION = re.compile(r"[-_ ](bf16|fp16|fp8|int8|int4|fp4|nvfp4|mxfp4|awq|gptq)$", re.IGNORECASE)
+_PRECISION = re.compile(r"[-_ ](fp32|bf16|fp16|fp8|int8|int4|fp4|nvfp4|mxfp4|awq|gptq)$", re.IGNORECASE)
 _WEIGHTS = {"nvfp4": "fp4", "mxfp4": "fp4", "awq": "int4", "gptq": "int4"}
 
 

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 __all__ = ["Precision", "pool_precision"]
 
 # Bytes a parameter with its scales: int4 in groups of 128 (scale, zero point), fp4 in blocks of 16 (NVFP4).
-_WEIGHT_BYTES = {"bf16": 2.0, "fp16": 2.0, "fp8": 1.0, "int8": 1.0, "int4": 0.52, "fp4": 0.5625}
-_KV_BYTES = {"bf16": 2.0, "fp16": 2.0, "fp8": 1.0, "int8": 1.0}
+_WEIGHT_BYTES = {"bf16": 2.0, "fp16": 2.0, "fp32": 4.0, "fp8": 1.0, "int8": 1.0, "int4": 0.52, "fp4": 0.5625}
+_KV_BYTES = {"bf16": 2.0, "fp16": 2.0, "fp32": 4.0, "fp8": 1.0, "int8": 1.0}
 
 
 @dataclass(frozen=True)

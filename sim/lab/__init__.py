@@ -1,1 +1,1 @@
-"""Real inference: a small language model, a batching engine on ONNX Runtime, a load client, and what they measure."""
+"""Real inference: a small language model trained from scratch, its questions, and what serves and measures it."""

@@ -8,10 +8,19 @@ import numpy as np
 from pandas import DataFrame, Series
 
 from sim.hardware import Catalogue
+from sim.hardware.setup import OWN_BACKEND
 from sim.measurements.kinds import Assumed
 from sim.measurements.layout import MOST_GPUS, Recorded, copies, mend
 from sim.measurements.names import NAMES, RANKS, needed_names, setups_named
-from sim.measurements.plausible import LONGEST_E2E_S, SHORTEST_TTFT_S, least_gpus, least_step_s, too_fast, too_slow
+from sim.measurements.plausible import (
+    LONGEST_E2E_S,
+    SHORTEST_OWN_TTFT_S,
+    SHORTEST_TTFT_S,
+    least_gpus,
+    least_step_s,
+    too_fast,
+    too_slow,
+)
 from sim.measurements.runs import Runs, rows_named, without_repeats
 from sim.measurements.table_file import Places, Sheet
 
@@ -27,6 +36,7 @@ _VALUES = {
 RUNS = tuple(name for names in list(_VALUES.values())[2:] for name in names)
 """Columns by which such a file is known."""
 
+_LIMITS: dict[str, tuple[str, ...]] = {"batch": ("batch_size",), "max_step_tokens": ("max_num_batched_tokens",)}
 _LAYOUT = {
     **RANKS,
     "pipeline": ("pp_size",),
@@ -46,13 +56,15 @@ def read_closed_loop(sheet: Sheet, catalogue: Catalogue, assume: Assumed) -> Run
             positive numbers, and times that cannot be in the unit that their column names.
     """
     sheet.need_rows(2)
-    places = sheet.places(needed_names(assume) | _VALUES, NAMES | _LAYOUT | {"batch": ("batch_size",)})
+    places = sheet.places(needed_names(assume) | _VALUES, NAMES | _LAYOUT | _LIMITS)
     rows = _values(sheet, places)
     layouts = _layouts(sheet, places, assume)
     rows["setup"] = setups_named(sheet, places, catalogue, assume)
     rows = rows.dropna().loc[lambda sound: ~sound.index.isin(sheet.faults.lines())]
     rows = _laid_out(rows, layouts, catalogue)
     _check_units(rows, sheet, places, catalogue)
+    if "max_step_tokens" in places:
+        rows = rows.assign(max_step_tokens=sheet.numbers(places["max_step_tokens"]).loc[rows.index])
     sheet.faults.raise_if_any()
     small, left_out = _small(rows, layouts, sheet.path.name)
     single, repeated = without_repeats(small)
@@ -93,7 +105,9 @@ def _check_units(rows: DataFrame, sheet: Sheet, places: Places, catalogue: Catal
     ttft_s, tpot_s = (rows[name].to_numpy() for name in ("ttft_s", "tpot_s"))
     sheet.add_unit_faults(places["tpot_s"], rows.index[too_fast(tpot_s, least_s)], "shorter")
     sheet.add_unit_faults(places["tpot_s"], rows.index[too_slow(tpot_s, least_s)], "longer")
-    sheet.add_unit_faults(places["ttft_s"], rows.index[ttft_s < SHORTEST_TTFT_S], "shorter")
+    ours = rows["setup"].map(lambda setup: setup.backend == OWN_BACKEND).to_numpy(np.bool_)
+    shortest_s = np.where(ours, SHORTEST_OWN_TTFT_S, SHORTEST_TTFT_S)
+    sheet.add_unit_faults(places["ttft_s"], rows.index[ttft_s < shortest_s], "shorter")
     sheet.add_unit_faults(places["ttft_s"], rows.index[ttft_s > LONGEST_E2E_S], "longer")
 
 

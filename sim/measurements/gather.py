@@ -11,6 +11,7 @@ from pandas import DataFrame
 
 from sim.errors import InputError, nearest
 from sim.hardware import Catalogue, split_precision
+from sim.lab.provenance import FOLDER_FILE
 from sim.measurements.closed_loop import RUNS, read_closed_loop
 from sim.measurements.kinds import Assumed, ClosedLoop, Measurements, StepTable
 from sim.measurements.open_loop import is_open_loop, read_open_loop
@@ -32,6 +33,7 @@ _COLUMNS = [
     "line",
     "pattern",
     "repeats",
+    "max_step_tokens",
 ]
 
 _READERS: Mapping[tuple[str, ...], Callable[[Sheet, Catalogue, Assumed], Runs | Steps]] = {
@@ -89,7 +91,8 @@ def _sources(path: Path) -> tuple[list[Path], list[str]]:
         return [path], []
     files = [file for file in sorted(path.rglob("*")) if file.is_file() and not file.name.startswith(".")]
     runs = {file.parent: None for file in files if is_open_loop(file.parent)}
-    loose = [file for file in files if not any(folder in file.parents for folder in runs)]
+    others = (file for file in files if not file.name.endswith(FOLDER_FILE))
+    loose = [file for file in others if not any(folder in file.parents for folder in runs)]
     tables = [file for file in loose if file.suffix.casefold() == ".csv" and _reader(file)]
     if not tables and not runs:
         remedy = "name a CSV file of measurements, or a folder with requests.jsonl and meta.json"
@@ -120,7 +123,7 @@ def _closed_loop(runs: Sequence[Runs]) -> ClosedLoop:
     """The runs of all files, with each setup once."""
     rows = pd.concat([part.rows for part in runs], ignore_index=True) if runs else DataFrame(columns=_COLUMNS)
     places, setups = pd.factorize(rows["setup"])
-    return ClosedLoop(tuple(setups), rows.assign(setup=places)[_COLUMNS])
+    return ClosedLoop(tuple(setups), rows.assign(setup=places).reindex(columns=_COLUMNS))
 
 
 def _unsaid(table: StepTable) -> Iterator[str]:

@@ -36,9 +36,10 @@ class ClosedLoop:
 
     Columns of `rows`, [n]: `setup` (place in `setups`), `prompt_tokens`, `output_tokens`, `concurrency`
     (requests in flight in one setup, all of its GPUs together), `ttft_s`, `tpot_s`, `source` (file name),
-    `line` (in the file, from 1), `pattern` and `repeats` (runs of which the times are the median). The
-    pattern is "clients", each sending its next request when its last is answered, or "batch", `concurrency`
-    requests sent at once and decoded in lockstep.
+    `line` (in the file, from 1), `pattern`, `repeats` (runs of which the times are the median) and
+    `max_step_tokens` (most tokens in a step; NaN where the file does not say). The pattern is "clients", each
+    sending its next request when its last is answered, or "batch", `concurrency` requests sent at once and
+    decoded in lockstep.
     """
 
     setups: tuple[Setup, ...]
@@ -79,6 +80,13 @@ class OpenLoop:
     max_model_len: int | None
     kv_capacity_tokens: int | None
     """Of one replica, as the engine printed it; None where the files do not say."""
+    load: float | None = None
+    """Requests offered, as a share of the most that the server can do; None where the files do not say."""
+
+    @property
+    def saturated(self) -> bool:
+        """True where more was offered than the server can do, by what the files say."""
+        return self.load is not None and self.load >= 1.0
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,6 +10,7 @@ from pandas import DataFrame, Series
 
 from sim.errors import InputError
 from sim.hardware import Catalogue, Precision, split_precision
+from sim.hardware.setup import OWN_BACKEND
 from sim.measurements.faults import Faults
 from sim.measurements.kinds import Assumed, Setup
 from sim.measurements.table_file import Places, Sheet
@@ -38,7 +39,7 @@ RANKS = {"tensor": ("tensor_parallel", "tp_size")}
 
 _MOST_STRANGERS = 0.1
 _BACKENDS = {"trtllm": "tensorrt-llm", "tensorrtllm": "tensorrt-llm"}
-_FORMATS = {"bfloat16": "bf16", "float16": "fp16", "half": "fp16"}
+_FORMATS = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16", "half": "fp16"}
 
 
 def setups_named(sheet: Sheet, places: Places, catalogue: Catalogue, assume: Assumed, *, needed: bool = True) -> Series:
@@ -159,8 +160,10 @@ def kv_format(backend: str, weights: str, generation: str) -> str:
 
     TensorRT-LLM keeps it in fp8 for fp8 and fp4 checkpoints, which carry the scales for it. So do servers of such
     checkpoints on Blackwell GPUs: public runs there keep more requests in flight than a 16-bit cache would hold, and
-    do not wait. All others keep it in 16 bits whatever the weights.
+    do not wait. Our own engine keeps it in the format of the weights, all others in 16 bits whatever the weights.
     """
+    if backend == OWN_BACKEND:
+        return weights
     narrow = backend == "tensorrt-llm" or generation == "Blackwell"
     return "fp8" if narrow and weights in ("fp8", "fp4") else "bf16"
 

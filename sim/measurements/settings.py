@@ -29,6 +29,7 @@ class Settings(NamedTuple):
     max_num_batched_tokens: int
     max_model_len: int | None
     kv_capacity_tokens: int | None
+    load: float | None = None
 
 
 def read_settings(folder: Path, catalogue: Catalogue, assume: Assumed) -> Settings:
@@ -50,6 +51,7 @@ def read_settings(folder: Path, catalogue: Catalogue, assume: Assumed) -> Settin
         max_num_batched_tokens=engine.needed_count("max_num_batched_tokens"),
         max_model_len=engine.count("max_model_len"),
         kv_capacity_tokens=meta.count("kv_capacity_tokens", tokens_of_blocks),
+        load=meta.share("load"),
     )
 
 
@@ -81,6 +83,14 @@ class _Stated:
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise self.wrong(value, f"in {name} is not a whole number of at least 1", "correct it")
         return value
+
+    def share(self, name: str) -> float | None:
+        value = self.values.get(name)
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0.0 < value < 1e6:
+            raise self.wrong(value, f"in {name} is not a number above 0", "correct it")
+        return float(value)
 
     def needed_count(self, name: str) -> int:
         value = self.count(name)

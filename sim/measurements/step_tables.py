@@ -28,6 +28,7 @@ _COLUMNS = {
     "kv_tokens_per_row": ("kv_tokens_per_seq",),
     "prompt_tokens": ("prompt_tokens", "prefill_chunk_tokens", "prompt_tokens_in_step"),
     "cached_tokens": ("cached_tokens", "cached_kv_tokens"),
+    "prompt_slices": ("prompt_slices",),
     **RANKS,
     **NAMES,
 }
@@ -47,7 +48,8 @@ def read_steps(sheet: Sheet, catalogue: Catalogue, assume: Assumed) -> Steps:
     """The steps of a file.
 
     What a row does not say of its setup is as assumed, else as the file's name says. Prompts without a column
-    of cached tokens are the first of their request: nothing was cached.
+    of cached tokens are the first of their request: nothing was cached. Those without a column of slices are of one
+    request; n slices are of as many requests, equally long, each with the cached tokens.
 
     Raises:
         InputError: all faults of the file at once: missing columns, unknown names, values that are no
@@ -83,7 +85,8 @@ def _places(sheet: Sheet) -> Places:
         sheet.add_missing((*_COLUMNS["kv_tokens"], *_COLUMNS["kv_tokens_per_row"]), _COLUMNS)
     if "decode_rows" not in places and ("prompt_tokens" not in places or "kv_tokens" in places):
         sheet.add_missing(_COLUMNS["decode_rows"], _COLUMNS)
-    if "prompt_tokens" not in places and ("decode_rows" not in places or "cached_tokens" in places):
+    of_prompts = {"cached_tokens", "prompt_slices"} & set(places)
+    if "prompt_tokens" not in places and ("decode_rows" not in places or of_prompts):
         sheet.add_missing(_COLUMNS["prompt_tokens"], _COLUMNS)
     sheet.faults.raise_if_any()
     return places
@@ -93,6 +96,7 @@ def _rows(sheet: Sheet, places: Places) -> DataFrame:
     zero = Series(0.0, index=sheet.texts.index)
     read = {ours: sheet.not_negative(places[ours]) if ours in places else zero for ours in list(_COLUMNS)[:5]}
     rows, prompt = read["decode_rows"], read["prompt_tokens"]
+    slices = sheet.not_negative(places["prompt_slices"]).clip(lower=1.0) if "prompt_slices" in places else zero + 1.0
     for name in {"decode_rows", "prompt_tokens"} & set(places):
         broken = read[name] % 1 > 0
         sheet.faults.add_each(sheet.texts.loc[broken, places[name]], "is no whole number", "correct the row")
@@ -103,7 +107,7 @@ def _rows(sheet: Sheet, places: Places) -> DataFrame:
             "decode_rows": rows.fillna(0).astype(np.int64),
             "kv_tokens": _kv_tokens(sheet, places, read),
             "prompt_tokens": prompt,
-            "pairs": prompt * (read["cached_tokens"] + (prompt + 1) / 2),
+            "pairs": prompt * (read["cached_tokens"] + (prompt / slices + 1) / 2),
             "step_s": sheet.seconds(places["step_s"]),
         }
     ).assign(source=sheet.path.name, line=rows.index)

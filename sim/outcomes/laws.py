@@ -117,10 +117,17 @@ class Outcomes:
     def sleep_work(self, stream: int) -> SleepWork:
         """What preparing a context of a stream takes."""
         sleep = self.scenario.sleep or _NO_SLEEP
-        name = self._stream_class(stream)
-        by_effort = load_curves(name).sleep.tokens if name else _SLEEP_TOKENS
-        draft = sleep.tokens or round(by_effort[sleep.effort])
+        draft = sleep.tokens or round(self._measured_draft(stream) or self._draft_of_class(stream, sleep))
         return SleepWork(draft, sleep.drafts, draft * sleep.drafts)
+
+    def _measured_draft(self, stream: int) -> float | None:
+        """Output tokens of a draft, where the stream's table says them."""
+        questions = self.scenario.workload[stream].questions
+        return self._read(questions.path).notes_tokens if isinstance(questions, TableQuestions) else None
+
+    def _draft_of_class(self, stream: int, sleep: Sleep) -> float:
+        name = self._stream_class(stream)
+        return (load_curves(name).sleep.tokens if name else _SLEEP_TOKENS)[sleep.effort]
 
     def _stream_class(self, stream: int) -> str | None:
         questions = self.scenario.workload[stream].questions
@@ -212,7 +219,7 @@ class Outcomes:
 
     def _read(self, path: Path) -> OutcomeTable:
         if path not in self._tables:
-            self._tables[path] = read_outcomes(path)
+            self._tables[path] = read_outcomes(path, (self.scenario.sleep or _NO_SLEEP).effort)
         return self._tables[path]
 
     def _curve(self, stream: int, strategy: PlacedStrategy, curves: Curves) -> Law:

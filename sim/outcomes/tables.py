@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ __all__ = ["OutcomeTable", "OutcomeTableError", "read_outcomes"]
 
 _NEEDED = ("question", "strategy", "correct", "tokens")
 _CORRECT = "correct the row, or leave it out"
+_EFFORTS = ("low", "medium", "high")
 _FLAGS = {"true": 1.0, "yes": 1.0, "false": 0.0, "no": 0.0}
 
 
@@ -38,6 +40,8 @@ class OutcomeTable:
     by_id: Mapping[int, int] = field(repr=False)
     """Place of the questions that are numbers."""
     has_prepared: bool
+    notes_tokens: float | None = None
+    """Mean output tokens that preparing a context took; None where the table does not say."""
 
     def questions_of(self, asked: Asked) -> Integers:
         """Place of the question of each request, [n].
@@ -58,12 +62,12 @@ class OutcomeTable:
         return np.where(known == NOTHING, drawn, known)
 
 
-def read_outcomes(path: Path) -> OutcomeTable:
+def read_outcomes(path: Path, effort: str = "medium") -> OutcomeTable:
     """A table in CSV, JSON lines (either may be gzip) or Parquet.
 
-    Columns are question, strategy, correct (0, 1, or a share) and tokens, and may be context and prepared (0 or 1).
-    Rows of the same question and strategy are trials, of which the mean counts. Every strategy must hold the same
-    questions.
+    Columns are question, strategy, correct (0, 1, or a share) and tokens, and may be context, prepared (0 or 1), and of
+    prepared contexts effort (low, medium, high; other efforts than `effort` do not count) and notes_tokens. Rows of the
+    same question and strategy are trials, of which the mean counts. Every strategy must hold the same questions.
 
     Raises:
         InputError: for a file that cannot be read, or lacks columns.
@@ -76,7 +80,12 @@ def read_outcomes(path: Path) -> OutcomeTable:
         raise InputError(path.name, rule, f"the file has: {', '.join(map(str, rows.columns))}", where=str(path))
     if rows.empty:
         raise InputError(path.name, "holds no rows", "give a table with rows", where=str(path))
-    return _table(_checked(rows, path), path)
+    return _table(_of_effort(_checked(rows, path), effort), path)
+
+
+def _of_effort(rows: pd.DataFrame, effort: str) -> pd.DataFrame:
+    """Without what was measured on contexts prepared with another effort."""
+    return rows[(rows["prepared"] == 0.0) | rows["effort"].isin(["", effort])]
 
 
 def _read(path: Path) -> pd.DataFrame:
@@ -119,16 +128,23 @@ def _checked(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
     clean["prepared"] = _numbers(rows["prepared"]) if "prepared" in rows else 0.0
     if "prepared" in rows:
         check("prepared", ~clean["prepared"].isin([0.0, 1.0]), "must be 0 or 1")
+    clean["effort"] = _texts(rows["effort"]).str.casefold() if "effort" in rows else ""
+    check("effort", ~clean["effort"].isin(["", *_EFFORTS]), "must be low, medium, high or empty")
+    clean["notes_tokens"] = _numbers(rows["notes_tokens"]) if "notes_tokens" in rows else np.nan
     if faults:
         raise OutcomeTableError([fault for _, fault in sorted(faults, key=lambda found: found[0])])
     return clean
 
 
 def _texts(column: pd.Series) -> pd.Series:
+    if pd.api.types.is_integer_dtype(column):
+        return column.astype(str)
     return column.map(lambda value: "" if value is None or value != value else str(value).strip())
 
 
 def _numbers(column: pd.Series) -> pd.Series:
+    if pd.api.types.is_numeric_dtype(column):
+        return column.astype(np.float64)
     plain = column.map(lambda value: _FLAGS.get(str(value).strip().casefold(), value))
     return pd.to_numeric(plain, errors="coerce").astype(np.float64)
 
@@ -145,8 +161,23 @@ def _table(rows: pd.DataFrame, path: Path) -> OutcomeTable:
         tokens[strategy] = np.stack([bare["tokens"], prepared["tokens"]])
     _, first = np.unique(questions.to_numpy(str), return_index=True)
     places = {int(name): place for place, name in enumerate(questions.index) if str(name).isdecimal()}
-    has_prepared = bool((rows["prepared"] == 1.0).any())
-    return OutcomeTable(correct, tokens, np.append(first, len(questions)).astype(np.int64), places, has_prepared)
+    prepared_rows = rows[rows["prepared"] == 1.0]
+    return OutcomeTable(
+        correct,
+        tokens,
+        np.append(first, len(questions)).astype(np.int64),
+        places,
+        has_prepared=not prepared_rows.empty,
+        notes_tokens=_notes_tokens(prepared_rows),
+    )
+
+
+def _notes_tokens(prepared: pd.DataFrame) -> float | None:
+    """Mean over contexts, and questions without one."""
+    known = prepared[prepared["notes_tokens"] > 0.0]
+    owner = known["context"].where(known["context"] != "", known["question"])
+    mean = known.groupby(owner)["notes_tokens"].first().mean()
+    return None if math.isnan(mean) else float(mean)
 
 
 def _check_contexts(rows: pd.DataFrame, path: Path) -> None:

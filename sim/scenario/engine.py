@@ -16,9 +16,9 @@ __all__ = ["Engine", "Precision", "StepTimeFile"]
 class Precision(Part):
     """Number formats a replica holds its weights and its KV cache in."""
 
-    weights: Literal["bf16", "fp16", "fp8", "int8", "fp4", "int4"] = "bf16"
+    weights: Literal["bf16", "fp16", "fp32", "fp8", "int8", "fp4", "int4"] = "bf16"
     """Format of the weights."""
-    kv: Literal["bf16", "fp16", "fp8", "int8"] = "bf16"
+    kv: Literal["bf16", "fp16", "fp32", "fp8", "int8"] = "bf16"
     """Format of the KV cache."""
 
 

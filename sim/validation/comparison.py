@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from pandas import DataFrame
 
-__all__ = ["COLUMNS", "SERVING", "Comparison", "with_errors"]
+__all__ = ["COLUMNS", "REQUESTS", "SERVING", "Comparison", "with_errors"]
 
 COLUMNS = (
     "kind",
@@ -31,6 +31,9 @@ COLUMNS = (
 )
 """Columns of `Comparison.rows`, in their order."""
 
+REQUESTS = ("source", "saturated", "metric", "measured", "predicted")
+"""Columns of `Comparison.requests`, in their order."""
+
 SERVING = frozenset({"closed-loop", "batch", "open-loop"})
 """Kinds in which a whole server was measured; the others are "step-table" and "poisson"."""
 
@@ -49,6 +52,8 @@ class Comparison:
     rows: DataFrame
     notes: tuple[str, ...] = ()
     """What was left out or assumed, and why, for the reader."""
+    requests: DataFrame = field(default_factory=lambda: DataFrame(columns=list(REQUESTS)))
+    """Each request of the logs, by metric, measured beside predicted; columns as of `rows`."""
 
 
 def with_errors(rows: DataFrame) -> DataFrame:

@@ -12,7 +12,7 @@ from pandas import DataFrame
 from sim.streams import RandomStreams
 from sim.validation.comparison import SERVING, with_errors
 
-__all__ = ["HEADLINES", "Group", "error_groups", "median_interval", "pair_groups"]
+__all__ = ["HEADLINES", "Group", "error_groups", "median_interval", "pair_groups", "request_groups"]
 
 Group: TypeAlias = dict[str, Any]
 """Of one group, metric and statistic: `group`, `metric`, `statistic`, `saturated`, `n` (runs), `median_abs_error`,
@@ -27,7 +27,7 @@ _SEED = 0
 _RESAMPLES = 2000
 _BLOCK = 100
 _METRICS = ("ttft_ms", "tpot_ms", "e2e_s", "step_ms")
-_STATISTICS = ("mean", "p50", "p90", "p99")
+_STATISTICS = ("mean", "p50", "p90", "p99", "request")
 
 
 def error_groups(rows: DataFrame) -> list[Group]:
@@ -55,6 +55,11 @@ def pair_groups(rows: DataFrame) -> list[Group]:
     known = _predicted(rows)
     serving = known[known["kind"].isin(SERVING)]
     return list(_groups(serving.assign(group=serving["gpu"] + " " + serving["model"])))
+
+
+def request_groups(requests: DataFrame) -> list[Group]:
+    """Groups of the requests of a `Comparison` by log, with `statistic` "request"; saturated logs apart."""
+    return list(_groups(_predicted(requests).assign(group=requests["source"], statistic="request")))
 
 
 def _predicted(rows: DataFrame) -> DataFrame:

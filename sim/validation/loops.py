@@ -107,7 +107,8 @@ def loop_of(setup: Setup, run: Run) -> Loop:
     if run["pattern"] == "batch":
         together = max(clients * prompt, MAX_STEP_TOKENS)
         return Loop(clients, prompt, output, rounds=1, spread=1.0, max_step_tokens=together)
-    return Loop(clients, prompt, output)
+    said = run.get("max_step_tokens")
+    return Loop(clients, prompt, output, max_step_tokens=MAX_STEP_TOKENS if pd.isna(said) else int(said))
 
 
 def serve_loop(loop: Loop, step_time: StepTime, kv_capacity_tokens: int | None = None) -> LoopTimes:

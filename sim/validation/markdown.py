@@ -30,6 +30,7 @@ _ERRORS = ("", "metric", "runs", "median error", "95 % interval", "mean error", 
 _EACH = ("configuration", "metric", "measured", "predicted", "error", "bias", "runs", "saturated")
 _PAIRS = ("pair", *_EACH[1:])
 _SINGLE = ("run", "metric", "measured", "predicted", "error", "saturated")
+_EACH_REQUEST = ("log", "metric", "median error", "mean error", "bias", "requests", "saturated")
 _LIMITS = """\
 - An error is (predicted - measured) / measured. The bias is the median error with its sign: below zero the simulator is
   too fast.
@@ -61,6 +62,7 @@ def _parts(payload: Payload) -> Iterator[str]:
     yield _section("Runs that the fit did not use", _table(_ERRORS, _error_rows(apart)))
     yield _section("Saturated runs", _table(_ERRORS, _error_rows(headlines(groups, saturated=True))))
     yield _section("Open-loop logs", _table(_SINGLE, _single_rows(rows, "open-loop")))
+    yield _section("Single requests of open-loop logs", _table(_EACH_REQUEST, _request_rows(payload["requests"])))
     yield _section("Poisson load on step tables", _table(_SINGLE, _single_rows(rows, "poisson")))
     pairs = worst_first(payload["pairs"]), worst_first(held_out.get("pairs", ()))
     yield _section("Pairs never seen", _table(_PAIRS, _each_rows(pairs[0])))
@@ -122,6 +124,12 @@ def _single_rows(rows: Sequence[Mapping[str, Any]], kind: str) -> Iterator[list[
         if row["kind"] == kind:
             times = amount(row, "measured"), amount(row, "predicted"), signed(row["error"])
             yield [configuration_of(row), metric_name(row), *times, _yes(row["saturated"])]
+
+
+def _request_rows(groups: Iterable[Group]) -> Iterator[list[str]]:
+    for group in groups:
+        errors = per_cent(group["median_abs_error"]), per_cent(group["mean_abs_error"]), signed(group["bias"])
+        yield [group["group"], metric_name(group), *errors, f"{group['n']:,}", _yes(group["saturated"])]
 
 
 def _each_rows(named: Mapping[str, Sequence[Group]]) -> Iterator[list[str]]:

@@ -9,15 +9,15 @@ import numpy as np
 from pandas import DataFrame
 
 from sim.validation.comparison import COLUMNS, Comparison, with_errors
-from sim.validation.groups import HEADLINES, Group, error_groups, pair_groups
+from sim.validation.groups import HEADLINES, Group, error_groups, pair_groups, request_groups
 from sim.validation.targets import targets_met
 
 __all__ = ["Fitted", "Payload", "held_out_errors", "validation_payload"]
 
 Payload: TypeAlias = dict[str, Any]
-"""`groups` (see `groups.Group`), `rows` (see `comparison.COLUMNS`, with `error`), `pairs` (groups by pair of GPU and
-model, of pairs that were not in the fit), `targets` (see `targets_met`), `notes`, `calibration` (`name`, `sources`,
-and `held_out` as it was told) and `command`."""
+"""`groups` (see `groups.Group`), `rows` (see `comparison.COLUMNS`, with `error`), `requests` (groups by log, of single
+requests), `pairs` (groups by pair of GPU and model, of pairs that were not in the fit), `targets` (see `targets_met`),
+`notes`, `calibration` (`name`, `sources`, and `held_out` as it was told) and `command`."""
 
 
 class Fitted(Protocol):
@@ -44,6 +44,7 @@ def validation_payload(comparison: Comparison, calibration: Fitted, *, command: 
     return {
         "groups": groups,
         "rows": rows,
+        "requests": request_groups(comparison.requests),
         "pairs": pair_groups(_never_seen(comparison.rows)),
         "targets": targets_met(groups, rows, calibration.held_out.get("groups", ())),
         "notes": [*comparison.notes, *_without_prediction(rows)],

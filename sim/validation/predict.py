@@ -15,7 +15,7 @@ from sim.hardware.setup import Setup
 from sim.measurements import ClosedLoop, Measurements, OpenLoop, StepTable
 from sim.steptime import StepTime
 from sim.steptime.calibration import Calibration
-from sim.validation.comparison import COLUMNS, Comparison
+from sim.validation.comparison import COLUMNS, REQUESTS, Comparison
 from sim.validation.loops import LoopTimes, Run, kv_room, loop_of, room_of, saturated, serve_loop
 from sim.validation.replay import replay_open_loop
 from sim.validation.steps import predicted_steps_s
@@ -26,6 +26,7 @@ __all__ = ["compare", "configuration_of"]
 _Row: TypeAlias = dict[str, Any]
 
 _MS = 1e3
+_QUANTITIES = ("ttft_s", "tpot_s", "e2e_s")
 _STATISTICS = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
 
 
@@ -36,13 +37,17 @@ def compare(measurements: Measurements, calibration: Calibration, catalogue: Cat
     where it is known. Notes tell what was assumed, and what could not be predicted.
     """
     notes: Counter[str] = Counter()
+    logs = [(log, _served_log(log, calibration, catalogue, notes)) for log in measurements.open_loop]
+    served = [(log, times) for log, times in logs if times is not None]
     rows = [
         *_closed_loop_rows(measurements.closed_loop, calibration, catalogue, notes),
-        *(row for log in measurements.open_loop for row in _open_loop_rows(log, calibration, catalogue, notes)),
+        *(row for log, times in served for row in _open_loop_rows(log, times, calibration)),
         *(row for table in measurements.step_tables for row in _step_table_rows(table, calibration, notes)),
     ]
     told = (f"{note} ({count} runs)" if count > 1 else note for note, count in notes.items())
-    return Comparison(pd.DataFrame(rows, columns=list(COLUMNS)), (*measurements.notes, *told))
+    each = [_requests(log, times) for log, times in served]
+    requests = pd.concat(each, ignore_index=True) if each else pd.DataFrame(columns=list(REQUESTS))
+    return Comparison(pd.DataFrame(rows, columns=list(COLUMNS)), (*measurements.notes, *told), requests)
 
 
 def configuration_of(setup: Setup) -> str:
@@ -103,16 +108,17 @@ def _loop_rows(
             yield {**whole, "metric": metric, "measured": measured * _MS, "predicted": predicted * _MS}
 
 
-def _open_loop_rows(
+def _served_log(
     log: OpenLoop, calibration: Calibration, catalogue: Catalogue, notes: Counter[str]
-) -> Iterator[_Row]:
+) -> pd.DataFrame | None:
+    """A log's requests as the engine serves them; None where it cannot."""
     setup = log.setup
     try:
         law = calibration.step_time(setup, catalogue, log.max_num_seqs, log.max_num_batched_tokens)
         room = log.kv_capacity_tokens or kv_room(log.setup, catalogue, log.max_num_seqs, log.max_num_batched_tokens)
         if log.kv_capacity_tokens is None:
             notes[f"{log.source}: the engine's KV capacity is not known; {room:,} tokens from the GPU's memory"] += 1
-        served = replay_open_loop(
+        return replay_open_loop(
             log.requests,
             law,
             replicas=setup.data_parallel,
@@ -122,18 +128,38 @@ def _open_loop_rows(
         )
     except (CatalogueError, InputError) as error:
         notes[f"{log.source}: not predicted: {error}"] += 1
-        return
+        return None
+
+
+def _requests(log: OpenLoop, served: pd.DataFrame) -> pd.DataFrame:
+    """Measured beside predicted of each request, by metric; those of one token have no TPOT."""
+    each = [
+        pd.DataFrame(
+            {
+                "source": log.source,
+                "saturated": log.saturated,
+                "metric": quantity.replace("_s", "_ms"),
+                "measured": log.requests[quantity] * _MS,
+                "predicted": served[quantity] * _MS,
+            }
+        )
+        for quantity in _QUANTITIES
+    ]
+    return pd.concat(each, ignore_index=True).dropna()[list(REQUESTS)]
+
+
+def _open_loop_rows(log: OpenLoop, served: pd.DataFrame, calibration: Calibration) -> Iterator[_Row]:
     whole = {
-        **_served_by(setup, calibration),
+        **_served_by(log.setup, calibration),
         "kind": "open-loop",
-        "saturated": False,
+        "saturated": log.saturated,
         "prompt_tokens": float(log.requests["prompt_tokens"].mean()),
         "output_tokens": float(log.requests["output_tokens"].mean()),
         "concurrency": float("nan"),
         "source": log.source,
         "line": 1,
     }
-    for quantity in ("ttft_s", "tpot_s", "e2e_s"):
+    for quantity in _QUANTITIES:
         found = zip(_statistics(log.requests[quantity]), _statistics(served[quantity]), strict=True)
         for (statistic, measured), (_, predicted) in found:
             metric = quantity.replace("_s", "_ms")

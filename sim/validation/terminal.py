@@ -37,6 +37,8 @@ def format_validation(payload: Payload) -> Parts:
         *_titled("Targets", _target_table(payload)),
         *_titled("Runs that the fit did not use", _error_table(headlines(apart, saturated=False))),
         *_titled("Saturated runs", _error_table(headlines(groups, saturated=True))),
+        *_titled("Open-loop logs", _log_table(payload["rows"])),
+        *_titled("Single requests of open-loop logs", _request_table(payload["requests"])),
         *_titled("By configuration, worst first: medians of its runs", _each_table(by_configuration(groups))),
     ]
     return Parts(Text(_plain(answer(payload)), style="bold"), *parts, "", _footer(payload))
@@ -74,6 +76,33 @@ def _target_table(payload: Payload) -> Table:
     for target in payload["targets"]:
         verdict = Text("met") if target["met"] else Text("missed", style="bold")
         table.add_row(target_name(target), per_cent(target["at_most"]), per_cent(target["reached"]), verdict)
+    return table
+
+
+def _log_table(rows: Iterable[Mapping[str, Any]]) -> Table:
+    """Means and p99 of each log."""
+    table = _table("", "measured", "predicted", "error")
+    previous = ""
+    for row in rows:
+        if row["kind"] != "open-loop" or row["statistic"] not in ("mean", "p99"):
+            continue
+        if row["source"] != previous:
+            table.add_row(Text(_plain(f"{row['source']}{', saturated' if row['saturated'] else ''}")))
+        previous = row["source"]
+        times = amount(row, "measured"), amount(row, "predicted")
+        table.add_row(f"  {metric_name(row)}", *times, signed(row["error"]))
+    return table
+
+
+def _request_table(groups: Iterable[Group]) -> Table:
+    """Errors on the single requests of each log."""
+    table = _table("", "", "median error", "mean", "bias", "requests")
+    previous = ""
+    for group in groups:
+        name = _plain(f"{group['group']}{', saturated' if group['saturated'] else ''}")
+        errors = per_cent(group["median_abs_error"]), per_cent(group["mean_abs_error"]), signed(group["bias"])
+        table.add_row(Text(name if name != previous else ""), metric_name(group), *errors, f"{group['n']:,}")
+        previous = name
     return table
 
 

@@ -33,9 +33,9 @@ _HEADLINES = {
 
 
 def metric_name(of: Mapping[str, Any]) -> str:
-    """Metric and statistic of a row or group, such as "TTFT" for the mean and "TTFT p99"."""
+    """Metric and statistic of a row or group, such as "TTFT" for the mean and for single requests, and "TTFT p99"."""
     name = _METRICS.get(of["metric"], of["metric"])
-    return name if of["statistic"] == "mean" else f"{name} {of['statistic']}"
+    return name if of["statistic"] in ("mean", "request") else f"{name} {of['statistic']}"
 
 
 def amount(of: Mapping[str, Any], key: str) -> str:

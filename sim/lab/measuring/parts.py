@@ -1,0 +1,218 @@
+"""The parts of a measurement: each fills a folder with its files and gives back figures for the card."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sim.errors import InputError
+from sim.folders import write_file
+from sim.lab.clocks import RealClock
+from sim.lab.measuring.folder import Figures
+from sim.lab.measuring.settings import Asked, Times, times_for
+from sim.lab.measuring.steps import NewClock
+from sim.lab.measuring.subject import Subject
+from sim.lab.models import Model
+from sim.lab.provenance import KEY, Provenance, write_sidecar
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+    from sim.steptime import StepTime
+
+__all__ = ["Bench", "Progress"]
+
+Progress = Callable[[str], None]
+
+_QUESTIONS, _QUICK_QUESTIONS = 5000, 4
+_WIDTH, _QUICK_WIDTH = 64, 8
+_END_TO_END_LOAD = 0.6
+"""Of what full batches could do."""
+
+
+@dataclass(eq=False)
+class Bench:
+    """What every part needs: the model, where it runs, what is asked, and whom to tell."""
+
+    asked: Asked
+    subject: Subject
+    origin: Provenance
+    progress: Progress = lambda line: None
+    clock: NewClock = RealClock
+
+    @property
+    def parts(self) -> Mapping[str, Callable[[Path], Figures]]:
+        """What measures each part."""
+        return {
+            "steps": self.steps,
+            "loops": self.loops,
+            "router": self.router,
+            "outcomes": self.outcomes,
+            "end-to-end": self.end_to_end,
+        }
+
+    @cached_property
+    def model(self) -> Model:
+        """The model, opened once, its cache filled."""
+        from sim.lab.measuring.steps import fill_cache
+
+        opened = self.subject.open()
+        fill_cache(opened, self.subject.limits.max_num_batched_tokens)
+        return opened
+
+    @cached_property
+    def times(self) -> Times:
+        """How long parts may take."""
+        return times_for(self.asked)
+
+    def steps(self, folder: Path) -> Figures:
+        """`steps.csv`: median step times over the grid."""
+        from sim.lab.measuring.steps import measure_steps
+
+        table, figures = measure_steps(
+            self.model,
+            self.subject.limits,
+            self.times,
+            clock=self.clock,
+            quick=self.asked.quick,
+            seed=self.asked.seed,
+            progress=self.progress,
+        )
+        self._write_csv(table.assign(**self.subject.setup), folder / "steps.csv", reference=figures["reference"])
+        return figures
+
+    def loops(self, folder: Path) -> Figures:
+        """`open-loop-<percent>/` for each load, and `closed-loop.csv`."""
+        from pandas import DataFrame
+
+        from sim.lab.measuring.loops import LOADS, Loops
+
+        loops = Loops(
+            self.model, self.subject.limits, self.times, self.asked.seed, clock=self.clock, progress=self.progress
+        )
+        most_per_s = loops.saturation()
+        self.progress(f"loops: at most {most_per_s:.3g} requests a second")
+        opened = [loops.open(load, most_per_s) for load in LOADS]
+        for run in opened:
+            self._write_open_loop(folder / run.name, run)
+        closed = [loops.closed(clients) for clients in loops.concurrencies()]
+        self._write_csv(DataFrame(closed).assign(**self.subject.setup), folder / "closed-loop.csv")
+        return {
+            "saturation_per_s": float(f"{most_per_s:.6g}"),
+            "open": [run.figures() for run in opened],
+            "closed": closed,
+        }
+
+    def _write_open_loop(self, folder: Path, run: Any) -> None:
+        from sim.lab.measuring.loops import request_lines
+
+        folder.mkdir()
+        limits, setup = self.subject.limits, self.subject.setup
+        meta = {
+            "model": setup["model"],
+            "gpu": setup["gpu"],
+            "backend": setup["backend"],
+            "load": run.load,
+            "requests_per_s": run.requests_per_s,
+            "kv_capacity_tokens": limits.kv_capacity_tokens,
+            "engine_kwargs": {
+                "max_num_seqs": limits.max_num_seqs,
+                "max_num_batched_tokens": limits.max_num_batched_tokens,
+                "max_model_len": limits.capacity,
+                "dtype": setup["precision"],
+            },
+            "reference_s": run.reference_s,
+            KEY: self.origin,
+        }
+        write_file(folder / "requests.jsonl", request_lines(run.records))
+        write_file(folder / "meta.json", json.dumps(meta, indent=1, allow_nan=False) + "\n")
+
+    def router(self, folder: Path) -> Figures:
+        """`router-latency.csv`: medians and p99 by batch."""
+        from sim.lab.measuring.router_latency import measure_router
+
+        subject = self.subject
+        table = measure_router(
+            subject.provider,
+            self.times.router_s,
+            threads=subject.threads,
+            own=self.asked.router,
+            progress=self.progress,
+        )
+        self._write_csv(table, folder / "router-latency.csv")
+        return {"latency": table.to_dict("records")}
+
+    def outcomes(self, folder: Path) -> Figures:
+        """`outcomes.parquet`: every way to answer, on held-out questions."""
+        from sim.lab.outcomes import decoder_size, measure_outcomes
+
+        width = _QUICK_WIDTH if self.asked.quick else _WIDTH
+        slots, capacity = decoder_size(width)
+        done = measure_outcomes(
+            self.subject.open(slots, capacity),
+            folder / "outcomes.parquet",
+            questions=self.asked.questions or (_QUICK_QUESTIONS if self.asked.quick else _QUESTIONS),
+            seed=self.asked.seed,
+            width=width,
+            provenance={"model": f"{self.subject.name} {self.subject.digest}", KEY: self.origin},
+            progress=lambda done, of: self.progress(f"outcomes: {done} of {of} contexts"),
+        )
+        return {name: done[name] for name in ("questions", "rows", "written_tokens", "read_tokens")}
+
+    def end_to_end(self, folder: Path) -> Figures:
+        """`end-to-end/`: a stream of mixed strategies served for real, beside what is simulated by the other parts.
+
+        Raises:
+            InputError: where step times and outcomes are not measured yet.
+        """
+        from sim.lab.end_to_end import end_to_end
+        from sim.steptime import save_step_time
+
+        target, outcomes = folder / "end-to-end", self.asked.out / "outcomes.parquet"
+        target.mkdir()
+        law = self._own_steps().covering(self.subject.limits.max_num_seqs)
+        save_step_time(law, target / "step-times.json")
+        if not outcomes.is_file():
+            raise InputError("end-to-end", "needs the outcomes of this model", "measure the part outcomes as well")
+        limits = self.subject.limits
+        engine = {
+            "max_num_seqs": limits.max_num_seqs,
+            "max_num_batched_tokens": limits.max_num_batched_tokens,
+            "kv_capacity_tokens": limits.kv_capacity_tokens,
+        }
+        end_to_end(
+            self.model,
+            target,
+            scenario=self.asked.scenario,
+            overrides=[
+                f"fleet.0.step_time.path={target / 'step-times.json'}",
+                f"workload.0.questions.path={outcomes}",
+                *(f"fleet.0.engine.{name}={value}" for name, value in engine.items()),
+                *(["horizon=5s"] if self.asked.quick else []),
+            ],
+            load=_END_TO_END_LOAD,
+            clock=self.clock(),
+            provenance={KEY: self.origin},
+            progress=lambda done, of: self.progress(f"end-to-end: {done} of {of} requests"),
+        )
+        return {"scenario": Path(self.asked.scenario).name, "load": _END_TO_END_LOAD}
+
+    def _own_steps(self) -> StepTime:
+        """Step times fitted to the steps measured here."""
+        from sim.calibration.step_tables import fit_step_table
+        from sim.hardware import load_catalogue
+        from sim.measurements import declared_models, read_measurements
+
+        file = self.asked.out / "steps.csv"
+        if not file.is_file():
+            raise InputError("end-to-end", "needs step times of this model", "measure the part steps as well")
+        (table,) = read_measurements([file], declared_models([file], load_catalogue())).step_tables
+        return fit_step_table(table).step_time
+
+    def _write_csv(self, table: DataFrame, file: Path, **more: object) -> None:
+        write_file(file, table.to_csv(index=False, lineterminator="\n"))
+        write_sidecar(file, {**self.origin, **more})

@@ -1,0 +1,234 @@
+"""Step times through the engine's own step: scheduling, the model and sampling, from one step's end to the next one's.
+
+Rows are put in place by a model that pretends to have read their prompts, so that a state takes no time to reach; what
+is measured is then done by the real one. Points are visited in an order drawn anew in each round, so that a machine
+that drifts leans on no axis, and a reference step in between tells whether it did.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim.lab.clocks import Clock, RealClock
+from sim.lab.engine import Engine, EngineSettings, Job
+from sim.lab.measuring.grid import Point, grid_of, reference_point
+from sim.lab.measuring.settings import Limits, Times
+from sim.lab.models import Logits, Model, Tokens
+from sim.lab.records import StepRecord
+from sim.streams import RandomStreams
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+__all__ = ["Drift", "NewClock", "Stepper", "fill_cache", "measure_steps", "undisturbed"]
+
+NewClock: TypeAlias = Callable[[], Clock]
+
+_WARM_STEPS = 1
+_MEASURED_STEPS = 3
+_VISITS_BETWEEN_REFERENCES = 25
+_TOKEN = 1
+
+
+@dataclass(eq=False)
+class _Pretender:
+    """A model that, while it pretends, gives back logits at once and computes nothing."""
+
+    real: Model
+    pretends: bool = False
+    _logits: Logits = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._logits = np.zeros((self.real.slots, self.config.vocab_size), np.float32)
+
+    @property
+    def config(self) -> Any:
+        return self.real.config
+
+    @property
+    def slots(self) -> int:
+        return self.real.slots
+
+    @property
+    def capacity(self) -> int:
+        return self.real.capacity
+
+    def decode(self, tokens: Tokens, lengths: Tokens) -> Logits:
+        return self._logits[: len(tokens)] if self.pretends else self.real.decode(tokens, lengths)
+
+    def prefill(self, slot: int, tokens: Tokens, start: int) -> Logits:
+        return self._logits[0] if self.pretends else self.real.prefill(slot, tokens, start)
+
+    def copy(self, source: int, target: int, tokens: int) -> None:
+        if not self.pretends:
+            self.real.copy(source, target, tokens)
+
+
+class Stepper:
+    """Brings an engine to a point of the grid and measures its step there."""
+
+    def __init__(self, model: Model, limits: Limits, clock: NewClock = RealClock) -> None:
+        self._model, self._limits, self._clock = _Pretender(model), limits, clock
+        self._numbers = count()
+
+    def visit(self, point: Point) -> StepRecord:
+        """The step measured; of decodes alone the middle one of three, by time."""
+        engine = self._engine(point)
+        self._place_rows(engine, point)
+        for _ in range(_WARM_STEPS if point.rows else 0):
+            engine.step()
+        if point.prompt:
+            self._send_prompts(engine, point)
+        for _ in range(1 if point.prompt else _MEASURED_STEPS):
+            engine.step()
+        measured = engine.steps[-1:] if point.prompt else engine.steps[-_MEASURED_STEPS:]
+        return sorted(measured, key=lambda step: step.seconds)[len(measured) // 2]
+
+    def _engine(self, point: Point) -> Engine:
+        """An engine whose steps hold all that is to be placed; where tokens are to be read before, just these."""
+        room = self._model.slots * self._model.capacity
+        return Engine(self._model, EngineSettings(self._limits.max_num_seqs, point.cached or room, room), self._clock())
+
+    def _place_rows(self, engine: Engine, point: Point) -> None:
+        """Rows that decode with `kv_per_row` tokens, in the middle of what is measured."""
+        if point.rows:
+            ahead = _WARM_STEPS + (1 if point.prompt else _MEASURED_STEPS // 2 + 1)
+            prompt = max(point.kv_per_row - ahead, 1)
+            for _ in range(point.rows):
+                self._submit(engine, prompt, min(_WARM_STEPS + _MEASURED_STEPS + 2, self._model.capacity - prompt))
+            self._pretend_step(engine)
+
+    def _send_prompts(self, engine: Engine, point: Point) -> None:
+        for _ in range(point.slices):
+            self._submit(engine, point.cached + point.prompt, 1)
+        if point.cached:
+            self._pretend_step(engine)
+
+    def _submit(self, engine: Engine, prompt_tokens: int, output_tokens: int) -> None:
+        engine.submit(Job(next(self._numbers), (_TOKEN,) * prompt_tokens, fixed_tokens=max(output_tokens, 1)))
+
+    def _pretend_step(self, engine: Engine) -> None:
+        self._model.pretends = True
+        try:
+            engine.step()
+        finally:
+            self._model.pretends = False
+
+
+def fill_cache(model: Model, tokens_at_once: int) -> None:
+    """Puts keys and values of real tokens into every slot, so that no step reads memory that was never written."""
+    tokens = np.full(min(tokens_at_once, model.capacity), _TOKEN, np.int32)
+    for start in range(0, model.capacity, len(tokens)):
+        model.prefill(0, tokens[: model.capacity - start], start)
+    for slot in range(1, model.slots):
+        model.copy(0, slot, model.capacity)
+
+
+@dataclass(eq=False)
+class Drift:
+    """Times of the reference step, in order, and when they were taken."""
+
+    at_s: list[float] = field(default_factory=list)
+    step_s: list[float] = field(default_factory=list)
+
+    def figures(self) -> dict[str, Any]:
+        """Their number, median, spread (of the middle 80 %, as a share of the median) and how the last third stands to
+        the first."""
+        times = np.array(self.step_s)
+        third = max(len(times) // 3, 1)
+        low, middle, high = np.quantile(times, [0.1, 0.5, 0.9])
+        return {
+            "steps": len(times),
+            "median_s": float(f"{middle:.6g}"),
+            "spread": round(float((high - low) / middle), 4),
+            "last_to_first": round(float(np.median(times[-third:]) / np.median(times[:third])), 4),
+        }
+
+
+def measure_steps(
+    model: Model,
+    limits: Limits,
+    times: Times,
+    *,
+    clock: NewClock = RealClock,
+    quick: bool = False,
+    seed: int = 0,
+    progress: Callable[[str], None] = lambda line: None,
+) -> tuple[DataFrame, dict[str, Any]]:
+    """Median step times of every point of the grid, and figures on how many visits they come from and on drift.
+
+    Columns: `decode_rows`, `kv_tokens`, `prompt_tokens`, `cached_tokens`, `prompt_slices`, `step_s`, `visits`, `spread`
+    (of the middle half of the visits, as a share of the median).
+    """
+    stepper, points, reference = Stepper(model, limits, clock), grid_of(limits, quick=quick), reference_point(limits)
+    with undisturbed():
+        for point in (reference, *points):
+            stepper.visit(point)
+        drift, found = Drift(), dict[Point, list[StepRecord]]()
+        rounds, began_s = 0, time.perf_counter()
+        for order in _orders(len(points), seed, times):
+            for number, place in enumerate(order):
+                if number % _VISITS_BETWEEN_REFERENCES == 0:
+                    _refer(stepper, reference, drift, began_s)
+                found.setdefault(points[place], []).append(stepper.visit(points[place]))
+            rounds += 1
+            spent_s = time.perf_counter() - began_s
+            progress(f"steps: round {rounds}, {len(points)} points, {spent_s:.0f} s")
+            if rounds >= times.fewest_rounds and spent_s + spent_s / rounds > times.grid_s:
+                break
+        _refer(stepper, reference, drift, began_s)
+    return _table(found), {"points": len(points), "rounds": rounds, "reference": drift.figures()}
+
+
+def _orders(points: int, seed: int, times: Times) -> Iterator[NDArray[np.int64]]:
+    """The order of the points in each round."""
+    draws = RandomStreams(seed, 0).generator("lab/measure/steps")
+    for _ in range(times.most_rounds):
+        yield draws.permutation(points)
+
+
+def _refer(stepper: Stepper, reference: Point, drift: Drift, began_s: float) -> None:
+    drift.at_s.append(time.perf_counter() - began_s)
+    drift.step_s.append(stepper.visit(reference).seconds)
+
+
+def _table(found: Mapping[Point, Sequence[StepRecord]]) -> DataFrame:
+    from pandas import DataFrame
+
+    return DataFrame([_row(point, steps) for point, steps in sorted(found.items())])
+
+
+def _row(point: Point, steps: Sequence[StepRecord]) -> dict[str, float]:
+    low, middle, high = np.quantile([step.seconds for step in steps], [0.25, 0.5, 0.75])
+    return {
+        "decode_rows": steps[0].decode_rows,
+        "kv_tokens": steps[0].kv_tokens,
+        "prompt_tokens": steps[0].prompt_tokens,
+        "cached_tokens": point.cached,
+        "prompt_slices": point.slices if point.prompt else 0,
+        "step_s": float(f"{middle:.6g}"),
+        "visits": len(steps),
+        "spread": round(float((high - low) / middle), 4),
+    }
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Keeps the garbage collector from stopping a step."""
+    gc.collect()
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
