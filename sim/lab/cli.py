@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
@@ -21,3 +22,18 @@ lab_app = typer.Typer(name="lab", help="Run a real model: serve it, and load any
 @lab_app.callback()
 def _lab() -> None:
     """Commands are added below by what they do."""
+
+
+@lab_app.command()
+def table(
+    outcomes: Annotated[Path, typer.Argument(help="A table of outcomes that `nightshift measure` has written.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout, and nothing else there.")] = False,
+) -> None:
+    """Accuracy and tokens by strategy, difficulty, effort and predictability, as Markdown."""
+    import json
+
+    from sim.lab.judged import outcome_table
+    from sim.lab.judgement import as_markdown
+
+    found = outcome_table(outcomes)
+    typer.echo(json.dumps(found.document(), indent=2, allow_nan=False) if as_json else as_markdown(found), nl=as_json)
