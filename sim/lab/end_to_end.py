@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -245,12 +246,15 @@ def _contexts(scenario: Scenario, requests: Sequence[LiveRequest]) -> list[LiveC
     from sim.workload.workload import build_workload
 
     known = {request.context_id: request.context for request in requests}
-    appears, ends = dict[int, float](), dict[int, float]()
+    found: dict[int, LiveContext] = {}
     for block in build_workload(scenario, RandomStreams(scenario.seed, 0)).contexts():
-        rows = zip(block.at_s.tolist(), block.context_id.tolist(), block.kind.tolist(), strict=True)
-        for at_s, context_id, kind in rows:
-            {APPEARS: appears, ENDS: ends}[kind][context_id] = at_s
-    return [LiveContext(number, appears[number], ends[number], known[number]) for number in appears if number in known]
+        columns = (block.context_id, block.kind, block.at_s, block.tokens)
+        for number, kind, at_s, tokens in zip(*(column.tolist() for column in columns), strict=True):
+            if kind == APPEARS and number in known:
+                found[number] = LiveContext(number, at_s, inf, tokens, known[number])
+            elif kind == ENDS and number in found:
+                found[number] = found[number]._replace(ends_s=at_s)
+    return list(found.values())
 
 
 def _write(out: Path, found: Comparison, requests: pd.DataFrame, provenance: Mapping[str, Any]) -> None:

@@ -48,6 +48,8 @@ class LiveContext(NamedTuple):
     appears_s: float
     ends_s: float
     """Its last question comes then."""
+    tokens: int
+    """What it is taken to be to read."""
     context: Context
 
 
@@ -125,7 +127,8 @@ class _Run:
         self._requests = len(requests)
         self._sleeping: dict[int, LiveContext] = {}
         contexts = () if sleep is None else sleep.contexts
-        self._unprepared = sorted(contexts, key=lambda context: (context.appears_s, context.context_id))
+        # As the dispatcher does where all save alike: those that cost least come first.
+        self._unprepared = sorted(contexts, key=lambda context: (context.tokens, context.context_id))
         for request in requests:
             self._at(request.arrival_s, partial(self._arrive, request))
         if sleep is not None and contexts:
