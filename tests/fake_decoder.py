@@ -26,13 +26,16 @@ class FakeDecoder:
         self.config = SimpleNamespace(vocab_size=self.vocab_size)
         self.cache = np.full((self.slots, self.capacity), -1, np.int64)
         rng = np.random.default_rng(1)
-        self.places = rng.normal(size=self.capacity)
-        self.meanings = rng.normal(size=(self.vocab_size, self.vocab_size))
+        self.sayings = rng.normal(size=(997, self.vocab_size)).astype(np.float32)
+        self.places = np.random.default_rng(2).integers(1, 1 << 20, self.capacity)
 
     def decode(self, tokens: NDArray[np.int32], lengths: NDArray[np.int32]) -> NDArray[np.float32]:
         self.calls.append(("decode", len(tokens)))
         self.cache[np.arange(len(tokens)), lengths] = tokens
         return np.stack([self.say(slot, int(length) + 1) for slot, length in enumerate(lengths)])
+
+    def decode_best(self, tokens: NDArray[np.int32], lengths: NDArray[np.int32]) -> NDArray[np.int32]:
+        return self.decode(tokens, lengths).argmax(axis=1).astype(np.int32)
 
     def prefill(self, slot: int, tokens: NDArray[np.int32], start: int) -> NDArray[np.float32]:
         self.calls.append(("prefill", len(tokens)))
@@ -49,4 +52,4 @@ class FakeDecoder:
         """Logits [V] after the first tokens of a slot; nonsense in the cache is an error."""
         read = self.cache[slot, :length]
         assert (read >= 0).all()
-        return (self.places[:length] @ self.meanings[read]).astype(np.float32)
+        return self.sayings[(read + 1) @ self.places[:length] % len(self.sayings)]

@@ -140,14 +140,11 @@ class Engine:
         joining = [row for row in plan.reading if row.unread == 1]
         batch = [*plan.decoding, *joining]
         self._slots.arrange(batch, plan.reading)
-        for row in joining:
+        for row in plan.reading:
             self._inputs.put(row)
         drawn: Drawn = {}
         if batch:
-            n = len(batch)
-            logits = self.decoder.decode(self._inputs.tokens[:n], self._inputs.lengths[:n])
-            self._draw(self._slots.rows(n), logits, drawn)
-            self._inputs.advance(n)
+            self._decode(self._slots.rows(len(batch)), drawn)
         ended, last = [], []
         for row in plan.reading:
             if row.unread > 1:
@@ -159,6 +156,17 @@ class Engine:
         if ended:
             self._draw(ended, np.stack(last), drawn)
         return drawn
+
+    def _decode(self, rows: Sequence[Row], drawn: Drawn) -> None:
+        """All rows of the first slots read a token; of a large vocabulary no more is fetched than is asked for."""
+        n, inputs = len(rows), self._inputs
+        if self.settings.logprobs or not inputs.plain(n):
+            self._draw(rows, self.decoder.decode(inputs.tokens[:n], inputs.lengths[:n]), drawn)
+        else:
+            best = self.decoder.decode_best(inputs.tokens[:n], inputs.lengths[:n])
+            inputs.tokens[:n] = best
+            drawn.update(zip(rows, [(token, nan) for token in best.tolist()], strict=True))
+        inputs.advance(n)
 
     def _draw(self, rows: Sequence[Row], logits: Logits, drawn: Drawn) -> None:
         tokens, logprobs = self._inputs.draw(rows, logits, logprobs=self.settings.logprobs)

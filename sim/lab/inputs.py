@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import nan
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,27 +42,31 @@ class Inputs:
         self.lengths[:n] += 1
         self._drawn[:n] += np.uint64(1)
 
+    def plain(self, n: int) -> bool:
+        """Whether the first n slots want nothing but the likeliest token."""
+        return not self._temperatures[:n].any() and not self._ruled[:n].any()
+
     def draw(self, rows: Sequence[Row], logits: Logits, *, logprobs: bool) -> tuple[list[int], list[float]]:
         """The next token of each row, by its logits [n, V], and its log-probability, NaN unless asked for."""
         slots = np.array([row.slot for row in rows])
         ruled: list[int] = np.flatnonzero(self._ruled[slots]).tolist()
-        allowed = self._without_stops(rows, logits, ruled)
+        allowed = _without_stops(rows, logits, ruled) if ruled else logits
         tokens = choose(allowed, self._temperatures[slots], self._seeds[slots], self._drawn[slots])
         for i in ruled:
             tokens[i] = _forced(rows[i], int(tokens[i]))
         self.tokens[slots] = tokens
-        known: Any = log_probabilities(logits, tokens).tolist() if logprobs else [nan] * len(rows)
+        known: list[float] = log_probabilities(logits, tokens).tolist() if logprobs else [nan] * len(rows)
         return tokens.tolist(), known
 
-    @staticmethod
-    def _without_stops(rows: Sequence[Row], logits: Logits, ruled: Sequence[int]) -> Logits:
-        """The logits, with those of a row's stop tokens at minus infinity while it is too short to stop."""
-        short = [i for i in ruled if rows[i].produced < rows[i].job.min_tokens and rows[i].job.stop]
-        if short:
-            logits = logits.copy()
-            for i in short:
-                logits[i, list(rows[i].job.stop)] = -np.inf
-        return logits
+
+def _without_stops(rows: Sequence[Row], logits: Logits, ruled: Sequence[int]) -> Logits:
+    """The logits, with those of a row's stop tokens at minus infinity while it is too short to stop."""
+    short = [i for i in ruled if rows[i].produced < rows[i].job.min_tokens and rows[i].job.stop]
+    if short:
+        logits = logits.copy()
+        for i in short:
+            logits[i, list(rows[i].job.stop)] = -np.inf
+    return logits
 
 
 def _forced(row: Row, token: int) -> int:

@@ -42,22 +42,31 @@ def run_open_loop(engine: Engine, jobs: Sequence[Job], arrivals_s: Sequence[floa
 def run_closed_loop(engine: Engine, jobs: Iterable[Job], concurrency: int) -> list[JobRecord]:
     """Keep so many jobs in the engine until there are no more; records in the order of the jobs.
 
-    The engine is reset first. The next job arrives at the end of the step in which one ends.
+    The engine is reset first. A client sends its next job as soon as it has its answer: the job arrives at the end of
+    a step, when the engine has already decided upon the next one, and queues until that one's end.
 
     Raises:
         InputError: for a job that can never be served.
     """
-    sent: list[Job] = []
-    coming = iter(jobs)
+    coming, sent = iter(jobs), list[Job]()
     with _undisturbed(engine):
-        ended = concurrency
+        clients = [0.0] * concurrency
         while True:
-            for job in islice(coming, ended):
-                engine.submit(job)
-                sent.append(job)
+            if engine.idle:
+                _send(engine, coming, clients, sent)
             if engine.idle:
                 return _in_order(engine, sent)
-            ended = sum(event.record is not None for event in engine.step())
+            records = [event.record for event in engine.step()]
+            _send(engine, coming, clients, sent)
+            clients = [record.finish_s for record in records if record]
+
+
+def _send(engine: Engine, coming: Iterator[Job], clients: list[float], sent: list[Job]) -> None:
+    """Every client that had its answer at one of these times sends the next job."""
+    for job, arrival_s in zip(islice(coming, len(clients)), list(clients), strict=False):
+        engine.submit(job, arrival_s)
+        sent.append(job)
+    clients.clear()
 
 
 def run_all(engine: Engine, jobs: Iterable[Job]) -> list[JobRecord]:
@@ -78,7 +87,6 @@ def _in_order(engine: Engine, jobs: Sequence[Job]) -> list[JobRecord]:
 @contextmanager
 def _undisturbed(engine: Engine) -> Iterator[None]:
     """Start from nothing, and keep the garbage collector from stopping a step."""
-    gc.collect()
     was_on = gc.isenabled()
     gc.disable()
     engine.reset()

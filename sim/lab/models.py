@@ -33,6 +33,9 @@ class Model(Protocol):
     def decode(self, tokens: Tokens, lengths: Tokens) -> Logits:
         """Have each row of slots 0 to n - 1 read a token behind the `lengths` that it has; logits [n, V]."""
 
+    def decode_best(self, tokens: Tokens, lengths: Tokens) -> Tokens:
+        """The same, but no more than the likeliest tokens [n]."""
+
     def prefill(self, slot: int, tokens: Tokens, start: int) -> Logits:
         """Have a row read tokens from position `start` on; logits [V] of the last."""
 

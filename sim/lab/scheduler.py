@@ -42,11 +42,12 @@ class Plan:
 
 @dataclass(eq=False)
 class Family:
-    """Rows that share the leader's prompt; `held` wait until it is read."""
+    """Rows that share the leader's prompt, if others than it have come; `held` wait until it is read."""
 
     leader: Row
     prompt: tuple[int, ...] = ()
     alive: int = 0
+    shared: bool = False
     read: bool = False
     held: list[Row] = field(default_factory=list)
 
@@ -98,12 +99,12 @@ class Scheduler:
         family.alive += 1
         self.awake += row.priority != SLEEP
         row.common = common(family.prompt, row.job.prompt)
+        family.shared |= row is not family.leader
         if row is not family.leader and not family.read:
             family.held.append(row)
             return
         self.waiting[row.priority].append(row)
-        if row is not family.leader:
-            self._publish(family.leader)
+        self._publish(family)
 
     def remove(self, row: Row) -> None:
         """A row is over, wherever it is; if nobody else of its family is left, their prefix is forgotten."""
@@ -166,22 +167,22 @@ class Scheduler:
         self.rows.append(row)
         row.kv_tokens = row.target
         family = self.families[row.family]
-        if row is family.leader and not family.read:
+        if row is family.leader:
+            self._publish(family)
             self._release(family)
         return True
 
     def _release(self, family: Family) -> None:
         """Its prompt is read: who waited for it goes to the front of the queue."""
         family.read = True
-        if family.held:
-            self._publish(family.leader)
         for row in reversed(family.held):
             self.waiting[row.priority].appendleft(row)
         family.held.clear()
 
-    def _publish(self, leader: Row) -> None:
-        """Share the prompt of a leader that decodes, if that is not done yet."""
-        if leader.admission and leader.kv_tokens:
+    def _publish(self, family: Family) -> None:
+        """Share the prompt of a leader that decodes, if anybody else has come for it and it is not there."""
+        leader = family.leader
+        if family.shared and leader.admission and leader.kv_tokens:
             self.prefixes.publish(leader)
             self._resize(leader)
 
