@@ -138,7 +138,9 @@ class Loops:
 
     def _engine(self) -> Engine:
         limits = self.limits
-        settings = EngineSettings(limits.max_num_seqs, limits.max_num_batched_tokens, limits.kv_capacity_tokens)
+        settings = EngineSettings(
+            limits.max_num_seqs, limits.max_num_batched_tokens, limits.kv_capacity_tokens, logprobs=False
+        )
         return Engine(self.model, settings, self.clock())
 
 

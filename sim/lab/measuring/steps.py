@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from sim.lab.clocks import Clock, RealClock
 from sim.lab.engine import Engine, EngineSettings, Job
 from sim.lab.measuring.grid import Point, grid_of, reference_point
+from sim.lab.measuring.load import temperature_for
 from sim.lab.measuring.settings import Limits, Times
 from sim.lab.models import Logits, Model, Tokens
 from sim.lab.records import StepRecord
@@ -65,6 +66,9 @@ class _Pretender:
     def decode(self, tokens: Tokens, lengths: Tokens) -> Logits:
         return self._logits[: len(tokens)] if self.pretends else self.real.decode(tokens, lengths)
 
+    def decode_best(self, tokens: Tokens, lengths: Tokens) -> Tokens:
+        return np.zeros(len(tokens), np.int32) if self.pretends else self.real.decode_best(tokens, lengths)
+
     def prefill(self, slot: int, tokens: Tokens, start: int) -> Logits:
         return self._logits[0] if self.pretends else self.real.prefill(slot, tokens, start)
 
@@ -96,7 +100,8 @@ class Stepper:
     def _engine(self, point: Point) -> Engine:
         """An engine whose steps hold all that is to be placed; where tokens are to be read before, just these."""
         room = self._model.slots * self._model.capacity
-        return Engine(self._model, EngineSettings(self._limits.max_num_seqs, point.cached or room, room), self._clock())
+        settings = EngineSettings(self._limits.max_num_seqs, point.cached or room, room, logprobs=False)
+        return Engine(self._model, settings, self._clock())
 
     def _place_rows(self, engine: Engine, point: Point) -> None:
         """Rows that decode with `kv_per_row` tokens, in the middle of what is measured."""
@@ -114,7 +119,9 @@ class Stepper:
             self._pretend_step(engine)
 
     def _submit(self, engine: Engine, prompt_tokens: int, output_tokens: int) -> None:
-        engine.submit(Job(next(self._numbers), (_TOKEN,) * prompt_tokens, fixed_tokens=max(output_tokens, 1)))
+        number, prompt, output = next(self._numbers), (_TOKEN,) * prompt_tokens, max(output_tokens, 1)
+        temperature = temperature_for(self._model.config.vocab_size)
+        engine.submit(Job(number, prompt, fixed_tokens=output, temperature=temperature, seed=number))
 
     def _pretend_step(self, engine: Engine) -> None:
         self._model.pretends = True
