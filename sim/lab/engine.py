@@ -16,7 +16,7 @@ from math import nan
 
 import numpy as np
 
-from sim.errors import EngineError, InputError
+from sim.errors import InputError
 from sim.lab.clocks import Clock, RealClock, StepWork
 from sim.lab.inputs import Inputs
 from sim.lab.jobs import BLOCK_TOKENS, EngineSettings, Fault, Job, Row, job_fault, settings_fault
@@ -118,10 +118,8 @@ class Engine:
         """
         begin_s = self.clock.now_s() if self._busy_since_s is None else self._busy_since_s
         plan = self._scheduler.plan()
-        if not plan.decoding and not plan.reading:
+        if plan.is_empty:
             self._busy_since_s = None
-            if not self.idle:
-                raise EngineError(f"{self.waiting} jobs wait, and none of them will ever be served")
             return []
         for row in plan.reading:
             if row.scheduled_s is None:
