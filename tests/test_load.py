@@ -323,6 +323,18 @@ def test_a_file_that_is_not_there_is_told_with_the_nearest_bundled_name() -> Non
         load_scenario("quickstrt")
 
 
+def test_a_name_in_data_is_a_file_of_ours_unless_the_scenario_brings_its_own(scenario_file: Write) -> None:
+    step_time = "step_time: {path: data/curves/arithmetic.yaml}\n    offer: {"
+    file = scenario_file(changed("offer: {", step_time))
+    named = data_path("curves", "arithmetic.yaml")
+    assert load_scenario(file).fleet[0].step_time.path == named
+
+    own = file.parent / "data" / "curves" / "arithmetic.yaml"
+    own.parent.mkdir(parents=True)
+    own.touch()
+    assert load_scenario(file).fleet[0].step_time.path == own
+
+
 def test_a_folder_and_a_file_of_bytes_are_not_scenarios(tmp_path: Path) -> None:
     (tmp_path / "bytes.yaml").write_bytes(b"\xff\xfe\xfa")
 

@@ -6,7 +6,10 @@ from dataclasses import astuple, dataclass
 
 from sim.hardware.precision import Precision
 
-__all__ = ["Setup"]
+__all__ = ["OWN_BACKEND", "Setup"]
+
+OWN_BACKEND = "nightshift"
+"""The backend of what our own engine served, by `nightshift measure`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +33,7 @@ class Setup:
     expert_parallel: int = 1
     """GPUs over which the experts are spread; 1 where every GPU holds a slice of every expert."""
     backend: str = ""
-    """vllm, sglang, tensorrt-llm, or nothing where it is not known."""
+    """vllm, sglang, tensorrt-llm, nightshift (our own), or nothing where it is not known."""
     backend_version: str = ""
 
     def __post_init__(self) -> None:

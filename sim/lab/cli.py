@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
@@ -21,3 +23,110 @@ lab_app = typer.Typer(name="lab", help="Run a real model: serve it, and load any
 @lab_app.callback()
 def _lab() -> None:
     """Commands are added below by what they do."""
+
+
+class Endpoint(StrEnum):
+    """The part of a server's interface that is asked."""
+
+    auto = "auto"
+    completions = "completions"
+    chat = "chat"
+
+
+@lab_app.command()
+def replay(
+    scenario: Annotated[str, typer.Argument(help="A scenario file, or a bundled scenario such as quickstart.")],
+    url: Annotated[str, typer.Option(help="Address of the server: http://127.0.0.1:8000/v1.", show_default=False)],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a value: workload.0.arrivals.rps=4."),
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="Model to ask; may be left out where there is one.")] = None,
+    key_variable: Annotated[
+        str | None, typer.Option("--api-key-env", metavar="NAME", help="Environment variable with the server's key.")
+    ] = None,
+    speed: Annotated[float, typer.Option(min=1e-6, help="How many times faster than in the scenario.")] = 1.0,
+    limit: Annotated[int | None, typer.Option(min=1, help="Requests at most.")] = None,
+    timeout: Annotated[str, typer.Option(help="Longest wait for a whole answer, or none.")] = "60s",
+    endpoint: Annotated[Endpoint, typer.Option(help="What is asked; auto: completions, else chat.")] = Endpoint.auto,
+    exact: Annotated[
+        bool, typer.Option("--exact/--own-length", help="Answers as long as planned, or as the model ends them.")
+    ] = True,
+    temperature: Annotated[
+        float | None, typer.Option(min=0.0, help="Temperature; the server's own if left out.")
+    ] = None,
+    prompt_ids: Annotated[
+        str | None, typer.Option(metavar="LOW:HIGH", help="Send prompts as token ids between these.")
+    ] = None,
+    prompts: Annotated[
+        Path | None, typer.Option(metavar="FILE.jsonl", help="Prompts of your own, by question_id or row.")
+    ] = None,
+    pool: Annotated[
+        str | None, typer.Option(help="Pool of the scenario that the server stands for, for its price.")
+    ] = None,
+    gpu: Annotated[str | None, typer.Option(help="For DIR/measured: GPU, by catalogue name.")] = None,
+    served_model: Annotated[str | None, typer.Option(help="For DIR/measured: model, by catalogue name.")] = None,
+    max_num_seqs: Annotated[int | None, typer.Option(min=1, help="For DIR/measured: requests in a batch.")] = None,
+    max_num_batched_tokens: Annotated[
+        int | None, typer.Option(min=1, help="For DIR/measured: tokens in a step.")
+    ] = None,
+    kv_capacity_tokens: Annotated[
+        int | None, typer.Option(min=1, help="For DIR/measured: KV cache of a replica.")
+    ] = None,
+    precision: Annotated[str | None, typer.Option(help="For DIR/measured: format of the weights.")] = None,
+    tensor_parallel: Annotated[int | None, typer.Option(min=1, help="For DIR/measured: GPUs of a replica.")] = None,
+    backend: Annotated[str | None, typer.Option(help="For DIR/measured: serving engine, such as vllm.")] = None,
+    backend_version: Annotated[str | None, typer.Option(help="For DIR/measured: its version.")] = None,
+    compare: Annotated[bool, typer.Option("--compare", help="Simulate the same requests beside.")] = False,
+    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Keep the results in this folder.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print only JSON.")] = False,
+) -> None:
+    """Send a scenario's requests to a real server, each at its time, and measure its answers.
+
+    Times count from when a request was due, whatever the server or this client was doing then.
+    """
+    import json
+
+    from rich.console import Console
+
+    from sim.lab.replay import Options, Served, Target
+    from sim.lab.replay.command import replay_command
+    from sim.lab.replay.given import id_range, key_of, longest_wait_s
+    from sim.lab.replay.terminal import format_replay, replay_bar
+
+    given = {
+        "gpu": gpu,
+        "model": served_model,
+        "max_num_seqs": max_num_seqs,
+        "max_num_batched_tokens": max_num_batched_tokens,
+        "kv_capacity_tokens": kv_capacity_tokens,
+        "precision": precision,
+        "tensor_parallel": tensor_parallel,
+        "backend": backend,
+        "backend_version": backend_version,
+    }
+    options = Options(
+        speed=speed,
+        limit=limit,
+        timeout_s=longest_wait_s(timeout),
+        endpoint=endpoint.value,
+        exact=exact,
+        prompt_ids=id_range(prompt_ids),
+        prompts=prompts,
+        settings={} if temperature is None else {"temperature": temperature},
+        pool=pool,
+        served=Served.of(given),
+    )
+    target = Target(url, model, key_of(key_variable))
+    with replay_bar() as progress:
+        summary = replay_command(
+            scenario, target, options, overrides=overrides or (), compare=compare, out=out, progress=progress
+        )
+    if as_json:
+        typer.echo(json.dumps(summary, indent=2, allow_nan=False))
+    else:
+        Console().print(format_replay(summary))
+    if out is not None:
+        typer.echo(f"Results are in {out}", err=as_json)
+    if summary["client"]["interrupted"]:
+        raise typer.Exit(130)

@@ -65,7 +65,7 @@ class Language:
     @classmethod
     def held_out(cls) -> Language:
         """What it is judged on: longer contexts and less rare constants, so harder than the training mix on purpose."""
-        return replace(cls.training(), min_facts=8, constant_exponent=0.0, times_share=0.5)
+        return replace(cls.training(), min_facts=8, constant_exponent=1.5, times_share=0.4)
 
 
 @dataclass(frozen=True)

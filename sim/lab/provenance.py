@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 __all__ = [
+    "FOLDER_FILE",
+    "FOLDER_FORMAT",
     "KEY",
     "Provenance",
     "machine",
@@ -39,6 +41,11 @@ __all__ = [
 Provenance: TypeAlias = dict[str, Any]
 """`date` (UTC), `command`, `commit` (null outside a checkout), `changed` (whether the checkout differs from it),
 `source` (a digest of our code, known everywhere), `versions` by package, and `hardware` as of `machine`."""
+
+FOLDER_FILE = "provenance.json"
+"""What a folder that `nightshift measure` wrote is known by."""
+FOLDER_FORMAT = "nightshift-measurements-1"
+"""What this file says that it is."""
 
 KEY = "provenance"
 """Under which it stands in JSON and in a Parquet file's metadata."""

@@ -17,7 +17,7 @@ from sim.load.tree import Path as TreePath
 from sim.load.tree import Tree
 from sim.load.wording import note_complaints
 from sim.load.yamlfile import read_tree
-from sim.paths import scenario_path
+from sim.paths import data_path, scenario_path
 from sim.scenario import Scenario
 
 __all__ = ["bundled_scenarios", "dump_scenario", "load_scenario"]
@@ -123,14 +123,26 @@ def _line(fault: Fault) -> int:
 
 
 def _resolve_files(tree: Tree, folder: Path) -> None:
-    """Make the names of files absolute, and note those that do not exist."""
+    """Make the names of files absolute, and note those that do not exist.
+
+    One that begins with `data/` and is not there is one of those that travel with Nightshift.
+    """
     for path in [path for place in (*_FILES, *PRICE_FILES) for path in _each(tree, *place)]:
         written, origin = tree.get(path), tree.origin(path)
         base = Path.cwd() if isinstance(origin, str) else folder
         file = os.path.abspath(base / os.path.expanduser(written))
+        if not os.path.isfile(file):
+            file = _bundled(written) or file
         tree.get(path[:-1])[path[-1]] = file
         if not os.path.isfile(file):
             tree.fault(path, written, f"is not a file ({file})", "give the path of an existing file")
+
+
+def _bundled(written: str) -> str | None:
+    """The file of our own data that a name such as data/lab/day.csv.gz means; None if there is none."""
+    first, *others = Path(written).parts or ("",)
+    file = data_path(*others)
+    return str(file) if first == "data" and file.is_file() else None
 
 
 def _resolve_names(tree: Tree) -> None:

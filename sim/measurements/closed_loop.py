@@ -8,9 +8,10 @@ import numpy as np
 from pandas import DataFrame, Series
 
 from sim.hardware import Catalogue
+from sim.hardware.setup import OWN_BACKEND
 from sim.measurements.kinds import Assumed
 from sim.measurements.layout import MOST_GPUS, Recorded, copies, mend
-from sim.measurements.names import NAMES, OWN_BACKEND, RANKS, needed_names, setups_named
+from sim.measurements.names import NAMES, RANKS, needed_names, setups_named
 from sim.measurements.plausible import (
     LONGEST_E2E_S,
     SHORTEST_OWN_TTFT_S,

@@ -14,12 +14,9 @@ from typing import Any
 from sim.errors import CatalogueError, InputError
 from sim.hardware import Catalogue
 from sim.hardware.model import Model
+from sim.lab.provenance import FOLDER_FILE, FOLDER_FORMAT
 
-__all__ = ["FORMAT", "PROVENANCE", "declared_models", "is_measured_folder"]
-
-PROVENANCE = "provenance.json"
-FORMAT = "nightshift-measurements-1"
-"""What `provenance.json` of such a folder says that it is."""
+__all__ = ["declared_models", "is_measured_folder"]
 
 
 def is_measured_folder(path: Path) -> bool:
@@ -34,7 +31,7 @@ def declared_models(paths: Iterable[Path], catalogue: Catalogue) -> Catalogue:
         InputError: for a declared model whose shape contradicts itself.
     """
     folders = {folder: None for path in paths for folder in (path, path.parent, path.parent.parent)}
-    told = ((folder / PROVENANCE, document) for folder in folders if (document := _told(folder)))
+    told = ((folder / FOLDER_FILE, document) for folder in folders if (document := _told(folder)))
     return catalogue.with_models(_model(document["model"], file) for file, document in told if document.get("model"))
 
 
@@ -50,7 +47,7 @@ def _model(declared: object, file: Path) -> Model:
 def _told(folder: Path) -> Mapping[str, Any] | None:
     """What `provenance.json` says, where it is of our format; what else lies under that name is not ours."""
     try:
-        document = json.loads((folder / PROVENANCE).read_text(encoding="utf-8"))
+        document = json.loads((folder / FOLDER_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return None
-    return document if isinstance(document, dict) and document.get("format") == FORMAT else None
+    return document if isinstance(document, dict) and document.get("format") == FOLDER_FORMAT else None

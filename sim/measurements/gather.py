@@ -11,8 +11,8 @@ from pandas import DataFrame
 
 from sim.errors import InputError, nearest
 from sim.hardware import Catalogue, split_precision
+from sim.lab.provenance import FOLDER_FILE
 from sim.measurements.closed_loop import RUNS, read_closed_loop
-from sim.measurements.declared import PROVENANCE
 from sim.measurements.kinds import Assumed, ClosedLoop, Measurements, StepTable
 from sim.measurements.open_loop import is_open_loop, read_open_loop
 from sim.measurements.prompt_and_token import PROMPT_AND_TOKEN, read_prompt_and_token
@@ -91,7 +91,7 @@ def _sources(path: Path) -> tuple[list[Path], list[str]]:
         return [path], []
     files = [file for file in sorted(path.rglob("*")) if file.is_file() and not file.name.startswith(".")]
     runs = {file.parent: None for file in files if is_open_loop(file.parent)}
-    others = (file for file in files if not file.name.endswith(PROVENANCE))
+    others = (file for file in files if not file.name.endswith(FOLDER_FILE))
     loose = [file for file in others if not any(folder in file.parents for folder in runs)]
     tables = [file for file in loose if file.suffix.casefold() == ".csv" and _reader(file)]
     if not tables and not runs:

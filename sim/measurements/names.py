@@ -10,13 +10,13 @@ from pandas import DataFrame, Series
 
 from sim.errors import InputError
 from sim.hardware import Catalogue, Precision, split_precision
+from sim.hardware.setup import OWN_BACKEND
 from sim.measurements.faults import Faults
 from sim.measurements.kinds import Assumed, Setup
 from sim.measurements.table_file import Places, Sheet
 
 __all__ = [
     "NAMES",
-    "OWN_BACKEND",
     "RANKS",
     "backend_name",
     "kv_format",
@@ -36,9 +36,6 @@ NAMES = {
 """Columns that name what served, by our name."""
 RANKS = {"tensor": ("tensor_parallel", "tp_size")}
 """The column of tensor-parallel ranks."""
-
-OWN_BACKEND = "nightshift"
-"""The backend of what our own engine served, by `nightshift measure`."""
 
 _MOST_STRANGERS = 0.1
 _BACKENDS = {"trtllm": "tensorrt-llm", "tensorrtllm": "tensorrt-llm"}

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
-from sim.measurements.names import OWN_BACKEND
+from sim.hardware.setup import OWN_BACKEND
 from sim.validation.groups import Group
 
 __all__ = ["TARGETS", "Target", "targets_met"]

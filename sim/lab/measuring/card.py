@@ -103,8 +103,8 @@ def _outcomes(figures: _Document) -> str:
 
 def _end_to_end(figures: _Document) -> str:
     return (
-        f"## End to end\n\nThe scenario `{figures['scenario']}`, a priced stream at {figures['load']:.0%} load, served for "
-        "real and simulated: `end-to-end/comparison.md`."
+        f"## End to end\n\nThe scenario `{figures['scenario']}`, a priced stream at {figures['load']:.0%} load, served "
+        "for real and simulated: `end-to-end/comparison.md`."
     )
 
 

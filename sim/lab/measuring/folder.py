@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 
 from sim.errors import InputError
 from sim.folders import write_file
-from sim.measurements.declared import FORMAT, PROVENANCE
+from sim.lab.provenance import FOLDER_FILE, FOLDER_FORMAT
 
 __all__ = ["CARD", "Figures", "MeasuredFolder", "fingerprint"]
 
@@ -107,7 +107,7 @@ class MeasuredFolder:
             shutil.rmtree(place) if place.is_dir() else place.unlink(missing_ok=True)
 
     def _save(self) -> None:
-        write_file(self.path / PROVENANCE, json.dumps(self.document, indent=1, allow_nan=False) + "\n")
+        write_file(self.path / FOLDER_FILE, json.dumps(self.document, indent=1, allow_nan=False) + "\n")
 
 
 def _document(path: Path) -> dict[str, Any]:
@@ -117,12 +117,16 @@ def _document(path: Path) -> dict[str, Any]:
         raise InputError(path, "is a file", remedy)
     held = [file for file in path.iterdir() if not file.name.startswith(_ASIDE)] if path.is_dir() else []
     if not held:
-        return {"format": FORMAT, "parts": {}}
+        return {"format": FOLDER_FORMAT, "parts": {}}
     try:
-        document = json.loads((path / PROVENANCE).read_text(encoding="utf-8"))
+        document = json.loads((path / FOLDER_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         document = None
-    if not isinstance(document, dict) or document.get("format") != FORMAT or not _is_sound(document.get("parts")):
+    if (
+        not isinstance(document, dict)
+        or document.get("format") != FOLDER_FORMAT
+        or not _is_sound(document.get("parts"))
+    ):
         raise InputError(path, "holds something other than measurements", remedy)
     return document
 

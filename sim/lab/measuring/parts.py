@@ -57,8 +57,12 @@ class Bench:
 
     @cached_property
     def model(self) -> Model:
-        """The model, opened once."""
-        return self.subject.open()
+        """The model, opened once, its cache filled."""
+        from sim.lab.measuring.steps import fill_cache
+
+        opened = self.subject.open()
+        fill_cache(opened, self.subject.limits.max_num_batched_tokens)
+        return opened
 
     @cached_property
     def times(self) -> Times:

@@ -83,6 +83,7 @@ def _faults(asked: Asked) -> list[tuple[object, str, str] | None]:
         (asked.questions, "is no number of questions", "give at least 1")
         if asked.questions is not None and asked.questions < 1
         else None,
+        (asked.router, "does not exist", "check the path of the router") if _is_missing(asked.router) else None,
         (asked.seed, "is no seed", "give a whole number, zero or more") if asked.seed < 0 else None,
         (asked.threads, "is no number of threads", "give at least 1")
         if asked.threads is not None and asked.threads < 1
@@ -91,6 +92,10 @@ def _faults(asked: Asked) -> list[tuple[object, str, str] | None]:
         if asked.max_num_seqs is not None and asked.max_num_seqs < 1
         else None,
     ]
+
+
+def _is_missing(file: Path | None) -> bool:
+    return file is not None and not file.is_file()
 
 
 @dataclass(frozen=True)

@@ -170,7 +170,6 @@ def measure_steps(
     (of the middle half of the visits, as a share of the median).
     """
     stepper, points, reference = Stepper(model, limits, clock), grid_of(limits, quick=quick), reference_point(limits)
-    fill_cache(model, limits.max_num_batched_tokens)
     with undisturbed():
         for point in (reference, *points):
             stepper.visit(point)

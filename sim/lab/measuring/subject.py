@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from sim.errors import CatalogueError, InputError
 from sim.hardware import load_catalogue
+from sim.hardware.setup import OWN_BACKEND
 from sim.lab.measuring.settings import Asked, Limits, limits_for
 from sim.lab.provenance import machine
-from sim.measurements.names import OWN_BACKEND
 from sim.paths import data_path
 
 if TYPE_CHECKING:
