@@ -65,6 +65,9 @@ class _Pretender:
     def decode(self, tokens: Tokens, lengths: Tokens) -> Logits:
         return self._logits[: len(tokens)] if self.pretends else self.real.decode(tokens, lengths)
 
+    def decode_best(self, tokens: Tokens, lengths: Tokens) -> Tokens:
+        return np.zeros(len(tokens), np.int32) if self.pretends else self.real.decode_best(tokens, lengths)
+
     def prefill(self, slot: int, tokens: Tokens, start: int) -> Logits:
         return self._logits[0] if self.pretends else self.real.prefill(slot, tokens, start)
 
