@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from sim.errors import InputError
 
@@ -20,6 +20,7 @@ __all__ = ["ServeOptions", "Service", "open_service", "serve"]
 
 _SWITCH_S = 0.0005
 """How long the thread that talks to clients may keep the engine's from its next step."""
+_BACKLOG = 2048
 _GRACE_S = 5
 """How long answers under way may take to end when the server is told to stop."""
 
@@ -153,10 +154,16 @@ class _Ending:
             self.say(f"the log is in {self.log}")
 
 
-def _listening(host: str, port: int) -> Any:
+def _listening(host: str, port: int) -> socket.socket:
+    """A socket that listens. It names its protocol, without which asyncio would leave small writes to be collected
+    for tens of milliseconds (Nagle's algorithm)."""
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host, port), family=family, backlog=2048)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(_BACKLOG)
     except OSError as error:
+        listener.close()
         rule = f"cannot be listened at ({error.strerror or error})"
         raise InputError(f"{host}:{port}", rule, "give another --port, 0 for any, or --host") from None
+    return listener
