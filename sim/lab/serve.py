@@ -55,11 +55,9 @@ class ServeOptions:
 class Service:
     """An engine with a model, and how its texts are written."""
 
-    name: str
+    subject: Subject
     engine: Engine
     texts: Texts
-    setup: dict[str, str]
-    provider: str
 
 
 def open_service(options: ServeOptions) -> Service:
@@ -89,7 +87,7 @@ def open_service(options: ServeOptions) -> Service:
     decoder = subject.open(slots=rows + 1, capacity=capacity)
     fill_cache(decoder, tokens)
     engine = Engine(decoder, settings)
-    return Service(subject.name, engine, texts_for(subject.config.vocab_size), subject.setup, subject.provider)
+    return Service(subject, engine, texts_for(subject.config.vocab_size))
 
 
 def _capacity(subject: Subject, options: ServeOptions) -> int:
@@ -118,13 +116,13 @@ def serve(options: ServeOptions, *, say: Callable[[str], None] = lambda line: No
         service = open_service(options)
         runner = Runner(service.engine, keep=options.log is not None)
         ending = _Ending(runner.stop, service, options.log, say)
-        app = build_app(runner, service.name, service.texts, at_end=ending)
+        app = build_app(runner, service.subject.name, service.texts, at_end=ending)
         config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=_GRACE_S)
         sys.setswitchinterval(_SWITCH_S)
         service.engine.clock.restart()
         runner.start()
         host, port = listener.getsockname()[:2]
-        say(f"serving {service.name} on {service.provider} at http://{host}:{port}/v1")
+        say(f"serving {service.subject.name} on {service.subject.provider} at http://{host}:{port}/v1")
         try:
             uvicorn.Server(config).run(sockets=[listener])
         finally:
@@ -150,7 +148,9 @@ class _Ending:
             from sim.lab.provenance import provenance
             from sim.lab.serving.log import write_log
 
-            write_log(self.log, self.service.engine, self.service.setup, provenance(provider=self.service.provider))
+            subject = self.service.subject
+            origin = provenance(provider=subject.provider)
+            write_log(self.log, self.service.engine, subject.setup, subject.declared, origin)
             self.say(f"the log is in {self.log}")
 
 
