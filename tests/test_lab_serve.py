@@ -30,7 +30,7 @@ from sim.lab.serve import ServeOptions, _listening, serve
 from sim.lab.serving import LanguageTexts, Runner, WordTexts, build_app, texts_for
 from sim.lab.serving.log import steps_text, write_log
 from sim.lab.weights import DecoderConfig, weight_shapes, write_weights
-from sim.measurements import read_measurements
+from sim.measurements import declared_models, read_measurements
 from tests.fake_decoder import FakeDecoder
 
 httpx = pytest.importorskip("httpx")
@@ -39,6 +39,8 @@ pytest.importorskip("starlette")
 
 QUESTION = "5 6 7 8"
 PATIENCE_S = 20.0
+DECLARED = {"name": "nightshift-lab", "layers": 1, "hidden": 32, "heads": 2, "kv_heads": 1, "head_dim": 16}
+DECLARED |= {"ffn_intermediate": 48, "vocab": 60, "tied_embeddings": True, "max_position": 512}
 SETUP = {"model": "nightshift-lab", "gpu": "CPU", "precision": "fp32", "backend": "nightshift"}
 
 
@@ -362,9 +364,9 @@ def test_what_was_served_can_be_read_as_measurements(tmp_path: Path) -> None:
     with running() as runner:
         for size in (3, 40, 8):
             asked(runner, "/v1/completions", {"prompt": list(range(size)), "max_tokens": 6})
-    write_log(tmp_path / "log", runner.engine, SETUP, {"date": "2026-11-21T00:00:00Z"})
-    found = read_measurements([tmp_path / "log"], load_catalogue())
-    (steps,), (loop,) = found.step_tables, found.open_loops
+    write_log(tmp_path, runner.engine, SETUP, DECLARED, {"date": "2026-11-21T00:00:00Z"})
+    found = read_measurements([tmp_path], declared_models([tmp_path], load_catalogue()))
+    (steps,), (loop,) = found.step_tables, found.open_loop
     assert steps.rows["pairs"].tolist() == pytest.approx([step.pairs for step in runner.engine.steps], rel=1e-4)
     assert loop.requests["prompt_tokens"].tolist() == [3, 40, 8]
     assert loop.requests["e2e_s"].tolist() == pytest.approx(
@@ -409,13 +411,9 @@ def test_the_command_serves_until_it_is_told_to_stop_and_keeps_its_log(tmp_path:
     assert answers[0]["usage"]["completion_tokens"] == 4
     assert f"the log is in {log}" in rest
     assert "Traceback" not in rest
-    assert sorted(path.name for path in log.iterdir()) == [
-        "meta.json",
-        "requests.jsonl",
-        "steps.csv",
-        "steps.csv.provenance.json",
-    ]
-    assert len((log / "requests.jsonl").read_text().splitlines()) == 2
+    found = read_measurements([log], declared_models([log], load_catalogue()))
+    assert len(found.open_loop[0].requests) == 2
+    assert len(found.step_tables[0].rows) == 2 * 4
 
 
 def test_a_port_that_is_taken_is_told() -> None:
