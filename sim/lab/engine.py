@@ -92,7 +92,7 @@ class Engine:
         self.check(job)
         fault = self._fault(job)
         if fault:
-            raise InputError(*fault, where=f"job {job.job_id}")
+            raise InputError(*fault)
         arrived_s = self.clock.now_s() if arrival_s is None else arrival_s
         row = Row(job, self._submitted, arrived_s, list(job.prompt), len(job.prompt), target=len(job.prompt))
         self._submitted += 1
@@ -107,7 +107,7 @@ class Engine:
         """
         fault = job_fault(job, self.settings, self.decoder.capacity, self.decoder.config.vocab_size)
         if fault:
-            raise InputError(*fault, where=f"job {job.job_id}")
+            raise InputError(*fault)
 
     def _fault(self, job: Job) -> Fault | None:
         family = self._scheduler.families.get(job.family)

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from sim.errors import InputError
 
@@ -20,6 +20,7 @@ __all__ = ["ServeOptions", "Service", "open_service", "serve"]
 
 _SWITCH_S = 0.0005
 """How long the thread that talks to clients may keep the engine's from its next step."""
+_BACKLOG = 2048
 _GRACE_S = 5
 """How long answers under way may take to end when the server is told to stop."""
 
@@ -54,11 +55,9 @@ class ServeOptions:
 class Service:
     """An engine with a model, and how its texts are written."""
 
-    name: str
+    subject: Subject
     engine: Engine
     texts: Texts
-    setup: dict[str, str]
-    provider: str
 
 
 def open_service(options: ServeOptions) -> Service:
@@ -88,7 +87,7 @@ def open_service(options: ServeOptions) -> Service:
     decoder = subject.open(slots=rows + 1, capacity=capacity)
     fill_cache(decoder, tokens)
     engine = Engine(decoder, settings)
-    return Service(subject.name, engine, texts_for(subject.config.vocab_size), subject.setup, subject.provider)
+    return Service(subject, engine, texts_for(subject.config.vocab_size))
 
 
 def _capacity(subject: Subject, options: ServeOptions) -> int:
@@ -117,13 +116,13 @@ def serve(options: ServeOptions, *, say: Callable[[str], None] = lambda line: No
         service = open_service(options)
         runner = Runner(service.engine, keep=options.log is not None)
         ending = _Ending(runner.stop, service, options.log, say)
-        app = build_app(runner, service.name, service.texts, at_end=ending)
+        app = build_app(runner, service.subject.name, service.texts, at_end=ending)
         config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=_GRACE_S)
         sys.setswitchinterval(_SWITCH_S)
         service.engine.clock.restart()
         runner.start()
         host, port = listener.getsockname()[:2]
-        say(f"serving {service.name} on {service.provider} at http://{host}:{port}/v1")
+        say(f"serving {service.subject.name} on {service.subject.provider} at http://{host}:{port}/v1")
         try:
             uvicorn.Server(config).run(sockets=[listener])
         finally:
@@ -149,14 +148,22 @@ class _Ending:
             from sim.lab.provenance import provenance
             from sim.lab.serving.log import write_log
 
-            write_log(self.log, self.service.engine, self.service.setup, provenance(provider=self.service.provider))
+            subject = self.service.subject
+            origin = provenance(provider=subject.provider)
+            write_log(self.log, self.service.engine, subject.setup, subject.declared, origin)
             self.say(f"the log is in {self.log}")
 
 
-def _listening(host: str, port: int) -> Any:
+def _listening(host: str, port: int) -> socket.socket:
+    """A socket that listens. It names its protocol, without which asyncio would leave small writes to be collected
+    for tens of milliseconds (Nagle's algorithm)."""
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host, port), family=family, backlog=2048)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(_BACKLOG)
     except OSError as error:
+        listener.close()
         rule = f"cannot be listened at ({error.strerror or error})"
         raise InputError(f"{host}:{port}", rule, "give another --port, 0 for any, or --host") from None
+    return listener

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sim.folders import write_files
-from sim.lab.provenance import KEY, sidecar_of
+from sim.lab.provenance import FOLDER_FILE, FOLDER_FORMAT, KEY, sidecar_of
 from sim.lab.records import JobRecord, StepRecord
 
 if TYPE_CHECKING:
@@ -23,21 +23,35 @@ _DIGITS = 7
 _STEP_COLUMNS = ("begin_s", "step_s", "decode_rows", "kv_tokens", "prompt_tokens", "cached_tokens", "prompt_slices")
 
 
-def write_log(folder: Path, engine: Engine, setup: Mapping[str, str], origin: Mapping[str, Any]) -> None:
-    """Write `steps.csv` and its provenance, `requests.jsonl` and `meta.json` into a folder.
+SERVED = "served"
+"""The folder of the requests within that of the log."""
 
-    `setup` says what served, in the columns of files of measurements.
+
+def write_log(
+    folder: Path, engine: Engine, setup: Mapping[str, str], declared: Mapping[str, Any], origin: Mapping[str, Any]
+) -> None:
+    """Write `steps.csv`, and `served/` with `requests.jsonl` and `meta.json`, into a folder; earlier ones go.
+
+    `setup` says what served, in the columns of files of measurements; `declared` is the model in those of
+    `data/models.csv`, as it need not be in the catalogue, and stands in the folder's `provenance.json`.
 
     Raises:
         InputError: where they cannot be written.
     """
+    steps = Path("steps.csv")
+    document = {"format": FOLDER_FORMAT, "model": dict(declared), "setup": dict(setup), KEY: dict(origin)}
+    requests = {"requests.jsonl": requests_text(engine.finished), "meta.json": meta_text(engine, setup, origin)}
+    write_files(folder / SERVED, requests)
     texts = {
-        "steps.csv": steps_text(engine.steps, setup),
-        sidecar_of(Path("steps.csv")).name: json.dumps(origin, indent=1, allow_nan=False) + "\n",
-        "requests.jsonl": requests_text(engine.finished),
-        "meta.json": meta_text(engine, setup, origin),
+        steps.name: steps_text(engine.steps, setup),
+        sidecar_of(steps).name: _json(origin),
+        FOLDER_FILE: _json(document),
     }
     write_files(folder, texts)
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, indent=1, allow_nan=False) + "\n"
 
 
 def steps_text(steps: Sequence[StepRecord], setup: Mapping[str, str]) -> str:
@@ -96,4 +110,4 @@ def meta_text(engine: Engine, setup: Mapping[str, str], origin: Mapping[str, Any
         "busy_s": round(math.fsum(step.seconds for step in engine.steps), _DIGITS),
         KEY: dict(origin),
     }
-    return json.dumps(meta, indent=1, allow_nan=False) + "\n"
+    return _json(meta)

@@ -93,8 +93,10 @@ def event(value: object) -> str:
 
 
 def input_error_body(error: InputError) -> dict[str, Any]:
-    """What is wrong with a request: value, rule and remedy, and the field."""
-    return error_body(str(error), "invalid_request_error", 400, error.where)
+    """What is wrong with a request: value, rule and remedy, and the field where it is in one."""
+    text = str(InputError(error.value, error.rule, error.remedy))
+    message = f"{error.where}: {text}" if error.where else text
+    return error_body(message, "invalid_request_error", 400, error.where)
 
 
 def error_body(message: str, kind: str, code: int, param: str | None = None) -> dict[str, Any]:
