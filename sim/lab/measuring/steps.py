@@ -1,5 +1,9 @@
 """Step times through the engine's own step: scheduling, the model and sampling, from one step's end to the next one's.
 
+Decodes are measured in traffic: a row goes, another one's prompt is read, and what counts is the mean of the steps until
+the next one would come. On a CPU a prompt takes the caches from the decodes: the step after it takes nearly twice as long,
+the eighth still a tenth longer. Steps that nothing disturbs are faster than any server's.
+
 Rows are put in place by a model that pretends to have read their prompts, so that a state takes no time to reach; what
 is measured is then done by the real one. Points are visited in an order drawn anew in each round, so that a machine
 that drifts leans on no axis, and a reference step in between tells whether it did.
@@ -13,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
-from statistics import median
+from statistics import fmean
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -38,7 +42,6 @@ NewClock: TypeAlias = Callable[[], Clock]
 _WARM_STEPS = 8
 """Of rows that decode, before one is measured: on a CPU weights and KV come back into the caches only over several
 steps. After a step of many rows one of few took twice as long, and still a third longer four steps later."""
-_MEASURED_STEPS = 5
 _WARM_PROMPTS = 1
 _VISITS_BETWEEN_REFERENCES = 25
 _TOKEN = 1
@@ -87,36 +90,42 @@ class Stepper:
     def __init__(self, model: Model, limits: Limits, clock: NewClock = RealClock) -> None:
         self._model, self._limits, self._clock = _Pretender(model), limits, clock
         self._numbers = count()
+        self._last = 0
 
     def visit(self, point: Point) -> StepRecord:
-        """The step measured; of decodes alone the middle one of several, with their median time."""
+        """The step measured; of decodes alone the middle one from one prompt to the next, with their mean time."""
         engine = self._engine(point)
-        self._place_rows(engine, point)
-        for _ in range(_WARM_STEPS if point.rows else 0):
-            engine.step()
+        between = self._steps_in_traffic(engine, point) if point.rows else 0
         for _ in range(0 if point.rows else _WARM_PROMPTS):
             self._read_prompts(engine, point)
         if point.prompt:
             return self._read_prompts(engine, point)
-        for _ in range(_MEASURED_STEPS):
+        measured = engine.steps[-between:]
+        return measured[between // 2]._replace(seconds=fmean(step.seconds for step in measured))
+
+    def _steps_in_traffic(self, engine: Engine, point: Point) -> int:
+        """Decodes until the next prompt would come, of rows of which one has just come for another; how many."""
+        between = round(self._limits.output_median / point.rows) | 1
+        output = _WARM_STEPS + between + 4
+        kv_tokens = min(point.kv_per_row, self._model.capacity - output)
+        placed = max(kv_tokens - _WARM_STEPS - between // 2, 1)
+        for _ in range(point.rows):
+            self._submit(engine, placed, output)
+        first = self._last - point.rows + 1
+        self._pretend_step(engine)
+        for _ in range(_WARM_STEPS):
             engine.step()
-        measured = engine.steps[-_MEASURED_STEPS:]
-        return measured[len(measured) // 2]._replace(seconds=median(step.seconds for step in measured))
+        engine.cancel(first)
+        self._submit(engine, max(kv_tokens - between // 2, 1), output)
+        for _ in range(1 + between):
+            engine.step()
+        return between
 
     def _engine(self, point: Point) -> Engine:
         """An engine whose steps hold all that is to be placed; where tokens are to be read before, just these."""
         room = self._model.slots * self._model.capacity
         settings = EngineSettings(self._limits.max_num_seqs, point.cached or room, room, logprobs=False)
         return Engine(self._model, settings, self._clock())
-
-    def _place_rows(self, engine: Engine, point: Point) -> None:
-        """Rows that decode with `kv_per_row` tokens, in the middle of what is measured."""
-        if point.rows:
-            ahead = _WARM_STEPS + (1 if point.prompt else _MEASURED_STEPS // 2 + 1)
-            prompt = max(point.kv_per_row - ahead, 1)
-            for _ in range(point.rows):
-                self._submit(engine, prompt, min(_WARM_STEPS + _MEASURED_STEPS + 2, self._model.capacity + 1 - prompt))
-            self._pretend_step(engine)
 
     def _read_prompts(self, engine: Engine, point: Point) -> StepRecord:
         """The step that reads the point's prompts, but for what is to be read before."""
@@ -128,7 +137,8 @@ class Stepper:
         return engine.steps[-1]
 
     def _submit(self, engine: Engine, prompt_tokens: int, output_tokens: int) -> None:
-        number, prompt, output = next(self._numbers), (_TOKEN,) * prompt_tokens, max(output_tokens, 1)
+        number = self._last = next(self._numbers)
+        prompt, output = (_TOKEN,) * prompt_tokens, max(output_tokens, 1)
         temperature = temperature_for(self._model.config.vocab_size)
         engine.submit(Job(number, prompt, fixed_tokens=output, temperature=temperature, seed=number))
 
