@@ -1,8 +1,9 @@
 """Step times through the engine's own step: scheduling, the model and sampling, from one step's end to the next one's.
 
-Decodes are measured in traffic: a row goes, another one's prompt is read, and what counts is the mean of the steps until
-the next one would come. On a CPU a prompt takes the caches from the decodes: the step after it takes nearly twice as long,
-the eighth still a tenth longer. Steps that nothing disturbs are faster than any server's.
+Steps are measured in traffic: a row goes, another one's prompt is read, decodes follow until the next one would come,
+and their mean counts; the next prompt is measured after them, one that is alone after those of the row before. On a CPU
+prompts and decodes take the caches from each other: the step after a prompt takes nearly twice as long, the eighth
+still a tenth longer. Steps that nothing disturbs are faster than any server's.
 
 Rows are put in place by a model that pretends to have read their prompts, so that a state takes no time to reach; what
 is measured is then done by the real one. Points are visited in an order drawn anew in each round, so that a machine
@@ -42,7 +43,6 @@ NewClock: TypeAlias = Callable[[], Clock]
 _WARM_STEPS = 8
 """Of rows that decode, before one is measured: on a CPU weights and KV come back into the caches only over several
 steps. After a step of many rows one of few took twice as long, and still a third longer four steps later."""
-_WARM_PROMPTS = 1
 _VISITS_BETWEEN_REFERENCES = 25
 _TOKEN = 1
 
@@ -95,9 +95,9 @@ class Stepper:
     def visit(self, point: Point) -> StepRecord:
         """The step measured; of decodes alone the middle one from one prompt to the next, with their mean time."""
         engine = self._engine(point)
-        between = self._steps_in_traffic(engine, point) if point.rows else 0
-        for _ in range(0 if point.rows else _WARM_PROMPTS):
-            self._read_prompts(engine, point)
+        between = self._steps_in_traffic(engine, point)
+        if not point.rows:
+            engine.cancel(self._last)
         if point.prompt:
             return self._read_prompts(engine, point)
         measured = engine.steps[-between:]
@@ -105,13 +105,15 @@ class Stepper:
 
     def _steps_in_traffic(self, engine: Engine, point: Point) -> int:
         """Decodes until the next prompt would come, of rows of which one has just come for another; how many."""
-        between = round(self._limits.output_median / point.rows) | 1
+        rows = max(point.rows, 1)
+        between = round(self._limits.output_median / rows) | 1
         output = _WARM_STEPS + between + 4
-        kv_tokens = min(point.kv_per_row, self._model.capacity - output)
+        wanted = point.kv_per_row if point.rows else point.cached or self._limits.output_range[1]
+        kv_tokens = min(wanted, self._model.capacity - output)
         placed = max(kv_tokens - _WARM_STEPS - between // 2, 1)
-        for _ in range(point.rows):
+        for _ in range(rows):
             self._submit(engine, placed, output)
-        first = self._last - point.rows + 1
+        first = self._last - rows + 1
         self._pretend_step(engine)
         for _ in range(_WARM_STEPS):
             engine.step()
