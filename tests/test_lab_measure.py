@@ -130,10 +130,9 @@ class TestGrid:
 
     @pytest.mark.parametrize("limits", [Limits(1, 8, 16), Limits(2, 16, 32), Limits(64, 1024, 2048)])
     def test_it_can_be_visited_on_small_machines_and_large(self, limits: Limits) -> None:
-        stepper = Stepper(filled(limits), limits, lawful)
         points = grid_of(limits, quick=limits.max_num_seqs > 8)
         for point in points[:: max(len(points) // 20, 1)]:
-            step = stepper.visit(point)
+            step = Stepper(filled(limits), limits, lawful).visit(point)
             assert (step.decode_rows, step.prompt_tokens) == (point.rows, point.prompt_tokens)
 
 
@@ -150,11 +149,14 @@ class TestStepper:
         assert step.kv_tokens == point.rows * point.kv_per_row
         assert step.seconds == pytest.approx(law().mixed_step_s(*step[2:6]))
 
-    def test_only_the_measured_steps_are_computed(self) -> None:
+    def test_only_steps_of_the_traffic_are_computed(self) -> None:
         decoder = filled(LIMITS)
         Stepper(decoder, LIMITS, lawful).visit(Point(4, 100, 10))
 
-        assert decoder.calls == [*[("decode", 4)] * 9, ("prefill", 10)]
+        between = round(LIMITS.output_median / 4) | 1
+        come = 100 - between - 1
+        replaced = [("decode", 3), ("prefill", come)]
+        assert decoder.calls == [*[("decode", 4)] * 8, *replaced, *[("decode", 4)] * (between + 1), ("prefill", 10)]
 
     def test_drift_is_the_last_against_the_first(self) -> None:
         figures = Drift([0.0, 1.0, 2.0], [1.0, 1.1, 1.2]).figures()

@@ -109,16 +109,16 @@ class Stepper:
         between = round(self._limits.output_median / rows) | 1
         output = _WARM_STEPS + between + 4
         wanted = point.kv_per_row if point.rows else point.cached or self._limits.output_range[1]
-        kv_tokens = min(wanted, self._model.capacity - output)
-        placed = max(kv_tokens - _WARM_STEPS - between // 2, 1)
+        ahead = 2 + (between if point.prompt else between // 2)
+        come = max(min(wanted, self._model.capacity - output) - ahead, 1)
         for _ in range(rows):
-            self._submit(engine, placed, output)
+            self._submit(engine, max(come - _WARM_STEPS, 1), output)
         first = self._last - rows + 1
         self._pretend_step(engine)
         for _ in range(_WARM_STEPS):
             engine.step()
         engine.cancel(first)
-        self._submit(engine, max(kv_tokens - between // 2, 1), output)
+        self._submit(engine, come + 1, output)
         for _ in range(1 + between):
             engine.step()
         return between
