@@ -185,7 +185,7 @@ def assert_same(world: World, engine: Engine, records: Sequence[JobRecord], bran
         assert record.finish_s == pytest.approx(branch.end_s, rel=1e-9)
         told = record.preemptions, record.cached_tokens, record.output_tokens
         assert told == (branch.preemptions, branch.cached_tokens, branch.output_tokens)
-    assert [tuple(step[2:]) for step in engine.steps] == [step[1:] for step in world.steps]
+    assert [tuple(step[2:6]) for step in engine.steps] == [step[1:] for step in world.steps]
     assert [step.begin_s for step in engine.steps] == pytest.approx([step[0] for step in world.steps], rel=1e-9)
 
 
@@ -221,7 +221,7 @@ def check_impatient(world: World) -> None:
         assert (all_said and answered_s <= job.arrival_s + world.timeout_s) == (job.status == "completed")
         if job.status == "completed":
             assert answered_s == pytest.approx(job.finish_s, rel=1e-9)
-    assert [tuple(step[2:]) for step in engine.steps] == [step[1:] for step in world.steps]
+    assert [tuple(step[2:6]) for step in engine.steps] == [step[1:] for step in world.steps]
 
 
 def serve_impatient(engine: Engine, came: Sequence[oracle_families.Job], timeout_s: float) -> dict[int, JobRecord]:

@@ -145,3 +145,76 @@ def table(
 
     found = outcome_table(outcomes)
     typer.echo(json.dumps(found.document(), indent=2, allow_nan=False) if as_json else as_markdown(found), nl=as_json)
+
+
+class Scheduler(StrEnum):
+    """How an engine fills its steps."""
+
+    chunked = "chunked"
+    prefill_first = "prefill-first"
+
+
+class Provider(StrEnum):
+    """Where a model runs."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+class Precision(StrEnum):
+    """Numbers of weights, activations and cache."""
+
+    fp32 = "fp32"
+    fp16 = "fp16"
+    bf16 = "bf16"
+
+
+@lab_app.command()
+def serve(
+    model: Annotated[
+        Path | None, typer.Argument(metavar="FOLDER", help="Weights; the shipped model if left out.")
+    ] = None,
+    shape: Annotated[str | None, typer.Option(help="Instead: random weights in a public model's shape.")] = None,
+    layers: Annotated[int | None, typer.Option(min=1, help="Only so many layers of the shape.")] = None,
+    host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen at; 0: any that is free.")] = 8000,
+    provider: Annotated[Provider, typer.Option(help="Where the model runs.")] = Provider.auto,
+    precision: Annotated[Precision, typer.Option(help="Numbers that it computes in.")] = Precision.fp32,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads on a CPU; one less than cores.")] = None,
+    gpu: Annotated[str | None, typer.Option(help="The GPU's catalogue name, for the log.")] = None,
+    scheduler: Annotated[Scheduler, typer.Option(help="How steps are filled.")] = Scheduler.chunked,
+    max_num_seqs: Annotated[int | None, typer.Option(min=1, help="Requests in a batch; 32, on a GPU 64.")] = None,
+    max_num_batched_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Tokens in a step; half a row's if left out.")
+    ] = None,
+    max_model_len: Annotated[int | None, typer.Option(min=2, help="Tokens of a prompt with its answer.")] = None,
+    kv_capacity_tokens: Annotated[
+        int | None, typer.Option(min=16, help="KV memory; all rows at their longest if left out.")
+    ] = None,
+    log: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Keep steps and requests in this folder, written at the end.")
+    ] = None,
+) -> None:
+    """Serve a model by OpenAI's interface, batched by the rules of the simulator's replica, until interrupted."""
+    from sim.lab.serve import ServeOptions
+    from sim.lab.serve import serve as run
+
+    options = ServeOptions(
+        model=model,
+        shape=shape,
+        layers=layers,
+        host=host,
+        port=port,
+        provider=provider.value,
+        precision=precision.value,
+        threads=threads,
+        gpu=gpu,
+        scheduler=scheduler.value,
+        max_num_seqs=max_num_seqs,
+        max_num_batched_tokens=max_num_batched_tokens,
+        max_model_len=max_model_len,
+        kv_capacity_tokens=kv_capacity_tokens,
+        log=log,
+    )
+    run(options, say=lambda line: typer.echo(line, err=True))

@@ -16,7 +16,7 @@ from math import nan
 
 import numpy as np
 
-from sim.errors import EngineError, InputError
+from sim.errors import InputError
 from sim.lab.clocks import Clock, RealClock, StepWork
 from sim.lab.inputs import Inputs
 from sim.lab.jobs import BLOCK_TOKENS, EngineSettings, Fault, Job, Row, job_fault, settings_fault
@@ -65,7 +65,7 @@ class Engine:
 
     @property
     def waiting(self) -> int:
-        return self._scheduler.in_queue
+        return len(self._jobs) - self.running
 
     @property
     def preemptions(self) -> int:
@@ -89,14 +89,25 @@ class Engine:
         Raises:
             InputError: for a job that can never be served, or whose number another one has that is not over.
         """
+        self.check(job)
         fault = self._fault(job)
         if fault:
-            raise InputError(*fault, where=f"job {job.job_id}")
+            raise InputError(*fault)
         arrived_s = self.clock.now_s() if arrival_s is None else arrival_s
         row = Row(job, self._submitted, arrived_s, list(job.prompt), len(job.prompt), target=len(job.prompt))
         self._submitted += 1
         self._jobs[job.job_id] = row
         self._scheduler.add(row)
+
+    def check(self, job: Job) -> None:
+        """Refuse a job that can never be served, whatever the engine is at; any thread may ask.
+
+        Raises:
+            InputError: for such a job.
+        """
+        fault = job_fault(job, self.settings, self.decoder.capacity, self.decoder.config.vocab_size)
+        if fault:
+            raise InputError(*fault)
 
     def _fault(self, job: Job) -> Fault | None:
         family = self._scheduler.families.get(job.family)
@@ -104,7 +115,7 @@ class Engine:
             return job.job_id, "is the number of a job that is not over", "number jobs apart"
         if family and family.leader.priority != job.priority:
             return job.priority, "is not the class of the job whose prompt it shares", "give both the same"
-        return job_fault(job, self.settings, self.decoder.capacity, self.decoder.config.vocab_size)
+        return None
 
     def cancel(self, job_id: int) -> JobRecord | None:
         """Drop a job wherever it is, and return what came of it; None if there is no such job, or no more."""
@@ -118,10 +129,8 @@ class Engine:
         """
         begin_s = self.clock.now_s() if self._busy_since_s is None else self._busy_since_s
         plan = self._scheduler.plan()
-        if not plan.decoding and not plan.reading:
+        if plan.is_empty:
             self._busy_since_s = None
-            if not self.idle:
-                raise EngineError(f"{self.waiting} jobs wait, and none of them will ever be served")
             return []
         for row in plan.reading:
             if row.scheduled_s is None:
@@ -130,7 +139,7 @@ class Engine:
         drawn = self._forward(plan)
         self.clock.step_done(work)
         end_s = self.clock.now_s()
-        self.steps.append(StepRecord(begin_s, end_s - begin_s, *work))
+        self.steps.append(StepRecord(begin_s, end_s - begin_s, *work, len(plan.reading)))
         events = self._end_step(plan, drawn, end_s)
         self._busy_since_s = None if self.idle else end_s
         return events

@@ -141,6 +141,11 @@ class Row:
         return self.kv_tokens or self.held
 
     @property
+    def in_common(self) -> int:
+        """Of these, tokens of its leader's prompt."""
+        return min(self.in_place, self.common)
+
+    @property
     def reads_to(self) -> int:
         """Tokens that will be in its KV when the slice of this step is read."""
         return self.prefilled + self.chunk

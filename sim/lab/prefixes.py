@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from sim.lab.jobs import BLOCK_TOKENS, NOWHERE, Row
 
@@ -35,12 +36,12 @@ class Prefixes:
         self.used_blocks = 0
         self._uses = 0
 
-    def publish(self, row: Row) -> None:
-        """A leader has read its prompt: have its family share the whole blocks of it."""
+    def publish(self, row: Row, share: Literal["blocks", "tokens"]) -> None:
+        """A leader has read its prompt: have its family share its whole blocks, or all its tokens."""
         more = row.prompt_tokens // BLOCK_TOKENS
-        if more and row.family not in self.segments:
-            segment = Segment(row.family, more * BLOCK_TOKENS, more)
-            self.segments[row.family] = segment
+        tokens = row.prompt_tokens if share == "tokens" else more * BLOCK_TOKENS
+        if tokens and row.family not in self.segments:
+            segment = self.segments[row.family] = Segment(row.family, tokens, more)
             self.refer(row, segment, more)
 
     def refer(self, row: Row, segment: Segment, shared_blocks: int) -> None:
@@ -61,7 +62,7 @@ class Prefixes:
             self._uses += 1
             segment.used = self._uses
         if row.slot != NOWHERE and _holder(segment) is None:
-            self.rest(segment, row.slot, min(segment.tokens, row.in_place))
+            self.rest(segment, row.slot, min(segment.tokens, row.in_common))
 
     def shrink(self, most_blocks: int) -> None:
         """Forget what was not used for longest until no more blocks than these are kept for nobody."""
@@ -86,7 +87,7 @@ class Prefixes:
     def has(self, segment: Segment, tokens: int) -> bool:
         """Whether the KV of its first tokens is still somewhere."""
         holder = _holder(segment)
-        return (holder.in_place if holder else segment.rests if segment.slot is not None else 0) >= tokens
+        return (holder.in_common if holder else segment.rests if segment.slot is not None else 0) >= tokens
 
     def home(self, segment: Segment) -> int | None:
         """The slot of the row that holds most of it; None where it rests, or is lost."""
@@ -109,4 +110,4 @@ class Prefixes:
 
 def _holder(segment: Segment) -> Row | None:
     seated = [row for row in segment.users if row.slot != NOWHERE]
-    return max(seated, key=lambda row: row.in_place, default=None)
+    return max(seated, key=lambda row: row.in_common, default=None)

@@ -9,7 +9,7 @@ __all__ = ["Event", "JobRecord", "StepRecord"]
 
 class StepRecord(NamedTuple):
     """A step: when it began, how long it took, its decode rows with the KV they read (each new token counted), the
-    prompt tokens read beside them, and pairs of a prompt token with itself or one before it."""
+    prompt tokens read beside them in so many slices, and pairs of a prompt token with itself or one before it."""
 
     begin_s: float
     seconds: float
@@ -17,6 +17,7 @@ class StepRecord(NamedTuple):
     kv_tokens: int
     prompt_tokens: int
     pairs: int
+    slices: int = 0
 
 
 class JobRecord(NamedTuple):

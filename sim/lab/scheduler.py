@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from sim.errors import EngineError
 from sim.lab.jobs import BLOCK_TOKENS, SLEEP, EngineSettings, Row, blocks
 from sim.lab.prefixes import Prefixes, Segment
 
@@ -24,6 +25,10 @@ class Plan:
 
     decoding: Sequence[Row] = ()
     reading: Sequence[Row] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.decoding and not self.reading
 
     @property
     def kv_tokens(self) -> int:
@@ -183,13 +188,28 @@ class Scheduler:
         """Share the prompt of a leader that decodes, if anybody else has come for it and it is not there."""
         leader = family.leader
         if family.shared and leader.admission and leader.kv_tokens:
-            self.prefixes.publish(leader)
+            self.prefixes.publish(leader, self.settings.share)
             self._resize(leader)
 
     # The beginning of a step.
 
     def plan(self) -> Plan:
-        """What the next step does; nothing if there is nothing to do."""
+        """What the next step does; nothing if there is nothing to do.
+
+        A row alone that uses a prefix in part may need more memory than there is. It then makes room for itself, and
+        comes back without the prefix.
+
+        Raises:
+            EngineError: where rows wait that nothing can ever serve.
+        """
+        plan = self._plan()
+        if plan.is_empty and not self.idle:
+            plan = self._plan()
+            if plan.is_empty:
+                raise EngineError(f"{self.in_queue} jobs wait, and none of them can ever be served")
+        return plan
+
+    def _plan(self) -> Plan:
         for row in self.prefilling:
             row.chunk = 0
         if self.awake:
