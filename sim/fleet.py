@@ -14,19 +14,18 @@ from sim.hardware import Catalogue, catalogue_for, kv_capacity_for
 from sim.hardware.power import Draw, busy_w, idle_w
 from sim.prices import token_prices
 from sim.scenario import (
-    AlwaysRouter,
     ApiPool,
     DirectStrategy,
     GpuPool,
     PlacedStrategy,
     Pool,
-    RandomRouter,
     Reserved,
     Scenario,
     Strategy,
     Stream,
     VerifyStrategy,
 )
+from sim.scenario.choices import choices
 from sim.scenario.reach import may_answer, may_verify, own_steps
 from sim.steptime import StepTime, step_time_for
 from sim.steptime.calibration import Trust
@@ -226,8 +225,8 @@ def _verifiers(stream: Stream, strategy: VerifyStrategy, pools: Sequence[Pool]) 
 
 def _check_models(scenario: Scenario) -> None:
     """Refuse strategies that may be chosen for a stream whose model their pools do not serve."""
-    for strategy in _in_use(scenario):
-        for stream in scenario.workload:
+    for stream in scenario.workload:
+        for strategy in _in_use(scenario, stream):
             remedy = "change or leave out the stream's `model` and `pools`, or the strategy's `pool` and `model`"
             if not any(may_answer(stream, strategy, pool) for pool in scenario.fleet):
                 rule = f"cannot be answered by strategy '{strategy.name}', as none of its pools may serve the stream"
@@ -237,19 +236,9 @@ def _check_models(scenario: Scenario) -> None:
                 raise InputError(f"stream '{stream.name}'", rule, remedy)
 
 
-def _in_use(scenario: Scenario) -> list[PlacedStrategy]:
+def _in_use(scenario: Scenario, stream: Stream) -> list[PlacedStrategy]:
     """The strategies that do the work of those that requests can get; what a cascade may go on to is among them."""
     strategies = scenario.strategies
-    return [placed for chosen in _choices(scenario) for placed in own_steps(chosen, strategies)]
-
-
-def _choices(scenario: Scenario) -> Sequence[Strategy]:
-    """The strategies that requests can get."""
-    router, strategies = scenario.router, scenario.strategies
-    if router is None:
-        return strategies[:1]
-    if isinstance(router, AlwaysRouter):
-        return [strategy for strategy in strategies if strategy.name == router.strategy]
-    if isinstance(router, RandomRouter):
-        return [strategy for strategy in strategies if router.weights.get(strategy.name)]
-    return strategies
+    if not strategies:
+        return []
+    return [placed for chosen in choices(scenario, stream) for placed in own_steps(chosen, strategies)]

@@ -11,13 +11,14 @@ from sim.outcomes import Outcomes
 from sim.outcomes.asked import Asked, Luck
 from sim.outcomes.confidence import confidences
 from sim.outcomes.law import Answers, PlainLaw
-from sim.scenario import CascadeStrategy, CurveQuestions, VoteStrategy
+from sim.scenario import CascadeStrategy, CurveQuestions, Scenario, VoteStrategy
+from sim.scenario.choices import own_choice
 from sim.scenario.strategies import PlacedStrategy
 from sim.streams import RandomStreams
-from sim.workload.blocks import Integers, RequestBlock
+from sim.workload.blocks import NOTHING, Integers, RequestBlock
 from sim.workload.predictability import Ranks
 
-__all__ = ["Scorer"]
+__all__ = ["Scorer", "with_own_choices"]
 
 
 class Scorer:
@@ -43,12 +44,16 @@ class Scorer:
 
     def score(self, block: RequestBlock) -> Scored:
         """What is known of a block once each request has its strategy; views of its columns where they will do."""
-        strategy = self._policy.choose(block.stream.size)
+        strategy = self.chosen(block)
         if self._is_plain:
             return _plain(strategy, block.output_tokens)
         if self._variants == self._most_steps == len(self._luck) == 1 and np.all(strategy == strategy[0]):
             return self._alone(strategy, block)
         return self._mixed(strategy, block)
+
+    def chosen(self, block: RequestBlock) -> Integers:
+        """The strategy of each request, [n]: the policy's choice, or the one that its stream has."""
+        return with_own_choices(self._outcomes.scenario, block, self._policy.choose(block.stream.size))
 
     def context_predictability(self, context_id: Integers) -> NDArray[np.float64]:
         """Ranks of contexts by how far they foretell their questions, [n], 0 to 1."""
@@ -114,6 +119,15 @@ class Scorer:
             if isinstance(cascade, CascadeStrategy) and not isinstance(placed, VoteStrategy):
                 prior = law.prior(prepared=bool(variant))
                 scored.escalates[rows, variant, step] = _doubts(cascade, asked, answers, prior, step)
+
+
+def with_own_choices(scenario: Scenario, block: RequestBlock, strategy: Integers) -> Integers:
+    """Strategies of requests, [n], those of streams that have one of their own put in their place."""
+    own = [own_choice(scenario, stream) for stream in scenario.workload]
+    if all(index is None for index in own):
+        return strategy
+    theirs = np.array([NOTHING if index is None else index for index in own])[block.stream]
+    return np.where(theirs == NOTHING, strategy, theirs)
 
 
 def _doubts(cascade: CascadeStrategy, asked: Asked, answers: Answers, prior: float, step: int) -> NDArray[np.bool_]:

@@ -13,10 +13,11 @@ import pytest
 
 from sim.errors import EngineError, InputError
 from sim.lab.answering import told_apart, voted
-from sim.lab.completions import Ask, Completions, Draw, Replies, Work
+from sim.lab.completions import Ask, Completions, Replies, Work
 from sim.lab.features import FEATURES
 from sim.lab.language import END, chain, notes
 from sim.lab.outcomes import COLUMNS, METADATA, Exam, decoder_size, measure_outcomes
+from sim.lab.text_rows import Draw
 from sim.load import load_scenario
 from sim.outcomes.tables import read_outcomes
 from sim.simulation import simulate

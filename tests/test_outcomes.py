@@ -327,6 +327,33 @@ class TestTable:
         assert scored(alone, block()).p_correct.mean() == pytest.approx(0.25, abs=0.01)
 
 
+class TestStreamsWithAStrategyOfTheirOwn:
+    def test_they_keep_to_it_and_others_follow_the_router(self) -> None:
+        plain, own = asks(), asks() | {"name": "job", "strategy": "think"}
+        mixed, free = (world(DIRECT, THINK, workload=[plain, each]) for each in (own, own | {"strategy": None}))
+        found, routed = (
+            Scorer(Outcomes(each), RoundRobin(2), RandomStreams(3, 0)).score(block(streams=2)).strategy
+            for each in (mixed, free)
+        )
+        assert np.all(found[1::2] == 1)
+        assert np.array_equal(found[::2], routed[::2])
+
+    def test_what_they_never_get_need_not_be_known(self, tmp_path: Path) -> None:
+        """The table of one has no votes, which are the other's."""
+        file = tmp_path / "outcomes.csv"
+        file.write_text("question,strategy,correct,tokens\n1,direct,1,20\n")
+        table = asks({"kind": "table", "path": str(file)}, strategy="direct")
+        described = world(DIRECT, VOTE, workload=[table, asks() | {"name": "others", "strategy": "vote"}])
+        assert Outcomes(described).pluralities.keys() == {"vote"}
+        freed = asks({"kind": "table", "path": str(file)})
+        with pytest.raises(InputError, match="holds no outcomes of strategy 'vote'"):
+            Outcomes(world(DIRECT, VOTE, workload=[freed]))
+
+    def test_one_that_is_not_there_is_refused(self) -> None:
+        with pytest.raises(ValueError, match="is no strategy of the scenario"):
+            world(DIRECT, workload=[asks(strategy="direkt")])
+
+
 class TestTraining:
     def trained(self, **changes: Any) -> Scored:
         training = {"name": "tuning", "usd": 1, "over": "1d", "strategies": ["think"]} | changes

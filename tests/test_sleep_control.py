@@ -11,12 +11,13 @@ import pytest
 
 from sim.control.clock import Clock
 from sim.control.prices import Prices, price_clocks
-from sim.control.sleep import SleepControl, best_first, strategy_shares
+from sim.control.sleep import SleepControl, best_first
 from sim.control.sleep_contexts import LIVE, LiveContexts
 from sim.control.sleep_forecast import QuestionForecast
 from sim.fleet import build_fleet
 from sim.outcomes import SleepWork
 from sim.scenario import GpuPool
+from sim.scenario.choices import strategy_shares
 from sim.sleep import SleepAccount, with_sleep
 from sim.streams import RandomStreams
 from sim.workload.blocks import APPEARS, CHANGES, ENDS, ContextBlock
@@ -325,7 +326,10 @@ def test_an_api_is_never_idle() -> None:
     ],
 )
 def test_what_a_question_saves_is_weighed_by_its_strategies(router: Any, shares: list[float]) -> None:
-    assert strategy_shares(scenario(strategies=[{"name": "a"}, {"name": "b"}], router=router)) == shares
+    described = scenario(strategies=[{"name": "a"}, {"name": "b"}], router=router)
+    assert strategy_shares(described, described.workload[0]) == shares
+    own = described.workload[0].model_copy(update={"strategy": "a"})
+    assert strategy_shares(described, own) == [1.0, 0.0]
 
 
 def test_nothing_is_sent_while_no_pool_takes_requests() -> None:

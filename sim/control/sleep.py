@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from functools import partial
 from itertools import count
 from typing import Any, Protocol
@@ -26,13 +26,14 @@ from sim.engine.state import Floats, Integers
 from sim.errors import EngineError
 from sim.fleet import Fleet
 from sim.outcomes import SleepWork
-from sim.scenario import AlwaysRouter, RandomRouter, Scenario
+from sim.scenario import Scenario
+from sim.scenario.choices import strategy_shares
 from sim.sleep import SLEEP, SleepAccount, sleep_pools
 from sim.streams import RandomStreams
 from sim.workload.keys import Keys
 from sim.workload.workload import Workload
 
-__all__ = ["Savings", "SleepControl", "best_first", "strategy_shares"]
+__all__ = ["Savings", "SleepControl", "best_first"]
 
 
 class Savings(Protocol):
@@ -84,9 +85,7 @@ class SleepControl:
         self._draft_tokens, self._notes_tokens = (
             np.array([getattr(each, name) for each in work]) for name in ("draft_tokens", "notes_tokens")
         )
-        self._live = LiveContexts(
-            workload.contexts(), self._streams, partial(_effects, savings, strategy_shares(scenario))
-        )
+        self._live = LiveContexts(workload.contexts(), self._streams, partial(_effects, savings, scenario))
         self._forecast = QuestionForecast(scenario, streams)
         self._value = Value(scenario, fleet, plane, prices, work)
         self._gate = Gate(scenario.sleep, pools, fleet, plane, self._value.prices)
@@ -197,25 +196,10 @@ def best_first(saving_usd: Floats, cost_usd: Floats, min_saving: float, most: in
     return worth[order][:most]
 
 
-def strategy_shares(scenario: Scenario) -> list[float]:
-    """Share of the requests that each strategy is expected to get, as far as the router tells.
-
-    A router that looks at requests is taken to use all strategies alike.
-    """
-    names, router = [strategy.name for strategy in scenario.strategies] or [""], scenario.router
-    if router is None:
-        return [float(index == 0) for index in range(len(names))]
-    if isinstance(router, AlwaysRouter):
-        return [float(name == router.strategy) for name in names]
-    if isinstance(router, RandomRouter):
-        return [router.weights.get(name, 0.0) / sum(router.weights.values()) for name in names]
-    return [1.0 / len(names)] * len(names)
-
-
-def _effects(savings: Savings, shares: Sequence[float], stream: int, predictability: Floats) -> tuple[Floats, Floats]:
+def _effects(savings: Savings, scenario: Scenario, stream: int, predictability: Floats) -> tuple[Floats, Floats]:
     """Output tokens that a question of a stream saves and chance that it gains, on average over the strategies, [n]."""
     saved, gained = np.zeros((2, predictability.size))
-    for strategy, share in enumerate(shares):
+    for strategy, share in enumerate(strategy_shares(scenario, scenario.workload[stream])):
         if share:
             saved += share * savings.saved_tokens(stream, strategy, predictability)
             gained += share * savings.gained(stream, strategy, predictability)

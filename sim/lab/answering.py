@@ -16,7 +16,7 @@ from math import fsum, nan
 from typing import NamedTuple, get_args
 from zlib import crc32
 
-from sim.lab.completions import GREEDY, Ask, Draw, Work, Written, together
+from sim.lab.completions import Ask, Work, together
 from sim.lab.contexts import Context, Question
 from sim.lab.language import (
     ANSWER,
@@ -32,6 +32,7 @@ from sim.lab.language import (
     read_verdict,
     verify_prompt,
 )
+from sim.lab.text_rows import GREEDY, Draw, Written
 
 __all__ = [
     "EFFORTS",

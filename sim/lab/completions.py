@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from sim.errors import EngineError
 from sim.lab.kept import KeptPrefixes, Prefix
+from sim.lab.text_rows import GREEDY, Draw, TextRows, Written, log_softmax
 
 __all__ = [
     "GREEDY",
@@ -63,24 +64,6 @@ class TextDecoder(Protocol):
 
 
 @dataclass(frozen=True)
-class Draw:
-    """How one text is drawn."""
-
-    temperature: float = 0.0
-    stream: tuple[int, ...] = ()
-    """Names its random numbers, so that they do not depend on what is written beside it."""
-
-    def uniforms(self, count: int) -> NDArray[np.float64]:
-        """Its numbers in [0, 1), one a token."""
-        if self.temperature == 0.0:
-            return np.zeros(count)
-        return np.random.Generator(np.random.SFC64(np.random.SeedSequence(self.stream))).random(count)
-
-
-GREEDY = Draw()
-
-
-@dataclass(frozen=True)
 class Ask:
     """Texts to be written after one prompt, one for each draw."""
 
@@ -93,17 +76,6 @@ class Ask:
     """Whether later asks of the same work go on from what was written."""
     score_from: int | None = None
     """Place in the prompt, 1 at least, from which on its tokens' log-probabilities are wanted."""
-
-
-@dataclass(frozen=True)
-class Written:
-    """One text."""
-
-    tokens: Tokens
-    logprobs: tuple[float, ...]
-    """Of its tokens, at temperature 1."""
-    stopped: bool
-    """Whether it came to an end by itself."""
 
 
 @dataclass(frozen=True)
@@ -186,7 +158,7 @@ class Completions:
             raise EngineError(f"{width} rows and two prefixes do not fit into {decoder.slots} slots")
         self.decoder, self.width = decoder, width
         self.kept = KeptPrefixes(decoder, range(width, decoder.slots))
-        self._rows = _Rows(width, decoder.capacity)
+        self._rows: TextRows[tuple[_Pending, int]] = TextRows(width, decoder.capacity)
         self._queue: deque[_Pending] = deque()
         self._working: dict[int, _Working] = {}
         self.written_tokens = 0
@@ -197,13 +169,14 @@ class Completions:
         coming = enumerate(works)
         while True:
             yield from self._fill(coming)
+            self._close_gaps()
             if self._rows.count == 0:
                 return
             yield from self._step()
 
     def _fill(self, coming: Iterator[tuple[int, Work[T]]]) -> Iterator[tuple[int, T]]:
         """Begin rows while there is room; a new work begins whenever the others ask for nothing more."""
-        while self._rows.count < self.width:
+        while self._rows.has_room:
             if self._queue:
                 self._begin_row(self._queue[0])
                 continue
@@ -238,8 +211,9 @@ class Completions:
                 raise EngineError(f"{told} do not fit into {self.decoder.capacity}")
             self._read(pending)
         assert pending.prefix is not None
-        self.decoder.copy(pending.prefix.slot, self._rows.count, len(ask.prompt) - 1)
-        self._rows.add(pending, pending.begun)
+        branch = pending.begun
+        row = self._rows.add((pending, branch), ask.prompt, ask.max_tokens, ask.stop, ask.draws[branch])
+        self.decoder.copy(pending.prefix.slot, row, len(ask.prompt) - 1)
         pending.begun += 1
         if pending.begun == len(ask.draws):
             self.kept.release(pending.prefix)
@@ -255,125 +229,31 @@ class Completions:
             chances = log_softmax(logits[-wanted.size :])
             pending.prompt_logprobs = tuple(chances[np.arange(wanted.size), wanted].tolist())
 
+    def _close_gaps(self) -> None:
+        """Have the last rows take the places of those that ended, as the decoder reads neighbouring slots."""
+        for row, last in self._rows.close_gaps():
+            self.decoder.copy(last, row, self._rows.length_of(row))
+
     def _step(self) -> Iterator[tuple[int, T]]:
         """One more token in every row."""
-        rows = self._rows
-        ended = rows.advance(self.decoder.decode(*rows.inputs()))
+        ended = self._rows.advance(self.decoder.decode(*self._rows.inputs()))
         self.steps += 1
-        self.written_tokens += rows.count
-        done: list[_Pending] = []
-        for row in reversed(ended.tolist()):
-            self._end_row(row, done)
-        for pending in reversed(done):
+        self.written_tokens += self._rows.count
+        done = [pending for row in ended.tolist() if (pending := self._end_row(row)).is_done]
+        for pending in done:
             yield from self._reply(pending)
 
-    def _end_row(self, row: int, done: list[_Pending]) -> None:
-        rows = self._rows
-        pending, branch, text = rows.take(row)
+    def _end_row(self, row: int) -> _Pending:
+        """Take what was written in a row, which is free from now on; gives back the ask that it was for."""
+        (pending, branch), text = self._rows.take(row)
         if pending.ask.keep:
             tokens = np.array([*pending.ask.prompt, *text.tokens[:-1]], np.int32)
             self.kept.keep(pending.owner, tokens, row)
-        last = rows.count - 1
-        if row != last:
-            self.decoder.copy(last, row, rows.length_of(last))
-        rows.remove(row)
         pending.texts[branch] = text
-        if pending.is_done:
-            done.append(pending)
+        return pending
 
     def _reply(self, pending: _Pending) -> Iterator[tuple[int, T]]:
         mine = self._working[pending.owner]
         mine.replies[pending.place] = pending.replies()
         if len(mine.replies) == mine.waiting:
             yield from self._go_on(pending.owner, [mine.replies[place] for place in range(mine.waiting)])
-
-
-class _Rows:
-    """The texts that are being written, in columns; row n is slot n of the decoder."""
-
-    def __init__(self, width: int, capacity: int) -> None:
-        self.count = 0
-        self._who: list[tuple[_Pending, int]] = []
-        self._token = np.zeros(width, np.int32)
-        self._length = np.zeros(width, np.int32)
-        self._written = np.zeros(width, np.int64)
-        self._most = np.zeros(width, np.int64)
-        self._temperature = np.zeros(width)
-        self._luck = np.zeros((width, capacity))
-        self._tokens = np.zeros((width, capacity), np.int32)
-        self._logprobs = np.zeros((width, capacity), np.float32)
-
-    def add(self, pending: _Pending, branch: int) -> None:
-        """A row that has read all of its prompt but the last token."""
-        ask, row = pending.ask, self.count
-        draw = ask.draws[branch]
-        self._who.append((pending, branch))
-        self._token[row], self._length[row] = ask.prompt[-1], len(ask.prompt) - 1
-        self._written[row], self._most[row] = 0, ask.max_tokens
-        self._temperature[row] = draw.temperature
-        self._luck[row, : ask.max_tokens] = draw.uniforms(ask.max_tokens)
-        self.count += 1
-
-    def inputs(self) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-        """The token that each row reads, and how many it has read."""
-        return self._token[: self.count].copy(), self._length[: self.count].copy()
-
-    def advance(self, logits: Floats) -> NDArray[np.intp]:
-        """Take the next token of each row; gives back the rows that have ended, ascending."""
-        rows = np.arange(self.count)
-        written = self._written[: self.count]
-        chances = log_softmax(logits)
-        chosen = _chosen(chances, self._temperature[: self.count], self._luck[rows, written])
-        self._tokens[rows, written] = chosen
-        self._logprobs[rows, written] = chances[rows, chosen]
-        self._token[: self.count] = chosen
-        self._length[: self.count] += 1
-        written += 1
-        stops = [token in pending.ask.stop for token, (pending, _) in zip(chosen.tolist(), self._who, strict=True)]
-        return np.flatnonzero(np.array(stops) | (written == self._most[: self.count]))
-
-    def take(self, row: int) -> tuple[_Pending, int, Written]:
-        """What was written in a row, and for whom."""
-        pending, branch = self._who[row]
-        written = int(self._written[row])
-        tokens = tuple(self._tokens[row, :written].tolist())
-        logprobs = tuple(self._logprobs[row, :written].tolist())
-        return pending, branch, Written(tokens, logprobs, tokens[-1] in pending.ask.stop)
-
-    def length_of(self, row: int) -> int:
-        """Tokens it has read."""
-        return int(self._length[row])
-
-    def remove(self, row: int) -> None:
-        """Put the last row into the place of one."""
-        last = self.count - 1
-        self._who[row] = self._who[last]
-        self._who.pop()
-        for column in (self._token, self._length, self._written, self._most, self._temperature):
-            column[row] = column[last]
-        for table in (self._luck, self._tokens, self._logprobs):
-            table[row] = table[last]
-        self.count = last
-
-
-def log_softmax(logits: Floats) -> Floats:
-    """Log-probabilities of logits [..., V].
-
-    >>> np.exp(log_softmax(np.zeros((1, 4), np.float32))).tolist()
-    [[0.25, 0.25, 0.25, 0.25]]
-    """
-    low = logits - logits.max(axis=-1, keepdims=True)
-    found: Floats = low - np.log(np.exp(low).sum(axis=-1, keepdims=True))
-    return found
-
-
-def _chosen(chances: Floats, temperature: NDArray[np.float64], luck: NDArray[np.float64]) -> NDArray[np.intp]:
-    """A token of each row, [n]: the likeliest at temperature 0, otherwise one drawn by its number in [0, 1)."""
-    chosen: NDArray[np.intp] = chances.argmax(axis=1)
-    drawn = np.flatnonzero(temperature)
-    if drawn.size:
-        scaled = chances[drawn] / temperature[drawn, None]
-        up_to = np.exp(scaled - scaled.max(axis=1, keepdims=True)).cumsum(axis=1)
-        places = (up_to <= luck[drawn, None] * up_to[:, -1:]).sum(axis=1)
-        chosen[drawn] = np.minimum(places, chances.shape[1] - 1)
-    return chosen

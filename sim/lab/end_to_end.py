@@ -201,6 +201,7 @@ def _checked(scenario: Scenario) -> GpuPool:
 def _requests(scenario: Scenario) -> list[LiveRequest]:
     """The requests that the simulation meets, each with its strategy and the question that it asks."""
     from sim.fleet import build_fleet
+    from sim.scoring import with_own_choices
     from sim.simulation import policy_of
     from sim.workload.blocks import NOTHING
     from sim.workload.workload import build_workload
@@ -212,7 +213,7 @@ def _requests(scenario: Scenario) -> list[LiveRequest]:
     exam = Exam.of_file(questions.path)
     found: list[LiveRequest] = []
     for block in build_workload(scenario, streams).blocks():
-        strategy = policy.choose(block.stream.size).tolist()
+        strategy = with_own_choices(scenario, block, policy.choose(block.stream.size)).tolist()
         if np.any((block.question_id == NOTHING) | (block.question_id >= len(exam.contexts) * exam.per_context)):
             stream = f"stream '{scenario.workload[0].name}'"
             raise InputError(stream, "has requests without a question of the table", "give a trace of question numbers")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +20,6 @@ from sim.outcomes.tables import OutcomeTable, read_outcomes
 from sim.outcomes.verifier import verified_chances
 from sim.outcomes.warnings import curve_warnings
 from sim.scenario import (
-    AlwaysRouter,
     DirectStrategy,
     Scenario,
     Sleep,
@@ -31,6 +30,7 @@ from sim.scenario import (
     VerifyStrategy,
     VoteStrategy,
 )
+from sim.scenario.choices import choices
 from sim.scenario.reach import own_steps
 from sim.scenario.strategies import PlacedStrategy
 from sim.strategies import Plurality, output_multiples, strategy_spec
@@ -85,11 +85,10 @@ class Outcomes:
         """What the outcomes rest on beyond what was measured, one sentence each."""
         self._laws: dict[tuple[int, str], Law] = {}
         self._tables: dict[Path, OutcomeTable] = {}
-        used = {step.name: step for strategy in self._in_use() for step in own_steps(strategy, self.strategies)}
-        for stream in range(len(scenario.workload)):
-            for step in used.values():
-                self.law(stream, step)
-        self.pluralities: Mapping[str, Plurality] = dict(self._pluralities(used.values()))
+        used = [(stream, step) for stream in range(len(scenario.workload)) for step in self._in_use(stream)]
+        for stream, step in used:
+            self.law(stream, step)
+        self.pluralities: Mapping[str, Plurality] = dict(self._pluralities(used))
         """How wrong answers spread, by name of a vote."""
 
     def law(self, stream: int, strategy: PlacedStrategy) -> Law:
@@ -136,31 +135,24 @@ class Outcomes:
         questions = self.scenario.workload[stream].questions
         return None if questions is None else questions.class_name
 
-    def _in_use(self) -> Sequence[Strategy]:
-        """Strategies that requests can get."""
-        router = self.scenario.router
-        if router is None:
-            return self.strategies[:1]
-        if isinstance(router, AlwaysRouter):
-            return [each for each in self.strategies if each.name == router.strategy]
-        return self.strategies
+    def _in_use(self, stream: int) -> Sequence[PlacedStrategy]:
+        """Strategies that do the work for requests of a stream."""
+        chosen = choices(self.scenario, self.scenario.workload[stream])
+        return [step for strategy in chosen for step in own_steps(strategy, self.strategies)]
 
-    def _pluralities(self, strategies: Iterable[PlacedStrategy]) -> Iterator[tuple[str, Plurality]]:
-        for strategy in strategies:
-            if isinstance(strategy, VoteStrategy):
-                yield from self._plurality(strategy)
+    def _pluralities(self, used: Sequence[tuple[int, PlacedStrategy]]) -> Iterator[tuple[str, Plurality]]:
+        for name in dict.fromkeys(step.name for _, step in used if isinstance(step, VoteStrategy)):
+            yield from self._plurality(name, [pair for pair in used if pair[1].name == name])
 
-    def _plurality(self, vote: VoteStrategy) -> Iterator[tuple[str, Plurality]]:
-        laws = {}
-        for stream in range(len(self.scenario.workload)):
-            name = self._class(stream, vote)
-            if name is not None:
-                laws[load_curves(name).votes.plurality()] = name
+    def _plurality(self, vote: str, used: Sequence[tuple[int, PlacedStrategy]]) -> Iterator[tuple[str, Plurality]]:
+        """Of a vote, by the streams it is used for."""
+        classes = [name for stream, step in used if (name := self._class(stream, step)) is not None]
+        laws = {load_curves(name).votes.plurality(): name for name in classes}
         if len(laws) > 1:
             rule = f"cannot count votes of classes whose wrong answers differ ({', '.join(laws.values())})"
-            raise InputError(f"strategy '{vote.name}'", rule, "simulate these streams apart")
+            raise InputError(f"strategy '{vote}'", rule, "simulate these streams apart")
         for law in laws:
-            yield vote.name, law
+            yield vote, law
 
     def _class(self, stream: int, strategy: PlacedStrategy) -> str | None:
         """The class whose curves hold; None for measured outcomes, and where quality is not modelled."""

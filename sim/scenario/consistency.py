@@ -78,6 +78,9 @@ def _reference_refusals(scenario: Scenario) -> Iterator[Refusal]:
     for index, stream in enumerate(scenario.workload):
         named = [] if stream.model is None else [stream.model]
         yield from _strangers(("workload", index, "model"), named, served, "is served by no pool")
+        ways = [strategy.name for strategy in scenario.strategies]
+        own = [] if stream.strategy is None else [stream.strategy]
+        yield from _strangers(("workload", index, "strategy"), own, ways, "is no strategy of the scenario")
         for place, name in enumerate(stream.pools or []):
             yield from _strangers(("workload", index, "pools", place), [name], pools, "is no pool of the fleet")
     yield from _place_refusals(scenario, pools, served)

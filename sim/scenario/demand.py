@@ -207,6 +207,8 @@ class Stream(Part):
     """What its requests ask about, several of them about the same; each about a thing of its own where left out."""
     questions: Questions | None = None
     """How it is known whether an answer is right; quality is not modelled where left out."""
+    strategy: str | None = Field(default=None, min_length=1)
+    """Strategy of all its requests, whatever the router says; the router's choice where left out."""
     usd_per_correct: Amount | None = None
     """What a right answer is worth, US dollars; not known where left out."""
     growth: Growth | None = None

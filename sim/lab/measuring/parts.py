@@ -29,7 +29,7 @@ __all__ = ["Bench", "Progress"]
 Progress = Callable[[str], None]
 
 _QUESTIONS, _QUICK_QUESTIONS = 5000, 4
-_WIDTH, _QUICK_WIDTH = 64, 8
+_WIDTH, _QUICK_WIDTH = {"cpu": 64, "cuda": 256}, 8
 _END_TO_END_LOAD = 0.3
 """Of what full batches could do."""
 
@@ -156,7 +156,7 @@ class Bench:
         """`outcomes.parquet`: every way to answer, on held-out questions."""
         from sim.lab.outcomes import decoder_size, measure_outcomes
 
-        width = _QUICK_WIDTH if self.asked.quick else _WIDTH
+        width = _QUICK_WIDTH if self.asked.quick else _WIDTH[self.subject.provider]
         slots, capacity = decoder_size(width)
         done = measure_outcomes(
             self.subject.open(slots, capacity),
