@@ -173,8 +173,10 @@ def validate(
     """
     if papers:
         return _published(paths, calibration=calibration, assume=assume, out=out)
+    from dataclasses import replace
+
     from sim.hardware import load_catalogue
-    from sim.measurements import declared_models, read_measurements
+    from sim.measurements import declared_models, drift_notes, read_measurements
     from sim.validation.payload import validation_payload
     from sim.validation.predict import compare
     from sim.validation.report import check_report_folder, save_validation
@@ -188,6 +190,7 @@ def validate(
     if comparison.rows.empty:
         why = f" ({'; '.join(comparison.notes)})" if comparison.notes else ""
         raise InputError(", ".join(map(str, paths)), f"hold nothing to compare{why}", "give other measurements")
+    comparison = replace(comparison, notes=(*comparison.notes, *drift_notes(paths)))
     payload = validation_payload(comparison, fitted, command=_again(paths, calibration, assume))
     if out is not None:
         save_validation(payload, out)

@@ -16,11 +16,12 @@ from sim.lab import decoder as decoder_module
 from sim.lab import graph as graph_module
 from sim.lab import sessions as sessions_module
 from sim.lab.decoder import Decoder, numbers_of, providers_here
-from sim.lab.graph import Numbers, decoder_graph, write_graph
+from sim.lab.graph import GRAPH_FILE, Numbers, decoder_graph, write_graph
 from sim.lab.kv_cache import CacheShape, DeviceCache, HostCache, copying_graph
 from sim.lab.sessions import load_session, session_options
 from sim.lab.shapes import random_weights, shape_of
-from sim.lab.weights import DecoderConfig
+from sim.lab.weights import DecoderConfig, read_weights
+from sim.paths import data_path
 from tests import plain_decoder
 
 pytest.importorskip("onnx")
@@ -360,3 +361,16 @@ def test_tokens_beyond_the_cache_are_refused(slot: int, start: int, message: str
 def test_more_rows_than_slots_are_refused() -> None:
     with pytest.raises(InputError, match="0 to 4 are not slots of a decoder with 4"):
         opened().decode(text(5), np.zeros(5, np.int32))
+
+
+class TestShippedGraph:
+    """data/lab/model.onnx."""
+
+    def test_answers_as_its_weights_do(self) -> None:
+        config, arrays = read_weights(data_path("lab"))
+        tokens = np.arange(30, dtype=np.int32)
+        logits = [
+            Decoder.open(config, weights, provider="cpu", slots=1, capacity=64, threads=1).prefill(0, tokens, 0)
+            for weights in (arrays, data_path("lab") / GRAPH_FILE)
+        ]
+        np.testing.assert_allclose(logits[0], logits[1], atol=1e-6)

@@ -228,6 +228,7 @@ def test_a_stream_asks_every_question_of_its_contexts_as_the_day_goes(tmp_path: 
         ("fleet.0.replicas=2", "is not one server of GPUs"),
         ("fleet.0.engine.prefix_cache=true", "keeps contexts in its prefix cache"),
         ("workload.0.questions={kind: curves, class: arithmetic}", "asks no questions of a table"),
+        ("sleep={when: [idle], min_saving: 0}", "decides by what the lab does not know"),
         (
             "workload.0.arrivals={kind: poisson, rps: 1}",
             "has requests without a question of the table; give a trace of question numbers",
@@ -236,7 +237,7 @@ def test_a_stream_asks_every_question_of_its_contexts_as_the_day_goes(tmp_path: 
 )
 def test_what_cannot_be_run_for_real_is_refused(folder: Path, override: str, told: str) -> None:
     more = ["horizon=10s", "workload.0.lengths={kind: constant, prompt_tokens: 9, output_tokens: 9}"]
-    overrides = [override, "workload.0.contexts=null", *(more if "poisson" in override else [])]
+    overrides = [override, *([*more, "workload.0.contexts=null"] if "poisson" in override else [])]
     with pytest.raises(InputError, match=told):
         served(folder, overrides)
 

@@ -31,6 +31,7 @@ from sim.lab.measuring.steps import Drift, Stepper
 from sim.lab.measuring.subject import Subject, subject_of
 from sim.lab.provenance import sidecar_of
 from sim.lab.weights import DecoderConfig, weight_shapes, write_weights
+from sim.measurements import drift_notes
 from sim.steptime import StepTime
 from tests.fake_decoder import FakeDecoder
 
@@ -61,6 +62,9 @@ class Mute:
 
     def decode(self, tokens: Any, lengths: Any) -> Any:
         return np.zeros((len(tokens), self.config.vocab_size), np.float32)
+
+    def decode_best(self, tokens: Any, lengths: Any) -> Any:
+        return np.zeros(len(tokens), np.int32)
 
     def prefill(self, slot: int, tokens: Any, start: int) -> Any:
         return np.zeros(self.config.vocab_size, np.float32)
@@ -149,7 +153,7 @@ class TestStepper:
         decoder = filled(LIMITS)
         Stepper(decoder, LIMITS, lawful).visit(Point(4, 100, 10))
 
-        assert decoder.calls == [("decode", 4), ("decode", 4), ("prefill", 10)]
+        assert decoder.calls == [*[("decode", 4)] * 8, ("prefill", 10)]
 
     def test_drift_is_the_last_against_the_first(self) -> None:
         figures = Drift([0.0, 1.0, 2.0], [1.0, 1.1, 1.2]).figures()
@@ -331,6 +335,16 @@ class TestValidation:
 
         assert "## Single requests of open-loop logs" in text
         assert "(open-loop-85) | E2E p99 |" in text
+
+    def test_a_machine_that_drifted_is_told(self, whole: Path, tmp_path: Path) -> None:
+        told = json.loads((whole / "provenance.json").read_text(encoding="utf-8"))
+        assert list(drift_notes([whole])) == []
+
+        told["parts"]["loops"]["open"][2]["reference_s"] = [1.2 * told["parts"]["steps"]["reference"]["median_s"]] * 2
+        (tmp_path / "provenance.json").write_text(json.dumps(told), encoding="utf-8")
+        assert list(drift_notes([tmp_path])) == [
+            "open-loop-85: its reference steps took +20% against those of the step table"
+        ]
 
     def test_a_calibration_that_is_named_predicts(self, whole: Path, tmp_path: Path) -> None:
         file = tmp_path / "own.json"

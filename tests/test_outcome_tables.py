@@ -72,6 +72,20 @@ def test_outcomes_on_prepared_contexts_stand_beside(tmp_path: Path) -> None:
     assert read.has_prepared
 
 
+def test_prepared_rows_of_another_effort_do_not_count(tmp_path: Path) -> None:
+    file = tmp_path / "outcomes.csv"
+    rows = ["1,direct,0,30,0,,", "1,direct,1,10,1,low,20", "1,direct,0,12,1,High,60", "2,direct,1,50,0,,"]
+    file.write_text("question,strategy,correct,tokens,prepared,effort,notes_tokens\n" + "\n".join(rows) + "\n")
+    low, medium, high = (read_outcomes(file, effort) for effort in ("low", "medium", "high"))
+    assert low.tokens["direct"][1].tolist() == [10.0, 50.0]
+    assert high.correct["direct"][1].tolist() == [0.0, 1.0]
+    assert (low.notes_tokens, medium.notes_tokens, high.notes_tokens) == (20.0, None, 60.0)
+    assert not medium.has_prepared
+    file.write_text(file.read_text().replace("High", "much"))
+    with pytest.raises(OutcomeTableError, match="effort: much must be low, medium, high or empty"):
+        read_outcomes(file)
+
+
 def test_every_wrong_row_is_told_with_its_line(tmp_path: Path) -> None:
     text = "question,strategy,correct,tokens\n1,direct,2,30\n2,,1,0\n3,direct,x,10\n"
     with pytest.raises(OutcomeTableError) as refused:

@@ -294,6 +294,25 @@ class TestTable:
         described = self.described(tmp_path, THINK | {"name": "thinks"}, **{"class": "arithmetic"})
         assert scored(described, block()).p_correct.mean() == pytest.approx(0.578, abs=0.01)
 
+    def test_tokens_may_count_many_times_and_that_is_told(self, tmp_path: Path) -> None:
+        plain = scored(self.described(tmp_path, DIRECT), block())
+        described = self.described(tmp_path, DIRECT, tokens_factor=8)
+        found = scored(described, block())
+        assert np.array_equal(found.output_tokens, 8 * plain.output_tokens)
+        assert np.array_equal(found.p_correct, plain.p_correct)
+        assert Outcomes(described).warnings == ("tokens of outcomes.csv count 8 times: assumed",)
+
+    def test_notes_that_were_measured_take_what_they_took(self, tmp_path: Path) -> None:
+        file = tmp_path / "notes.csv"
+        rows = ["1,direct,0,30,0,,", "1,direct,1,10,1,low,20", "1,direct,1,10,1,medium,50"]
+        file.write_text("question,strategy,correct,tokens,prepared,effort,notes_tokens\n" + "\n".join(rows) + "\n")
+        workload = [asks({"kind": "table", "path": str(file), "tokens_factor": 2}, contexts=CONTEXTS)]
+        for effort, tokens in (("low", 40), ("medium", 100)):
+            described = world(DIRECT, workload=workload, sleep={"effort": effort})
+            assert Outcomes(described).sleep_work(0).draft_tokens == tokens
+        own = world(DIRECT, workload=workload, sleep={"tokens": 7})
+        assert Outcomes(own).sleep_work(0).draft_tokens == 7
+
     def test_training_makes_measured_answers_no_better_and_says_so(self, tmp_path: Path) -> None:
         training = {"name": "tuning", "usd": 1, "over": "1d", "strategies": ["think"], "accuracy_logit": 1}
         plain = self.described(tmp_path, THINK)

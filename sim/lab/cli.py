@@ -132,6 +132,21 @@ def replay(
         raise typer.Exit(130)
 
 
+@lab_app.command()
+def table(
+    outcomes: Annotated[Path, typer.Argument(help="A table of outcomes that `nightshift measure` has written.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout, and nothing else there.")] = False,
+) -> None:
+    """Accuracy and tokens by strategy, difficulty, effort and predictability, as Markdown."""
+    import json
+
+    from sim.lab.judged import outcome_table
+    from sim.lab.judgement import as_markdown
+
+    found = outcome_table(outcomes)
+    typer.echo(json.dumps(found.document(), indent=2, allow_nan=False) if as_json else as_markdown(found), nl=as_json)
+
+
 class Scheduler(StrEnum):
     """How an engine fills its steps."""
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,12 +23,14 @@ from sim.lab.booked import BookedEngine, Books, booked
 from sim.lab.clocks import Clock
 from sim.lab.comparison import Comparison, as_markdown, compared
 from sim.lab.jobs import EngineSettings
-from sim.lab.live import LiveContext, LiveRequest, Served, serve
+from sim.lab.live import LiveContext, LiveRequest, LiveSleep, Served, serve
 from sim.lab.live_answers import check_strategy
 from sim.lab.models import Model
 from sim.lab.outcomes import Exam
 from sim.load import load_scenario
+from sim.prices import PriceClock
 from sim.scenario import GpuPool, Scenario, Strategy, TableQuestions
+from sim.scenario.sleep import Sleep
 from sim.streams import RandomStreams
 
 if TYPE_CHECKING:
@@ -38,6 +41,9 @@ if TYPE_CHECKING:
 __all__ = ["end_to_end", "run_for_real"]
 
 Progress = Callable[[int, int], None]
+
+_OFF_PEAK = "off-peak"
+"""The window in which work is done ahead."""
 
 
 def end_to_end(
@@ -147,17 +153,9 @@ def run_for_real(
     assert isinstance(spec, PoolSpec)
     requests = _requests(scenario)
     engine = BookedEngine(decoder, _settings(pool, spec), clock)
-    contexts = [] if scenario.sleep is None else _contexts(scenario, requests)
-    served = serve(
-        engine,
-        requests,
-        _strategies(scenario),
-        sleep=scenario.sleep,
-        contexts=contexts,
-        seed=scenario.seed,
-        progress=progress,
-    )
     (price,) = price_clocks(scenario, RandomStreams(scenario.seed, 0))
+    sleep = None if scenario.sleep is None else _sleep(scenario, scenario.sleep, requests, price)
+    served = serve(engine, requests, _strategies(scenario), sleep=sleep, seed=scenario.seed, progress=progress)
     end_s = engine.steps[-1].begin_s + engine.steps[-1].seconds
     return RealRun(scenario, requests, served, booked(engine, spec.step_time, price, end_s, pool.gpus_per_replica))
 
@@ -175,7 +173,6 @@ def _settings(pool: GpuPool, spec: PoolSpec) -> EngineSettings:
         kv_capacity_tokens=spec.kv_capacity_tokens,
         scheduler=pool.engine.scheduler,
         sleep_step_tokens=spec.sleep_step_tokens,
-        logprobs=False,
     )
 
 
@@ -227,18 +224,37 @@ def _requests(scenario: Scenario) -> list[LiveRequest]:
     return found
 
 
+def _sleep(scenario: Scenario, rules: Sleep, requests: Sequence[LiveRequest], price: PriceClock) -> LiveSleep:
+    """Sleep-time work as the lab does it.
+
+    Raises:
+        InputError: where it would hang on forecasts or on the load.
+    """
+    if "idle" in rules.when or rules.min_saving or rules.drafts > 1 or rules.budget_usd_per_day is not None:
+        rule = "decides by what the lab does not know"
+        raise InputError("sleep", rule, "give it `when: [always]` or [off-peak], `min_saving: 0`, one draft, no budget")
+
+    def is_open(now_s: float) -> bool:
+        return "always" in rules.when or price.at(now_s).window == _OFF_PEAK
+
+    return LiveSleep(rules, _contexts(scenario, requests), is_open)
+
+
 def _contexts(scenario: Scenario, requests: Sequence[LiveRequest]) -> list[LiveContext]:
     """When the contexts of the requests appear and end, as the simulation has it."""
     from sim.workload.blocks import APPEARS, ENDS
     from sim.workload.workload import build_workload
 
     known = {request.context_id: request.context for request in requests}
-    appears, ends = dict[int, float](), dict[int, float]()
+    found: dict[int, LiveContext] = {}
     for block in build_workload(scenario, RandomStreams(scenario.seed, 0)).contexts():
-        rows = zip(block.at_s.tolist(), block.context_id.tolist(), block.kind.tolist(), strict=True)
-        for at_s, context_id, kind in rows:
-            {APPEARS: appears, ENDS: ends}[kind][context_id] = at_s
-    return [LiveContext(number, appears[number], ends[number], known[number]) for number in appears if number in known]
+        columns = (block.context_id, block.kind, block.at_s, block.tokens)
+        for number, kind, at_s, tokens in zip(*(column.tolist() for column in columns), strict=True):
+            if kind == APPEARS and number in known:
+                found[number] = LiveContext(number, at_s, inf, tokens, known[number])
+            elif kind == ENDS and number in found:
+                found[number] = found[number]._replace(ends_s=at_s)
+    return list(found.values())
 
 
 def _write(out: Path, found: Comparison, requests: pd.DataFrame, provenance: Mapping[str, Any]) -> None:

@@ -19,21 +19,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.lab.weights import DecoderConfig
+from sim.lab.weights import DecoderConfig, read_weights
 
 __all__ = [
+    "GRAPH_FILE",
     "LARGEST_INLINE_BYTES",
     "NumberType",
     "Numbers",
     "cache_names",
     "decoder_graph",
+    "export_graph",
     "graph_notes",
     "write_graph",
 ]
@@ -44,6 +46,8 @@ Array = NDArray[Any]
 LARGEST_INLINE_BYTES = 1 << 26
 """Weights above this go into a file beside the graph, which holds at most 2 GiB and is copied thrice on its way."""
 
+GRAPH_FILE = "model.onnx"
+"""A model's graph beside its weights."""
 WEIGHTS_SUFFIX = ".weights"
 _ALIGNMENT = 4096
 _CONTRIB = "com.microsoft"
@@ -76,14 +80,36 @@ def graph_notes(config: DecoderConfig, numbers: Numbers) -> dict[str, str]:
     return {"decoder": json.dumps({**asdict(config), **asdict(numbers)})}
 
 
-def decoder_graph(config: DecoderConfig, arrays: Mapping[str, Array], numbers: Numbers) -> bytes:
-    """The graph with its weights inside, serialised; for weights of up to `LARGEST_INLINE_BYTES`."""
+def decoder_graph(
+    config: DecoderConfig, arrays: Mapping[str, Array], numbers: Numbers, stored: NumberType | None = None
+) -> bytes:
+    """The graph with its weights inside, serialised; for weights of up to `LARGEST_INLINE_BYTES`.
+
+    Weights that are the same in type `stored` are kept in it, and widened when the graph is loaded: a model that was
+    saved in 16 bits takes half the room.
+    """
     model, weights = _model(config, arrays, numbers)
     for weight in weights:
+        kept = weight if stored is None or _loses(weight, stored) else _narrowed(model.graph, weight, stored)
         tensor = model.graph.initializer.add()
-        _describe(tensor, weight)
-        tensor.raw_data = weight.make().tobytes()
+        _describe(tensor, kept)
+        tensor.raw_data = kept.make().tobytes()
     return bytes(model.SerializeToString())
+
+
+def _loses(weight: _Weight, stored: NumberType) -> bool:
+    """Whether a weight is not the same in that type, or is in it already."""
+    values = weight.make()
+    return weight.type == stored or not np.array_equal(_converted(values, stored).astype(values.dtype), values)
+
+
+def _narrowed(graph: Any, weight: _Weight, stored: NumberType) -> _Weight:
+    """The weight in another type and under another name; a node at the graph's head makes it what it was."""
+    from onnx import helper
+
+    name = f"{weight.name}.{stored}"
+    graph.node.insert(0, helper.make_node("Cast", [name], [weight.name], name=weight.name, to=_onnx_type(weight.type)))
+    return replace(weight, name=name, type=stored, make=lambda: _converted(weight.make(), stored))
 
 
 def write_graph(file: Path, config: DecoderConfig, arrays: Mapping[str, Array], numbers: Numbers) -> None:
@@ -103,6 +129,18 @@ def write_graph(file: Path, config: DecoderConfig, arrays: Mapping[str, Array], 
                 places[weight.sources] = _append(stream, weight.make())
             _refer(model.graph.initializer.add(), weight, beside.name, *places[weight.sources])
     file.write_bytes(model.SerializeToString())
+
+
+def export_graph(folder: Path) -> Path:
+    """Writes the weights of a folder as `model.onnx` beside them, for single precision; the file's path.
+
+    Raises:
+        InputError: for a folder without weights.
+    """
+    config, arrays = read_weights(folder)
+    file = folder / GRAPH_FILE
+    file.write_bytes(decoder_graph(config, arrays, Numbers(), stored="fp16"))
+    return file
 
 
 @dataclass(frozen=True)

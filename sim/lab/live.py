@@ -25,7 +25,7 @@ from sim.lab.records import JobRecord
 from sim.scenario import Strategy
 from sim.scenario.sleep import Sleep
 
-__all__ = ["LiveContext", "LiveRequest", "Served", "serve"]
+__all__ = ["LiveContext", "LiveRequest", "LiveSleep", "Served", "serve"]
 
 
 class LiveRequest(NamedTuple):
@@ -48,7 +48,18 @@ class LiveContext(NamedTuple):
     appears_s: float
     ends_s: float
     """Its last question comes then."""
+    tokens: int
+    """What it is taken to be to read."""
     context: Context
+
+
+class LiveSleep(NamedTuple):
+    """Sleep-time work: at each tick contexts are prepared, as many at a time as the rules allow."""
+
+    rules: Sleep
+    contexts: Sequence[LiveContext]
+    is_open: Callable[[float], bool]
+    """Whether preparations may begin at a time."""
 
 
 @dataclass
@@ -82,17 +93,15 @@ def serve(
     requests: Sequence[LiveRequest],
     strategies: Sequence[Strategy],
     *,
-    sleep: Sleep | None = None,
-    contexts: Sequence[LiveContext] = (),
+    sleep: LiveSleep | None = None,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Served:
     """Serve a stream to its end on the engine's clock, which is set to zero first.
 
-    `sleep` prepares `contexts` at each of its ticks, as many at a time as its `max_jobs`. `progress` is told the
-    requests that have their answer, of how many.
+    `progress` is told the requests that have their answer, of how many.
     """
-    run = _Run(engine, requests, strategies, sleep, contexts, seed, progress)
+    run = _Run(engine, requests, strategies, sleep, seed, progress)
     with _undisturbed():
         engine.reset()
         run.to_the_end()
@@ -105,8 +114,7 @@ class _Run:
         engine: BookedEngine,
         requests: Sequence[LiveRequest],
         strategies: Sequence[Strategy],
-        sleep: Sleep | None,
-        contexts: Sequence[LiveContext],
+        sleep: LiveSleep | None,
         seed: int,
         progress: Callable[[int, int], None] | None,
     ) -> None:
@@ -118,11 +126,13 @@ class _Run:
         self._of_job: dict[int, _Stage] = {}
         self._requests = len(requests)
         self._sleeping: dict[int, LiveContext] = {}
-        self._unprepared = sorted(contexts, key=lambda context: (context.appears_s, context.context_id))
+        contexts = () if sleep is None else sleep.contexts
+        # As the dispatcher does where all save alike: those that cost least come first.
+        self._unprepared = sorted(contexts, key=lambda context: (context.tokens, context.context_id))
         for request in requests:
             self._at(request.arrival_s, partial(self._arrive, request))
         if sleep is not None and contexts:
-            self._at(sleep.tick, self._tick)
+            self._at(sleep.rules.tick, self._tick)
 
     def to_the_end(self) -> None:
         """Until every request has its answer."""
@@ -156,7 +166,7 @@ class _Run:
         record = self.served.notes.get(request.context_id)
         if record is None or self.sleep is None or record.finish_s > request.arrival_s:
             return ()
-        return noted_section(self.sleep.effort, record.tokens)
+        return noted_section(self.sleep.rules.effort, record.tokens)
 
     def _submit(self, stage: _Stage, jobs: Sequence[Job], now_s: float) -> None:
         stage.jobs, stage.records = jobs, {}
@@ -185,7 +195,7 @@ class _Run:
     def _tick(self, now_s: float) -> None:
         """Begin to prepare contexts that are there and have questions to come."""
         assert self.sleep is not None
-        room = self.sleep.max_jobs - len(self._sleeping)
+        room = self.sleep.rules.max_jobs - len(self._sleeping) if self.sleep.is_open(now_s) else 0
         kept = []
         for context in self._unprepared:
             if context.ends_s <= now_s:
@@ -197,11 +207,11 @@ class _Run:
                 kept.append(context)
         self._unprepared = kept
         if kept:
-            self._at(now_s + self.sleep.tick, self._tick)
+            self._at(now_s + self.sleep.rules.tick, self._tick)
 
     def _prepare(self, context: LiveContext, now_s: float) -> None:
         assert self.sleep is not None
-        job = preparation(context.context, self.sleep, SLEEP, self._next_id())
+        job = preparation(context.context, self.sleep.rules, SLEEP, self._next_id())
         self._sleeping[job.job_id] = context
         self.served.jobs[job.job_id] = -1
         self.engine.submit(job, now_s)

@@ -149,7 +149,8 @@ def _vote(asking: Asking, samples: int) -> Stages:
 
 
 def _verify(asking: Asking, solutions: int, verifications: int) -> Stages:
-    """Solutions without an answer are not checked."""
+    """Solutions without an answer are not checked. Notes are left aside: the model checks a solution from its facts."""
+    asking = replace(asking, notes=())
     solved = yield asking.group(asking.prompt("think"), "think", solutions, 0)
     answers = [read_answer(record.tokens) for record in solved]
     places = [place for place, found in enumerate(answers) if found is not None]

@@ -14,7 +14,7 @@ from sim.streams import RandomStreams
 
 __all__ = ["DAY", "write_stream"]
 
-DAY = (0.2, 0.1, 0.6, 1.6, 1.3, 1.7, 1.5, 1.0)
+DAY = (0.3, 0.2, 0.7, 1.5, 1.2, 1.6, 1.4, 1.1)
 """Load in equal parts of a day over its mean: quiet at night, two busy times by day."""
 _THINK_S = 6.0
 """Mean time from one question on a context to the next."""

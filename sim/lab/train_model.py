@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sim.lab.branches import KINDS, Batch, Mix, Solution, make_batch
+from sim.lab.graph import export_graph
 from sim.lab.judge import own_solutions, quick_accuracies
 from sim.lab.language import MAX_POSITIONS, VOCABULARY_SIZE, Language
 from sim.lab.model import Decoder, save_weights, tree_mask
@@ -157,6 +158,7 @@ def train(
             log.write(step + 1, quick_accuracies(model, training.language) if (step + 1) % save_every == 0 else {})
         if (step + 1) % save_every == 0 or step + 1 == training.steps:
             save_weights(out, model)
+    export_graph(out)
     return model
 
 

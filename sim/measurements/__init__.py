@@ -1,6 +1,6 @@
 """Measurements of real serving: closed loops, prompt and token times, step tables and open loops."""
 
-from sim.measurements.declared import declared_models, is_measured_folder
+from sim.measurements.declared import declared_models, drift_notes, is_measured_folder
 from sim.measurements.gather import read_measurements
 from sim.measurements.kinds import Assumed, ClosedLoop, Measurements, OpenLoop, Setup, StepTable
 
@@ -12,6 +12,7 @@ __all__ = [
     "Setup",
     "StepTable",
     "declared_models",
+    "drift_notes",
     "is_measured_folder",
     "read_measurements",
 ]

@@ -1,4 +1,4 @@
-"""Folders that `nightshift measure` wrote: how they are known, and the models that they declare.
+"""Folders that `nightshift measure` wrote: how they are known, the models that they declare, how the machine drifted.
 
 Such a folder holds a `provenance.json` that names its format and, under `model`, the model that served in the columns
 of `data/models.csv`, as one need not be in the catalogue.
@@ -7,7 +7,7 @@ of `data/models.csv`, as one need not be in the catalogue.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,10 @@ from sim.hardware import Catalogue
 from sim.hardware.model import Model
 from sim.lab.provenance import FOLDER_FILE, FOLDER_FORMAT
 
-__all__ = ["declared_models", "is_measured_folder"]
+__all__ = ["declared_models", "drift_notes", "is_measured_folder"]
+
+_DRIFT = 0.03
+"""Of the reference step, beyond which it is told."""
 
 
 def is_measured_folder(path: Path) -> bool:
@@ -33,6 +36,21 @@ def declared_models(paths: Iterable[Path], catalogue: Catalogue) -> Catalogue:
     folders = {folder: None for path in paths for folder in (path, path.parent, path.parent.parent)}
     told = ((folder / FOLDER_FILE, document) for folder in folders if (document := _told(folder)))
     return catalogue.with_models(_model(document["model"], file) for file, document in told if document.get("model"))
+
+
+def drift_notes(paths: Iterable[Path]) -> Iterator[str]:
+    """Loops of measured folders beside which the reference step took longer or shorter than beside the steps.
+
+    Step times fitted to those steps cannot know of it.
+    """
+    for path in paths:
+        parts = (_told(path) or {}).get("parts", {})
+        steps, loops = parts.get("steps"), parts.get("loops")
+        for run in loops["open"] if steps and loops else ():
+            drift = sum(run["reference_s"]) / 2 / steps["reference"]["median_s"] - 1.0
+            if abs(drift) > _DRIFT:
+                name = f"open-loop-{run['load'] * 100:.0f}"
+                yield f"{name}: its reference steps took {drift:+.0%} against those of the step table"
 
 
 def _model(declared: object, file: Path) -> Model:

@@ -123,7 +123,10 @@ class Outcomes:
     def _measured_draft(self, stream: int) -> float | None:
         """Output tokens of a draft, where the stream's table says them."""
         questions = self.scenario.workload[stream].questions
-        return self._read(questions.path).notes_tokens if isinstance(questions, TableQuestions) else None
+        if not isinstance(questions, TableQuestions):
+            return None
+        tokens = self._read(questions.path).notes_tokens
+        return None if tokens is None else tokens * questions.tokens_factor
 
     def _draft_of_class(self, stream: int, sleep: Sleep) -> float:
         name = self._stream_class(stream)
@@ -207,7 +210,10 @@ class Outcomes:
         if effect.logit or effect.class_name:
             told = f"training makes its answers no better, as {questions.path.name} holds them as measured"
             self._warn(f"strategy '{strategy.name}': {told}")
-        return TableLaw(table, strategy.name, is_vote, self._branches(strategy), effect.tokens_factor)
+        if questions.tokens_factor != 1.0:
+            self._warn(f"tokens of {questions.path.name} count {questions.tokens_factor:g} times: assumed")
+        factor = effect.tokens_factor * questions.tokens_factor
+        return TableLaw(table, strategy.name, is_vote, self._branches(strategy), factor)
 
     def _branches(self, strategy: PlacedStrategy) -> float:
         """What all branches of a strategy write, as a multiple of one."""

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from sim.scenario.distributions import ConstantTime, Queries, Times, Tokens
 from sim.scenario.part import Part
-from sim.scenario.quantities import LengthOfTime, Share
+from sim.scenario.quantities import LengthOfTime, Rate, Share
 
 __all__ = ["Contexts", "CurveQuestions", "Questions", "TableQuestions"]
 
@@ -62,6 +62,8 @@ class TableQuestions(Part):
     scenario."""
     class_name: str | None = Field(default=None, min_length=1, validation_alias="class", serialization_alias="class")
     """Class of response curves for strategies that the table does not hold; they are refused where left out."""
+    tokens_factor: Rate = 1.0
+    """How many times the tokens of the table count, for a model of more words than the one that was measured."""
 
 
 Questions = Annotated[CurveQuestions | TableQuestions, Field(discriminator="kind")]

@@ -21,6 +21,7 @@ __all__ = [
     "open_lengths",
     "poisson_arrivals",
     "stated_lengths",
+    "temperature_for",
 ]
 
 Integers = NDArray[np.int64]
@@ -29,6 +30,7 @@ CLOSED_SPREAD = 0.8
 """Lengths of a closed loop are drawn evenly from this share of the stated one up to all of it."""
 
 _OUTPUT_SIGMA = 0.6
+_LARGE_VOCABULARY = 4096
 
 
 class Lengths(NamedTuple):
@@ -68,10 +70,17 @@ def poisson_arrivals(count: int, per_s: float, seed: int, name: str) -> Sequence
     return arrivals
 
 
+def temperature_for(vocab_size: int) -> float:
+    """1: tokens are drawn, as the lab's answers are; 0 for vocabularies too large to fetch, of which the device gives
+    the likeliest token."""
+    return 1.0 if vocab_size < _LARGE_VOCABULARY else 0.0
+
+
 def jobs_of(lengths: Lengths, vocab_size: int, seed: int, name: str) -> Iterator[Job]:
     """Jobs of these lengths: random tokens in, exactly so many out."""
     draws = RandomStreams(seed, 0).generator(f"lab/measure/{name}/tokens")
     numbers = count()
     for prompt, output in zip(lengths.prompt.tolist(), lengths.output.tolist(), strict=True):
         tokens = tuple(draws.integers(0, vocab_size, prompt).tolist())
-        yield Job(next(numbers), tokens, max_tokens=output, fixed_tokens=output)
+        number, temperature = next(numbers), temperature_for(vocab_size)
+        yield Job(number, tokens, max_tokens=output, fixed_tokens=output, temperature=temperature, seed=number)

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from sim.lab.clocks import RealClock
 from sim.lab.engine import Engine
 from sim.lab.jobs import EngineSettings
 from sim.lab.loops import run_closed_loop, run_open_loop
@@ -21,6 +20,7 @@ from sim.lab.measuring.load import (
     poisson_arrivals,
     stated_lengths,
 )
+from sim.lab.measuring.polling import PollingClock
 from sim.lab.measuring.settings import Limits, Times
 from sim.lab.measuring.steps import NewClock, Stepper, undisturbed
 from sim.lab.models import Model
@@ -70,7 +70,7 @@ class Loops:
     limits: Limits
     times: Times
     seed: int = 0
-    clock: NewClock = RealClock
+    clock: NewClock = PollingClock
     progress: Callable[[str], None] = lambda line: None
 
     def __post_init__(self) -> None:
@@ -138,7 +138,9 @@ class Loops:
 
     def _engine(self) -> Engine:
         limits = self.limits
-        settings = EngineSettings(limits.max_num_seqs, limits.max_num_batched_tokens, limits.kv_capacity_tokens)
+        settings = EngineSettings(
+            limits.max_num_seqs, limits.max_num_batched_tokens, limits.kv_capacity_tokens, logprobs=False
+        )
         return Engine(self.model, settings, self.clock())
 
 

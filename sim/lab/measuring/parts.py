@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from sim.errors import InputError
 from sim.folders import write_file
-from sim.lab.clocks import RealClock
 from sim.lab.measuring.folder import Figures
+from sim.lab.measuring.polling import PollingClock
 from sim.lab.measuring.settings import Asked, Times, times_for
 from sim.lab.measuring.steps import NewClock
 from sim.lab.measuring.subject import Subject
@@ -42,7 +42,7 @@ class Bench:
     subject: Subject
     origin: Provenance
     progress: Progress = lambda line: None
-    clock: NewClock = RealClock
+    clock: NewClock = PollingClock
 
     @property
     def parts(self) -> Mapping[str, Callable[[Path], Figures]]:

@@ -9,10 +9,10 @@ from typing import Any
 
 from sim.errors import InputError
 from sim.folders import write_file
-from sim.lab.clocks import RealClock
 from sim.lab.measuring.card import card
 from sim.lab.measuring.folder import CARD, MeasuredFolder, fingerprint
 from sim.lab.measuring.parts import Bench, Progress
+from sim.lab.measuring.polling import PollingClock
 from sim.lab.measuring.settings import Asked
 from sim.lab.measuring.steps import NewClock
 from sim.lab.measuring.subject import Subject, subject_of
@@ -29,7 +29,7 @@ def measure(
     command: str | None = None,
     progress: Progress = lambda line: None,
     subject: Subject | None = None,
-    clock: NewClock = RealClock,
+    clock: NewClock = PollingClock,
 ) -> dict[str, Any]:
     """Measure the parts that are asked for into a folder; gives back its `provenance.json`, and which were `measured`.
 

@@ -157,4 +157,4 @@ def times_for(asked: Asked) -> Times:
     """Minutes, or seconds where it is to be quick."""
     if asked.quick:
         return Times(1.0, 2, 2, 0.3, 12, 20, 2, 0.01)
-    return Times(60.0, 5, 25, 40.0, 300, 1200, 10, 0.6)
+    return Times(60.0, 5, 30, 45.0, 300, 1500, 10, 0.6)

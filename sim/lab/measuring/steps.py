@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
+from statistics import median
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 from sim.lab.clocks import Clock, RealClock
 from sim.lab.engine import Engine, EngineSettings, Job
 from sim.lab.measuring.grid import Point, grid_of, reference_point
+from sim.lab.measuring.load import temperature_for
 from sim.lab.measuring.settings import Limits, Times
 from sim.lab.models import Logits, Model, Tokens
 from sim.lab.records import StepRecord
@@ -33,8 +35,11 @@ __all__ = ["Drift", "NewClock", "Stepper", "fill_cache", "measure_steps", "undis
 
 NewClock: TypeAlias = Callable[[], Clock]
 
-_WARM_STEPS = 1
-_MEASURED_STEPS = 3
+_WARM_STEPS = 8
+"""Of rows that decode, before one is measured: on a CPU weights and KV come back into the caches only over several
+steps. After a step of many rows one of few took twice as long, and still a third longer four steps later."""
+_MEASURED_STEPS = 5
+_WARM_PROMPTS = 1
 _VISITS_BETWEEN_REFERENCES = 25
 _TOKEN = 1
 
@@ -84,22 +89,25 @@ class Stepper:
         self._numbers = count()
 
     def visit(self, point: Point) -> StepRecord:
-        """The step measured; of decodes alone the middle one of three, by time."""
+        """The step measured; of decodes alone the middle one of several, with their median time."""
         engine = self._engine(point)
         self._place_rows(engine, point)
         for _ in range(_WARM_STEPS if point.rows else 0):
             engine.step()
+        for _ in range(0 if point.rows else _WARM_PROMPTS):
+            self._read_prompts(engine, point)
         if point.prompt:
-            self._send_prompts(engine, point)
-        for _ in range(1 if point.prompt else _MEASURED_STEPS):
+            return self._read_prompts(engine, point)
+        for _ in range(_MEASURED_STEPS):
             engine.step()
-        measured = engine.steps[-1:] if point.prompt else engine.steps[-_MEASURED_STEPS:]
-        return sorted(measured, key=lambda step: step.seconds)[len(measured) // 2]
+        measured = engine.steps[-_MEASURED_STEPS:]
+        return measured[len(measured) // 2]._replace(seconds=median(step.seconds for step in measured))
 
     def _engine(self, point: Point) -> Engine:
         """An engine whose steps hold all that is to be placed; where tokens are to be read before, just these."""
         room = self._model.slots * self._model.capacity
-        return Engine(self._model, EngineSettings(self._limits.max_num_seqs, point.cached or room, room), self._clock())
+        settings = EngineSettings(self._limits.max_num_seqs, point.cached or room, room, logprobs=False)
+        return Engine(self._model, settings, self._clock())
 
     def _place_rows(self, engine: Engine, point: Point) -> None:
         """Rows that decode with `kv_per_row` tokens, in the middle of what is measured."""
@@ -107,17 +115,22 @@ class Stepper:
             ahead = _WARM_STEPS + (1 if point.prompt else _MEASURED_STEPS // 2 + 1)
             prompt = max(point.kv_per_row - ahead, 1)
             for _ in range(point.rows):
-                self._submit(engine, prompt, min(_WARM_STEPS + _MEASURED_STEPS + 2, self._model.capacity - prompt))
+                self._submit(engine, prompt, min(_WARM_STEPS + _MEASURED_STEPS + 2, self._model.capacity + 1 - prompt))
             self._pretend_step(engine)
 
-    def _send_prompts(self, engine: Engine, point: Point) -> None:
+    def _read_prompts(self, engine: Engine, point: Point) -> StepRecord:
+        """The step that reads the point's prompts, but for what is to be read before."""
         for _ in range(point.slices):
             self._submit(engine, point.cached + point.prompt, 1)
         if point.cached:
             self._pretend_step(engine)
+        engine.step()
+        return engine.steps[-1]
 
     def _submit(self, engine: Engine, prompt_tokens: int, output_tokens: int) -> None:
-        engine.submit(Job(next(self._numbers), (_TOKEN,) * prompt_tokens, fixed_tokens=max(output_tokens, 1)))
+        number, prompt, output = next(self._numbers), (_TOKEN,) * prompt_tokens, max(output_tokens, 1)
+        temperature = temperature_for(self._model.config.vocab_size)
+        engine.submit(Job(number, prompt, fixed_tokens=output, temperature=temperature, seed=number))
 
     def _pretend_step(self, engine: Engine) -> None:
         self._model.pretends = True
