@@ -82,6 +82,7 @@ def stages_of(strategy: PlacedStrategy) -> list[StageSpec]:
             strategy.length_ratio,
             instruction_tokens=strategy.instruction_tokens,
             sigma=strategy.length_sigma,
+            apart=strategy.own_prompt,
         )
     if isinstance(strategy, TreeStrategy):
         return tree_stages(strategy.width, strategy.branch, strategy.depth, sigma=strategy.length_sigma)
@@ -103,11 +104,18 @@ def vote_stage(samples: int, *, sigma: float = 0.0, agree: int = 0, shortest: in
 
 
 def verify_stages(
-    solutions: int, verifications: int, length_ratio: float, *, instruction_tokens: int = 0, sigma: float = 0.0
+    solutions: int,
+    verifications: int,
+    length_ratio: float,
+    *,
+    instruction_tokens: int = 0,
+    sigma: float = 0.0,
+    apart: bool = False,
 ) -> list[StageSpec]:
     """The two stages of S solutions, each verified V times by a text lambda times as long as a solution.
 
-    Every verification reads the question, its solution and `instruction_tokens` more. Tokens written:
+    Every verification reads the question, its solution and `instruction_tokens` more; `apart` from the solution's own
+    text, if its prompt begins differently. Tokens written:
     S T + S V lambda T = S (1 + lambda V) T.
 
     Source: When To Solve, When To Verify, Singhi et al. 2025, arXiv:2504.01005.
@@ -121,6 +129,7 @@ def verify_stages(
             groups=solutions,
             per_group=verifications,
             extends=True,
+            apart=apart,
             prompt_tokens=instruction_tokens,
             tokens_factor=length_ratio,
             sigma=sigma,

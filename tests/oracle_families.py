@@ -25,6 +25,8 @@ class Stage:
     groups: int = 1
     per_group: int = 1
     extends: bool = False
+    apart: bool = False
+    """It begins with something else than the branch that it extends."""
     prompt_tokens: int = 0
     tokens_factor: float = 1.0
     sigma: float = 0.0
@@ -272,11 +274,11 @@ class Attempt:
             branch.text_key = ("context", *job.context, False) if job.prepared else None
         if stages[s].per_group > 1:
             branch.group_key = ("group", job.number, s, group)
-        if stages[s].extends:
+        if stages[s].extends and not stages[s].apart:
             branch.parent_key = ("branch", job.number, s - 1, group)
         if len(stages) == 1 == stages[0].branches:
             branch.end_key, branch.end_tokens = branch.context_key, job.keep_tokens
-        elif s + 1 < len(stages) and stages[s + 1].extends and self.same_targets[s + 1]:
+        elif s + 1 < len(stages) and self.same_targets[s + 1] and stages[s + 1].extends and not stages[s + 1].apart:
             branch.end_key = ("branch", job.number, s, branch.index) if branch.index < stages[s + 1].groups else None
 
     @property

@@ -117,6 +117,7 @@ def _stages(draw: st.DrawFn, has: set[str], step: int, before: list[StageSpec]) 
         groups=groups,
         per_group=per_group,
         extends=extends,
+        apart=extends and draw(st.integers(0, 3)) == 0,
         prompt_tokens=draw(st.sampled_from([0, 0, 5, 20])),
         tokens_factor=draw(st.sampled_from([0.5, 1.0, 1.5])),
         sigma=draw(st.sampled_from([0.0, 0.35, 1.0])),

@@ -69,6 +69,14 @@ def test_a_solution_on_another_pool_is_read_from_the_beginning(tell: Tell) -> No
 
 
 @ROADS
+def test_a_check_whose_prompt_begins_differently_is_read_from_the_beginning(tell: Tell) -> None:
+    """As on another pool, though it runs where the solutions were written."""
+    stages = (StageSpec(per_group=2), StageSpec(groups=2, extends=True, apart=True, tokens_factor=0.25))
+    world = World([seats(2)], [Job(0.0, 33, 16)], strategies=[StrategySpec(stages)])
+    assert tell(world) == [Told(8.25, 24.5 + 24.5 + 3.0, 33 + 2 * 49, 0, 40, -1, 1)]
+
+
+@ROADS
 def test_a_cascade_goes_on_while_it_is_not_sure(tell: Tell) -> None:
     """Three tokens for the cheap answer, at 3 s; then four for the better one, for which the prompt is read again."""
     cascade = StrategySpec((StageSpec(), StageSpec(step=1)), (StepSpec(), StepSpec()))

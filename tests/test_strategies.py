@@ -87,6 +87,7 @@ def test_every_solution_is_verified_by_a_group_that_reads_it() -> None:
 
     assert solve == StageSpec(per_group=4)
     assert check == StageSpec(groups=4, per_group=8, extends=True, prompt_tokens=90, tokens_factor=2.0)
+    assert spec(CHECK | {"own_prompt": True}).stages[1].apart
 
 
 @given(

@@ -167,15 +167,17 @@ def _prepare_lookups(s: State, head: int) -> None:
     stage = s.stages[family.stage]
     has_cache = family.context_key and s.pools[s.replicas[req.replica].pool].prefix_cache
     extended = 0
-    if not stage.is_last and s.stages[family.stage + 1].extends and s.stage_stays[req.stream, family.stage + 1]:
-        extended = s.stages[family.stage + 1].groups
+    if not stage.is_last and s.stage_stays[req.stream, family.stage + 1]:
+        following = s.stages[family.stage + 1]
+        extended = following.groups if following.extends and not following.apart else 0
     slot = head
     while slot != NONE:
         branch = s.branches[slot]
         number = s.requests[slot].branch
         group = number // stage.per_group
         branch.group_key = family_key(req.id, family.stage, group, 0) if number % stage.per_group > 0 else 0
-        branch.extended_key = family_key(req.id, family.stage - 1, group, 1) if stage.extends else 0
+        goes_on = stage.extends and not stage.apart
+        branch.extended_key = family_key(req.id, family.stage - 1, group, 1) if goes_on else 0
         branch.gives_key = 0
         if stage.is_alone and has_cache:
             branch.gives_key = family.context_key

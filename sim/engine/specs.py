@@ -125,6 +125,8 @@ class StageSpec:
     per_group: int = 1
     extends: bool = False
     """The prompt of group g is the question and all that branch g of the stage before was given and has answered."""
+    apart: bool = False
+    """It begins with something else, so that nothing of that is found in the KV of the stage before."""
     prompt_tokens: int = 0
     """What is added to each prompt."""
     tokens_factor: float = 1.0

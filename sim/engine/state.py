@@ -231,6 +231,7 @@ STAGE = np.dtype(
         ("groups", "i8"),
         ("per_group", "i8"),
         ("extends", "i8"),
+        ("apart", "i8"),  # and finds nothing of that
         ("prompt_tokens", "i8"),
         ("tokens_factor", "f8"),
         ("sigma", "f8"),

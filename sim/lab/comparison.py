@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from math import isfinite
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -63,7 +64,8 @@ class Comparison(NamedTuple):
     def document(self) -> dict[str, Any]:
         """As JSON has it."""
         rows = [figure._asdict() | {"error": figure.error, "inside": figure.is_inside} for figure in self.figures]
-        return self._asdict() | {"figures": rows}
+        known = [{key: _known(value) for key, value in row.items()} for row in rows]
+        return self._asdict() | {"figures": known}
 
 
 def compared(scenario: Scenario, real: pd.DataFrame, books: Books) -> Comparison:
@@ -73,7 +75,8 @@ def compared(scenario: Scenario, real: pd.DataFrame, books: Books) -> Comparison
     from sim.simulation import simulate
 
     results = simulate(scenario, keep_requests=True)
-    simulated = pd.concat(list(results.requests()), ignore_index=True)
+    rows = pd.concat(list(results.requests()), ignore_index=True)
+    simulated = rows[rows["status"] == "completed"]
     names = list(dict.fromkeys(real["strategy"]))
     figures = [
         *_costs(real, books, results.summary["cost"]),
@@ -190,6 +193,11 @@ def _line(figure: Figure) -> str:
     inside = {None: "", True: "inside", False: "outside"}[figure.is_inside]
     cells = (figure.group, figure.name, _number(figure.real), interval, _number(figure.simulated), error, inside)
     return "| " + " | ".join(cells) + " |"
+
+
+def _known(value: Any) -> Any:
+    """JSON knows no NaN: what one run had none of is null."""
+    return None if isinstance(value, float) and not isfinite(value) else value
 
 
 def _number(value: float | None) -> str:

@@ -135,6 +135,9 @@ class VerifyStrategy(_Branched):
     """Length of a verification as a multiple of that of a solution."""
     instruction_tokens: Whole = 64
     """Prompt tokens of a verification beside question and solution; 64 is assumed."""
+    own_prompt: bool = False
+    """Whether a verification reads question and solution anew, as its prompt begins differently; otherwise it goes on
+    from the solution's own text, whose KV it finds where it runs on the same replica."""
     verifier_pool: str | None = None
     """Pool that verifies; the one that solves where left out."""
     verifier_model: str | None = None

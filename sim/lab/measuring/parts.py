@@ -30,7 +30,7 @@ Progress = Callable[[str], None]
 
 _QUESTIONS, _QUICK_QUESTIONS = 5000, 4
 _WIDTH, _QUICK_WIDTH = 64, 8
-_END_TO_END_LOAD = 0.6
+_END_TO_END_LOAD = 0.3
 """Of what full batches could do."""
 
 
