@@ -26,6 +26,7 @@ from sim.lab.measuring import Asked, measure
 from sim.lab.measuring import parts as measuring_parts
 from sim.lab.measuring.folder import MeasuredFolder
 from sim.lab.measuring.grid import Point, grid_of
+from sim.lab.measuring.loops import Loops, OpenRun
 from sim.lab.measuring.settings import Limits, Times
 from sim.lab.measuring.steps import Drift, Stepper
 from sim.lab.measuring.subject import Subject, subject_of
@@ -147,13 +148,13 @@ class TestStepper:
 
         assert (step.decode_rows, step.prompt_tokens, step.pairs) == (point.rows, point.prompt_tokens, pairs)
         assert step.kv_tokens == point.rows * point.kv_per_row
-        assert step.seconds == pytest.approx(law().mixed_step_s(*step[2:]))
+        assert step.seconds == pytest.approx(law().mixed_step_s(*step[2:6]))
 
     def test_only_the_measured_steps_are_computed(self) -> None:
         decoder = filled(LIMITS)
         Stepper(decoder, LIMITS, lawful).visit(Point(4, 100, 10))
 
-        assert decoder.calls == [*[("decode", 4)] * 8, ("prefill", 10)]
+        assert decoder.calls == [*[("decode", 4)] * 9, ("prefill", 10)]
 
     def test_drift_is_the_last_against_the_first(self) -> None:
         figures = Drift([0.0, 1.0, 2.0], [1.0, 1.1, 1.2]).figures()
@@ -208,9 +209,11 @@ class TestFolder:
             assert arrivals == sorted(arrivals)
 
     def test_steps_and_loops_do_not_depend_on_chance(self, whole: Path, tmp_path: Path) -> None:
-        first, second = (measured(tmp_path / name, "loops", seed=3) for name in ("a", "b"))
+        for name in ("a", "b"):
+            measured(tmp_path / name, "loops", seed=3)
 
-        assert first["parts"] == second["parts"]
+        for file in ("closed-loop.csv", "open-loop-60/requests.jsonl"):
+            assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
 
 
 class TestResuming:
@@ -500,3 +503,15 @@ measure(Path({str(tmp_path / "m")!r}), model=Path({str(tiny)!r}), quick=True, pa
 
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "m" / "closed-loop.csv").is_file()
+
+
+def test_a_loop_that_lost_its_core_is_run_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = list[str]()
+    loops = Loops(filled(LIMITS), LIMITS, Times(1.0, 1, 1, 0.1, 4, 4, 2, 0.01), 0, lawful, True, told.append)
+    shares = iter([0.5, 0.9, 0.8, 0.7, 0.6])
+    monkeypatch.setattr(loops, "_opened", lambda load, most_per_s: OpenRun(load, 1.0, (), (0.0, 0.0), next(shares)))
+
+    assert loops.open(0.3, 100.0).core_share == 0.9
+    assert told[0] == "loops: open-loop-30 had a core for 50% of its time, so it is run again"
+    assert len(told) == 3
+    assert loops.open(0.6, 100.0).core_share == 0.6

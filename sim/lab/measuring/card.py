@@ -61,7 +61,7 @@ def _loops(figures: _Document) -> str:
     opened = [_open_row(run) for run in figures["open"]]
     closed = [_closed_row(run) for run in figures["closed"]]
     times = ("TTFT", "TTFT p99", "TPOT", "TPOT p99", "E2E", "E2E p99")
-    head = ("load", "requests", "a second", *times, "reference step before, after")
+    head = ("load", "requests", "a second", *times, "reference step before, after", "with a core")
     also = ("clients", "requests", "a second", "TTFT", "TPOT", "reference step before, after")
     return "\n\n".join(
         [
@@ -77,7 +77,8 @@ def _loops(figures: _Document) -> str:
 def _open_row(run: _Document) -> list[str]:
     times = (run[quantity][which] for quantity in ("ttft_s", "tpot_s", "e2e_s") for which in ("mean", "p99"))
     reference = ", ".join(map(_ms, run["reference_s"]))
-    return [f"{run['load']:.0%}", f"{run['requests']:,}", f"{run['requests_per_s']:.3g}", *map(_ms, times), reference]
+    counts = f"{run['load']:.0%}", f"{run['requests']:,}", f"{run['requests_per_s']:.3g}"
+    return [*counts, *map(_ms, times), reference, f"{run['core_share']:.1%}"]
 
 
 def _closed_row(run: _Document) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -32,6 +33,12 @@ LOADS = (0.30, 0.60, 0.85, 1.10)
 """Of what the engine can do at most."""
 
 _REFERENCES = 15
+_SATURATIONS = 3
+"""Closed loops of which the fastest tells the most that the engine can do."""
+_UNDISTURBED = 0.97
+"""Share of its time that a loop has a core to itself, if nothing else wants it."""
+_REPEATS = 3
+"""Loops, of all together, that are run again because they were disturbed."""
 _RAMP = 0.15
 """Share of the requests at either end of a loop that do not count for its throughput."""
 _DIGITS = 7
@@ -45,6 +52,8 @@ class OpenRun:
     requests_per_s: float
     records: Sequence[JobRecord]
     reference_s: tuple[float, float]
+    core_share: float = 1.0
+    """Of the loop's time, the share for which it had a core."""
 
     @property
     def name(self) -> str:
@@ -59,6 +68,7 @@ class OpenRun:
             values = np.array([getattr(record, quantity) for record in self.records])
             values = values[np.isfinite(values)]
             figures[quantity] = {"mean": _short(values.mean()), "p99": _short(np.quantile(values, 0.99))}
+        figures["core_share"] = round(self.core_share, 4)
         return figures | {"reference_s": [_short(value) for value in self.reference_s]}
 
 
@@ -71,7 +81,10 @@ class Loops:
     times: Times
     seed: int = 0
     clock: NewClock = PollingClock
+    watched: bool = False
+    """Whether loops that something else disturbed are run again; for models that run on this process's own core."""
     progress: Callable[[str], None] = lambda line: None
+    _repeats: int = 0
 
     def __post_init__(self) -> None:
         self._stepper = Stepper(self.model, self.limits, self.clock)
@@ -82,18 +95,32 @@ class Loops:
         """Requests a second that are finished while all rows are taken: the most that the engine can do."""
         count = max(self.limits.max_num_seqs * self.times.closed_rounds, 4)
         self._closed(self.limits.max_num_seqs, count // 2, open_lengths, "warm")
-        records = self._closed(self.limits.max_num_seqs, count, open_lengths, "saturation")
-        return throughput_per_s(records)
+        runs = (self._closed(self.limits.max_num_seqs, count, open_lengths, "saturation") for _ in range(_SATURATIONS))
+        return max(map(throughput_per_s, runs))
 
     def open(self, load: float, most_per_s: float) -> OpenRun:
-        """Poisson arrivals at a share of the most that the engine can do."""
+        """Poisson arrivals at a share of the most that the engine can do.
+
+        Where loops are watched, one that lost its core to something else for more than 3 % of the time is run again;
+        how fast it was decides nothing. Of several the least disturbed one is taken.
+        """
+        run = self._opened(load, most_per_s)
+        while self.watched and run.core_share < _UNDISTURBED and self._repeats < _REPEATS:
+            self._repeats += 1
+            self.progress(f"loops: {run.name} had a core for {run.core_share:.0%} of its time, so it is run again")
+            run = max(run, self._opened(load, most_per_s), key=lambda one: one.core_share)
+        return run
+
+    def _opened(self, load: float, most_per_s: float) -> OpenRun:
         rate, name = load * most_per_s, f"open-{load:.2f}"
         count = int(np.clip(rate * self.times.loop_s, self.times.fewest_requests, self.times.most_requests))
         jobs = list(jobs_of(open_lengths(self.limits, count, self.seed, name), self._vocabulary, self.seed, name))
         arrivals_s = poisson_arrivals(count, rate, self.seed, name)
         before = self.reference_s()
+        began_s, worked_s = time.perf_counter(), time.thread_time()
         records = run_open_loop(self._engine(), jobs, arrivals_s)
-        run = OpenRun(load, rate, records, (before, self.reference_s()))
+        share = (time.thread_time() - worked_s) / (time.perf_counter() - began_s)
+        run = OpenRun(load, rate, records, (before, self.reference_s()), share)
         self.progress(f"loops: {run.name}, {count} requests at {rate:.3g} a second, E2E {_mean_e2e_s(records):.3g} s")
         return run
 

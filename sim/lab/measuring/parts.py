@@ -92,7 +92,13 @@ class Bench:
         from sim.lab.measuring.loops import LOADS, Loops
 
         loops = Loops(
-            self.model, self.subject.limits, self.times, self.asked.seed, clock=self.clock, progress=self.progress
+            self.model,
+            self.subject.limits,
+            self.times,
+            self.asked.seed,
+            clock=self.clock,
+            watched=self.subject.provider == "cpu" and self.clock is PollingClock and not self.asked.quick,
+            progress=self.progress,
         )
         most_per_s = loops.saturation()
         self.progress(f"loops: at most {most_per_s:.3g} requests a second")
