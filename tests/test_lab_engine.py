@@ -63,7 +63,11 @@ class World:
     fleet: Fleet = field(init=False)
 
     def run(self) -> list[oracle_families.Job]:
-        """The oracle's run: requests in order of arrival. Worlds of near ties are not counted."""
+        """The oracle's run: requests in order of arrival.
+
+        Worlds of near ties are not counted, nor those in which it stands still with requests waiting: with
+        prefill-first its last row may preempt itself, for the block of a prefix that it pays for and does not use.
+        """
         loops = [Loop(0.0, [0.0] * self.concurrency, self.jobs)] if self.concurrency else []
         jobs = [] if loops else self.jobs
         streams = [Stream(self.timeout_s)]
@@ -71,9 +75,12 @@ class World:
             [Pool(self.server)], jobs, streams, strategies=self.strategies, loops=loops, exact_ties=self.exact_ties
         )
         try:
-            return self.fleet.run()
+            came = self.fleet.run()
         except NearTie:
             reject()
+        if any(job.status == "unfinished" for job in came):
+            reject()
+        return came
 
     @property
     def steps(self) -> list[tuple[float, int, int, int, int]]:

@@ -194,6 +194,17 @@ def test_steps_are_whole_and_follow_on_each_other() -> None:
     assert sum(step.decode_rows for step in engine.steps) == 4 * 2
 
 
+def test_a_step_after_a_time_of_nothing_to_do_begins_when_there_is_something() -> None:
+    engine = an_engine()
+    engine.submit(Job(0, QUESTION))
+    engine.step()
+    engine.cancel(0)
+    engine.clock.wait_until(100.0)
+    engine.submit(Job(1, QUESTION))
+    engine.step()
+    assert [(step.begin_s, step.seconds) for step in engine.steps] == [(0.0, 1.0), (100.0, 1.0)]
+
+
 @pytest.mark.parametrize(
     ("job", "rule"),
     [

@@ -65,10 +65,12 @@ class Engine:
 
     @property
     def waiting(self) -> int:
+        """Rows that have none yet, or have lost it."""
         return len(self._jobs) - self.running
 
     @property
     def preemptions(self) -> int:
+        """How often a row has lost its place."""
         return self._scheduler.preemptions
 
     @property
@@ -81,6 +83,7 @@ class Engine:
         """Forget all that is on record, and set the clock to zero; only while idle."""
         assert self.idle, "an engine is reset only when it has nothing to do"
         self.steps, self.finished = [], []
+        self._busy_since_s = None
         self.clock.restart()
 
     def submit(self, job: Job, arrival_s: float | None = None) -> None:
@@ -120,7 +123,12 @@ class Engine:
     def cancel(self, job_id: int) -> JobRecord | None:
         """Drop a job wherever it is, and return what came of it; None if there is no such job, or no more."""
         row = self._jobs.get(job_id)
-        return None if row is None else self._finish(row, self.clock.now_s(), "cancelled")
+        if row is None:
+            return None
+        record = self._finish(row, self.clock.now_s(), "cancelled")
+        if self.idle:
+            self._busy_since_s = None
+        return record
 
     def step(self) -> list[Event]:
         """Do one step, and return each job's new token; nothing where there is nothing to do.

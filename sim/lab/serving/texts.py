@@ -47,7 +47,7 @@ class WordTexts:
 
     >>> texts = WordTexts(1000)
     >>> texts.encode("17 and  1017"), texts.word(17)
-    ([17, 73, 573], '17')
+    ([17, 621, 221], '17')
     """
 
     def __init__(self, vocab_size: int) -> None:
