@@ -50,7 +50,7 @@ def _machine(origin: _Document, document: _Document) -> str:
 def _steps(figures: _Document) -> str:
     reference = figures["reference"]
     return (
-        f"## Steps\n\n`steps.csv`: medians of {figures['rounds']} rounds over {figures['points']} points. "
+        f"## Steps\n\n`steps.csv`: means of {figures['rounds']} rounds over {figures['points']} points. "
         f"A reference step, measured {reference['steps']} times in between, took {_ms(reference['median_s'])}; "
         f"the middle 80 % of them spread over {reference['spread']:.1%} of that, and the last third took "
         f"{reference['last_to_first'] - 1:+.1%} against the first."

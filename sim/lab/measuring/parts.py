@@ -70,7 +70,7 @@ class Bench:
         return times_for(self.asked)
 
     def steps(self, folder: Path) -> Figures:
-        """`steps.csv`: median step times over the grid."""
+        """`steps.csv`: mean step times over the grid."""
         from sim.lab.measuring.steps import measure_steps
 
         table, figures = measure_steps(
