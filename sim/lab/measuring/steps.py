@@ -45,8 +45,8 @@ _WARM_STEPS = 8
 steps. After a step of many rows one of few took twice as long, and still a third longer four steps later."""
 _VISITS_BETWEEN_REFERENCES = 25
 _LONGEST = 3.0
-"""Medians, as which steps that took longer count: what a machine does now and then belongs into the mean, as it holds up
-requests too, but no single mishap may decide on a point."""
+"""Medians, as which steps that took longer count: what a machine does now and then belongs into the mean, as it holds
+up requests too, but no single mishap may decide on a point."""
 _TOKEN = 1
 
 
