@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from sim.errors import InputError
 from sim.folders import write_file
+from sim.lab.engine.model import Model
 from sim.lab.measuring.folder import Figures
 from sim.lab.measuring.polling import PollingClock
 from sim.lab.measuring.settings import Asked, Times, times_for
 from sim.lab.measuring.steps import NewClock
 from sim.lab.measuring.subject import Subject
-from sim.lab.models import Model
 from sim.lab.provenance import KEY, Provenance, write_sidecar
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ class Bench:
 
     def outcomes(self, folder: Path) -> Figures:
         """`outcomes.parquet`: every way to answer, on held-out questions."""
-        from sim.lab.outcomes import decoder_size, measure_outcomes
+        from sim.lab.outcomes.outcomes import decoder_size, measure_outcomes
 
         width = _QUICK_WIDTH if self.asked.quick else _WIDTH[self.subject.provider]
         slots, capacity = decoder_size(width)
@@ -175,7 +175,7 @@ class Bench:
         Raises:
             InputError: where step times and outcomes are not measured yet.
         """
-        from sim.lab.end_to_end import end_to_end
+        from sim.lab.end_to_end.end_to_end import end_to_end
         from sim.steptime import save_step_time
 
         target, outcomes = folder / "end-to-end", self.asked.out / "outcomes.parquet"
