@@ -12,10 +12,10 @@ import pytest
 from numpy.typing import NDArray
 
 from sim.errors import CatalogueError, InputError
+from sim.lab.decoder import decoder as decoder_module
+from sim.lab.decoder import graph as graph_module
+from sim.lab.decoder import sessions as sessions_module
 from sim.lab.decoder.decoder import Decoder, numbers_of, providers_here
-from sim.lab.decoder.decoder import decoder as decoder_module
-from sim.lab.decoder.decoder import graph as graph_module
-from sim.lab.decoder.decoder import sessions as sessions_module
 from sim.lab.decoder.graph import GRAPH_FILE, Numbers, decoder_graph, write_graph
 from sim.lab.decoder.kv_cache import CacheShape, DeviceCache, HostCache, copying_graph
 from sim.lab.decoder.sessions import load_session, session_options
