@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +14,7 @@ from sim.folders import write_file
 from sim.lab.engine.model import Model
 from sim.lab.measuring.folder import Figures
 from sim.lab.measuring.polling import PollingClock
-from sim.lab.measuring.settings import SHIPPED_DAY, Asked, Times, times_for
+from sim.lab.measuring.settings import Asked, Times, times_for
 from sim.lab.measuring.steps import NewClock
 from sim.lab.measuring.subject import Subject
 from sim.lab.provenance import KEY, Provenance, write_sidecar
@@ -30,6 +30,7 @@ Progress = Callable[[str], None]
 
 _QUESTIONS, _QUICK_QUESTIONS = 5000, 4
 _WIDTH, _QUICK_WIDTH = {"cpu": 64, "cuda": 256}, 8
+_SHORT_DAY = ("start=2026-03-02T00:02:00", "horizon=2m")
 _END_TO_END_LOAD = 0.3
 """Of what full batches could do."""
 
@@ -200,7 +201,7 @@ class Bench:
                 f"fleet.0.step_time.path={target / 'step-times.json'}",
                 f"workload.0.questions.path={outcomes}",
                 *(f"fleet.0.engine.{name}={value}" for name, value in engine.items()),
-                *self._shorter_day(),
+                *self._shortened(),
             ],
             load=_END_TO_END_LOAD,
             clock=self.clock(),
@@ -209,12 +210,11 @@ class Bench:
         )
         return {"scenario": Path(self.asked.scenario).name, "load": _END_TO_END_LOAD}
 
-    def _shorter_day(self) -> list[str]:
-        """Seconds where it is to be quick; on a GPU, which does much in them, two minutes across a tariff's edge."""
+    def _shortened(self) -> Sequence[str]:
+        """The scenario cut short: to seconds, or to both of its prices where the whole should end within ten minutes."""
         if self.asked.quick:
             return ["horizon=5s"]
-        across = self.subject.provider == "cuda" and self.asked.scenario == SHIPPED_DAY
-        return ["start=2026-03-02T00:02:00", "horizon=2m"] if across else []
+        return _SHORT_DAY if self.subject.provider == "cuda" and self.asked.scenario == "lab-day" else []
 
     def _own_steps(self) -> StepTime:
         """Step times fitted to the steps measured here."""
