@@ -211,10 +211,10 @@ class Bench:
         return {"scenario": Path(self.asked.scenario).name, "load": _END_TO_END_LOAD}
 
     def _shortened(self) -> Sequence[str]:
-        """The scenario cut short: to seconds, or on a GPU to two minutes, which hold both prices."""
+        """The scenario cut short: to seconds, or our own day to two minutes, which hold both prices."""
         if self.asked.quick:
             return ["horizon=5s"]
-        return _SHORT_DAY if self.subject.provider == "cuda" and self.asked.scenario == "lab-day" else []
+        return _SHORT_DAY if self.asked.scenario == "lab-day" else []
 
     def _own_steps(self) -> StepTime:
         """Step times fitted to the steps measured here."""
