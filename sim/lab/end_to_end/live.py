@@ -7,10 +7,8 @@ that nobody has prepared yet. A request on a context whose notes are there when 
 
 from __future__ import annotations
 
-import gc
 import heapq
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
@@ -18,6 +16,7 @@ from typing import NamedTuple
 
 from sim.lab.end_to_end.booked import BookedEngine
 from sim.lab.end_to_end.live_answers import Asking, Reply, Stages, answer, preparation
+from sim.lab.engine.clocks import undisturbed
 from sim.lab.engine.jobs import SLEEP, Job
 from sim.lab.engine.records import JobRecord
 from sim.lab.language import noted_section
@@ -106,7 +105,7 @@ def serve(
     `progress` is told now and then the requests that have their answer, of how many.
     """
     run = _Run(engine, requests, strategies, sleep, seed, progress)
-    with _undisturbed():
+    with undisturbed():
         engine.reset()
         run.to_the_end()
     return run.served
@@ -223,16 +222,3 @@ class _Run:
         self._sleeping[job.job_id] = context
         self.served.jobs[job.job_id] = -1
         self.engine.submit(job, now_s)
-
-
-@contextmanager
-def _undisturbed() -> Iterator[None]:
-    """The garbage collector stops no step."""
-    gc.collect()
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()

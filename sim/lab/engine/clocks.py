@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple, Protocol
 
-__all__ = ["Clock", "RealClock", "StepWork", "VirtualClock"]
+__all__ = ["Clock", "RealClock", "StepWork", "VirtualClock", "undisturbed"]
 
 _SPIN_S = 0.001
 """Sleeping is less exact than this."""
@@ -76,3 +78,15 @@ class VirtualClock:
 
     def wait_until(self, instant_s: float) -> None:
         self._now_s = max(self._now_s, instant_s)
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Keeps the garbage collector from stopping a step."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from itertools import islice
 
+from sim.lab.engine.clocks import undisturbed
 from sim.lab.engine.engine import Engine
 from sim.lab.engine.jobs import Job
 from sim.lab.engine.records import JobRecord
@@ -23,7 +22,8 @@ def run_open_loop(engine: Engine, jobs: Sequence[Job], arrivals_s: Sequence[floa
     Raises:
         InputError: for a job that can never be served.
     """
-    with _undisturbed(engine):
+    engine.reset()
+    with undisturbed():
         due = sorted(zip(arrivals_s, range(len(jobs)), strict=True))
         next_due = 0
         while next_due < len(due) or not engine.idle:
@@ -49,7 +49,8 @@ def run_closed_loop(engine: Engine, jobs: Iterable[Job], concurrency: int) -> li
         InputError: for a job that can never be served.
     """
     coming, sent = iter(jobs), list[Job]()
-    with _undisturbed(engine):
+    engine.reset()
+    with undisturbed():
         clients = [0.0] * concurrency
         while True:
             if engine.idle:
@@ -82,16 +83,3 @@ def run_all(engine: Engine, jobs: Iterable[Job]) -> list[JobRecord]:
 def _in_order(engine: Engine, jobs: Sequence[Job]) -> list[JobRecord]:
     by_id = {record.job_id: record for record in engine.finished}
     return [by_id[job.job_id] for job in jobs]
-
-
-@contextmanager
-def _undisturbed(engine: Engine) -> Iterator[None]:
-    """Start from nothing, and keep the garbage collector from stopping a step."""
-    was_on = gc.isenabled()
-    gc.disable()
-    engine.reset()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from sim.lab.engine.clocks import undisturbed
 from sim.lab.engine.engine import Engine
 from sim.lab.engine.jobs import EngineSettings
 from sim.lab.engine.loops import run_closed_loop, run_open_loop
@@ -25,7 +26,7 @@ from sim.lab.measuring.load import (
 )
 from sim.lab.measuring.polling import PollingClock
 from sim.lab.measuring.settings import Limits, Times
-from sim.lab.measuring.steps import NewClock, Stepper, undisturbed
+from sim.lab.measuring.steps import NewClock, Stepper
 
 __all__ = ["LOADS", "Loops", "OpenRun", "request_lines"]
 

@@ -12,10 +12,8 @@ that drifts leans on no axis, and a reference step in between tells whether it d
 
 from __future__ import annotations
 
-import gc
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from statistics import fmean
@@ -24,7 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.lab.engine.clocks import Clock, RealClock
+from sim.lab.engine.clocks import Clock, RealClock, undisturbed
 from sim.lab.engine.engine import Engine, EngineSettings, Job
 from sim.lab.engine.model import Logits, Model, Tokens
 from sim.lab.engine.records import StepRecord
@@ -36,7 +34,7 @@ from sim.streams import RandomStreams
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-__all__ = ["Drift", "NewClock", "Stepper", "fill_cache", "measure_steps", "undisturbed"]
+__all__ = ["Drift", "NewClock", "Stepper", "fill_cache", "measure_steps"]
 
 NewClock: TypeAlias = Callable[[], Clock]
 
@@ -251,16 +249,3 @@ def _row(point: Point, steps: Sequence[StepRecord]) -> dict[str, float]:
         "visits": len(steps),
         "spread": round(float((high - low) / middle), 4),
     }
-
-
-@contextmanager
-def undisturbed() -> Iterator[None]:
-    """Keeps the garbage collector from stopping a step."""
-    gc.collect()
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
