@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.lab.weights import DecoderConfig, weight_shapes
+from sim.lab.decoder.weights import DecoderConfig, weight_shapes
 
 Array = NDArray[np.float64]
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.lab.contexts import Context, Question
 from sim.lab.language import chain, context_prompt, notes, read_answer
-from sim.lab.words import (
+from sim.lab.language.contexts import Context, Question
+from sim.lab.language.words import (
     ANSWER,
     CHECK,
     DIRECT,

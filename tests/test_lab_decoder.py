@@ -12,15 +12,15 @@ import pytest
 from numpy.typing import NDArray
 
 from sim.errors import CatalogueError, InputError
-from sim.lab import decoder as decoder_module
-from sim.lab import graph as graph_module
-from sim.lab import sessions as sessions_module
-from sim.lab.decoder import Decoder, numbers_of, providers_here
-from sim.lab.graph import GRAPH_FILE, Numbers, decoder_graph, write_graph
-from sim.lab.kv_cache import CacheShape, DeviceCache, HostCache, copying_graph
-from sim.lab.sessions import load_session, session_options
-from sim.lab.shapes import random_weights, shape_of
-from sim.lab.weights import DecoderConfig, read_weights
+from sim.lab.decoder import decoder as decoder_module
+from sim.lab.decoder import graph as graph_module
+from sim.lab.decoder import sessions as sessions_module
+from sim.lab.decoder.decoder import Decoder, numbers_of, providers_here
+from sim.lab.decoder.graph import GRAPH_FILE, Numbers, decoder_graph, write_graph
+from sim.lab.decoder.kv_cache import CacheShape, DeviceCache, HostCache, copying_graph
+from sim.lab.decoder.sessions import load_session, session_options
+from sim.lab.decoder.shapes import random_weights, shape_of
+from sim.lab.decoder.weights import DecoderConfig, read_weights
 from sim.paths import data_path
 from tests import plain_decoder
 
@@ -197,8 +197,8 @@ def test_a_cache_in_device_memory_is_right_in_any_numbers(numbers: Numbers, larg
 
 def test_the_training_framework_gives_the_same_logits() -> None:
     torch = pytest.importorskip("torch")
-    from sim.lab.model import Decoder as TrainedDecoder
-    from sim.lab.model import causal_mask
+    from sim.lab.training.model import Decoder as TrainedDecoder
+    from sim.lab.training.model import causal_mask
 
     tokens, model = text(30), TrainedDecoder(GROUPED).eval()
     model.load_state_dict({name: torch.from_numpy(array) for name, array in weights(GROUPED).items()})

@@ -13,12 +13,12 @@ import pandas as pd
 import pytest
 
 from sim.errors import InputError
-from sim.lab.clocks import StepWork, VirtualClock
-from sim.lab.end_to_end import RealRun, end_to_end, run_for_real
+from sim.lab.end_to_end.end_to_end import RealRun, end_to_end, run_for_real
+from sim.lab.end_to_end.loaded import loaded_to
+from sim.lab.end_to_end.stream import write_stream
+from sim.lab.engine.clocks import StepWork, VirtualClock
 from sim.lab.language import VOCABULARY_SIZE
-from sim.lab.loaded import loaded_to
-from sim.lab.outcomes import Exam, measure_outcomes
-from sim.lab.stream import write_stream
+from sim.lab.outcomes.outcomes import Exam, measure_outcomes
 from sim.load import load_scenario
 from sim.simulation import simulate
 from sim.steptime.files import load_step_time

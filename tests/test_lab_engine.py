@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 
-from sim.lab.clocks import StepWork, VirtualClock
-from sim.lab.engine import Engine, EngineSettings, Job, JobRecord
-from sim.lab.loops import run_all, run_closed_loop, run_open_loop
+from sim.lab.engine.clocks import StepWork, VirtualClock
+from sim.lab.engine.engine import Engine, EngineSettings, Job, JobRecord
+from sim.lab.engine.loops import run_all, run_closed_loop, run_open_loop
 from sim.steptime import StepTime
 from tests import oracle, oracle_families
 from tests.fake_decoder import FakeDecoder

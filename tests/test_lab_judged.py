@@ -13,9 +13,9 @@ import pytest
 
 from sim.cli import run
 from sim.errors import InputError
-from sim.lab.estimates import gain, mean, share, wilson
-from sim.lab.judged import judged, outcome_table
-from sim.lab.judgement import Judged, Section, as_markdown
+from sim.lab.outcomes.estimates import gain, mean, share, wilson
+from sim.lab.outcomes.judged import judged, outcome_table
+from sim.lab.outcomes.judgement import Judged, Section, as_markdown
 
 CONTEXTS, QUESTIONS = 200, 4
 STEPS = np.tile([1, 2, 3, 4], CONTEXTS)

@@ -21,7 +21,8 @@ import pytest
 from sim import commands
 from sim.cli import run
 from sim.errors import InputError
-from sim.lab.clocks import VirtualClock
+from sim.lab.decoder.weights import DecoderConfig, weight_shapes, write_weights
+from sim.lab.engine.clocks import VirtualClock
 from sim.lab.measuring import Asked, measure
 from sim.lab.measuring import parts as measuring_parts
 from sim.lab.measuring.folder import MeasuredFolder
@@ -31,7 +32,6 @@ from sim.lab.measuring.settings import Limits, Times
 from sim.lab.measuring.steps import Drift, Stepper
 from sim.lab.measuring.subject import Subject, subject_of
 from sim.lab.provenance import sidecar_of
-from sim.lab.weights import DecoderConfig, weight_shapes, write_weights
 from sim.measurements import drift_notes
 from sim.steptime import StepTime
 from tests.fake_decoder import FakeDecoder
@@ -482,7 +482,7 @@ def test_a_real_decoder_is_measured_by_one_command(
 
 
 def test_the_shape_of_a_public_model_may_have_fewer_layers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sim.lab.shapes.random_weights", lambda config: {})
+    monkeypatch.setattr("sim.lab.decoder.shapes.random_weights", lambda config: {})
     asked = Asked(out=tmp_path / "m", shape="meta-llama/Llama-3.1-8B", layers=2, provider="cpu", precision="fp16")
     subject = subject_of(asked)
 

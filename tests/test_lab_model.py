@@ -13,14 +13,14 @@ torch = pytest.importorskip("torch")
 
 from sim.errors import InputError  # noqa: E402
 from sim.lab import language as lab  # noqa: E402
-from sim.lab.branches import KINDS, Mix, Solution, make_batch  # noqa: E402
-from sim.lab.judge import asked, own_solutions  # noqa: E402
+from sim.lab.decoder.weights import DecoderConfig, read_weights  # noqa: E402
 from sim.lab.language import Language, Split, decode  # noqa: E402
-from sim.lab.model import Cache, Decoder, causal_mask, load_decoder, save_weights, tree_mask  # noqa: E402
-from sim.lab.model_table import model_table  # noqa: E402
-from sim.lab.torch_sampling import generate, log_probabilities  # noqa: E402
 from sim.lab.train_model import Training, train  # noqa: E402
-from sim.lab.weights import DecoderConfig, read_weights  # noqa: E402
+from sim.lab.training.branches import KINDS, Mix, Solution, make_batch  # noqa: E402
+from sim.lab.training.judge import asked, own_solutions  # noqa: E402
+from sim.lab.training.model import Cache, Decoder, causal_mask, load_decoder, save_weights, tree_mask  # noqa: E402
+from sim.lab.training.sampling import generate, log_probabilities  # noqa: E402
+from sim.lab.training.table import model_table  # noqa: E402
 
 TINY = DecoderConfig(
     vocab_size=lab.VOCABULARY_SIZE, width=32, layers=2, heads=4, kv_heads=2, head_size=8, mlp_width=48, tied=False

@@ -12,12 +12,12 @@ import pandas as pd
 import pytest
 
 from sim.errors import EngineError, InputError
-from sim.lab.answering import told_apart, voted
-from sim.lab.completions import Ask, Completions, Replies, Work
-from sim.lab.features import FEATURES
 from sim.lab.language import END, chain, notes
-from sim.lab.outcomes import COLUMNS, METADATA, Exam, decoder_size, measure_outcomes
-from sim.lab.text_rows import Draw
+from sim.lab.outcomes.answering import told_apart, voted
+from sim.lab.outcomes.completions import Ask, Completions, Replies, Work
+from sim.lab.outcomes.features import FEATURES
+from sim.lab.outcomes.outcomes import COLUMNS, METADATA, Exam, decoder_size, measure_outcomes
+from sim.lab.outcomes.text_rows import Draw
 from sim.load import load_scenario
 from sim.outcomes.tables import read_outcomes
 from sim.simulation import simulate

@@ -22,7 +22,7 @@ pytest.importorskip("uvicorn")
 from sim.cli import run
 from sim.errors import InputError
 from sim.hardware import load_catalogue
-from sim.lab.answer import Answer, Ended
+from sim.lab.client.answer import Answer, Ended
 from sim.lab.replay import Options, Served, Target, replay
 from sim.lab.replay.beside import scenario_of_replay
 from sim.lab.replay.command import replay_command

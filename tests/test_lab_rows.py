@@ -10,10 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sim.errors import InputError
-from sim.lab.clocks import VirtualClock
-from sim.lab.engine import Engine, EngineSettings, Job
-from sim.lab.loops import run_all, run_closed_loop, run_open_loop
-from sim.lab.sampling import choose, log_probabilities, uniforms
+from sim.lab.engine.clocks import VirtualClock
+from sim.lab.engine.engine import Engine, EngineSettings, Job
+from sim.lab.engine.loops import run_all, run_closed_loop, run_open_loop
+from sim.lab.engine.sampling import choose, log_probabilities, uniforms
 from tests.fake_decoder import FakeDecoder
 
 QUESTION = (5, 6, 7, 8)

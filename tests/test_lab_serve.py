@@ -20,16 +20,16 @@ import pytest
 
 from sim.errors import InputError
 from sim.hardware import load_catalogue
-from sim.lab.answer import Answer
-from sim.lab.client import Client, Target
-from sim.lab.dialect import learn_dialect, sole_model
-from sim.lab.engine import Engine, EngineSettings, Job
-from sim.lab.loops import run_all
-from sim.lab.records import StepRecord
-from sim.lab.serve import ServeOptions, _listening, serve
+from sim.lab.client.answer import Answer
+from sim.lab.client.client import Client, Target
+from sim.lab.client.dialect import learn_dialect, sole_model
+from sim.lab.decoder.weights import DecoderConfig, weight_shapes, write_weights
+from sim.lab.engine.engine import Engine, EngineSettings, Job
+from sim.lab.engine.loops import run_all
+from sim.lab.engine.records import StepRecord
 from sim.lab.serving import LanguageTexts, Runner, WordTexts, build_app, texts_for
 from sim.lab.serving.log import steps_text, write_log
-from sim.lab.weights import DecoderConfig, weight_shapes, write_weights
+from sim.lab.serving.serve import ServeOptions, _listening, serve
 from sim.measurements import declared_models, read_measurements
 from tests.fake_decoder import FakeDecoder
 

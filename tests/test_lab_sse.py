@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sim.lab.answer import Answer, Ended
-from sim.lab.sse import Event, EventStream
+from sim.lab.client.answer import Answer, Ended
+from sim.lab.client.sse import Event, EventStream
 
 STREAM = (
     b": ping\r\n\r\n"

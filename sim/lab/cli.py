@@ -140,8 +140,8 @@ def table(
     """Accuracy and tokens by strategy, difficulty, effort and predictability, as Markdown."""
     import json
 
-    from sim.lab.judged import outcome_table
-    from sim.lab.judgement import as_markdown
+    from sim.lab.outcomes.judged import outcome_table
+    from sim.lab.outcomes.judgement import as_markdown
 
     found = outcome_table(outcomes)
     typer.echo(json.dumps(found.document(), indent=2, allow_nan=False) if as_json else as_markdown(found), nl=as_json)
@@ -197,8 +197,8 @@ def serve(
     ] = None,
 ) -> None:
     """Serve a model by OpenAI's interface, batched by the rules of the simulator's replica, until interrupted."""
-    from sim.lab.serve import ServeOptions
-    from sim.lab.serve import serve as run
+    from sim.lab.serving.serve import ServeOptions
+    from sim.lab.serving.serve import serve as run
 
     options = ServeOptions(
         model=model,

@@ -19,12 +19,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sim.lab.branches import KINDS, Batch, Mix, Solution, make_batch
-from sim.lab.graph import export_graph
-from sim.lab.judge import own_solutions, quick_accuracies
+from sim.lab.decoder.graph import export_graph
+from sim.lab.decoder.weights import DecoderConfig
 from sim.lab.language import MAX_POSITIONS, VOCABULARY_SIZE, Language
-from sim.lab.model import Decoder, save_weights, tree_mask
-from sim.lab.weights import DecoderConfig
+from sim.lab.training.branches import KINDS, Batch, Mix, Solution, make_batch
+from sim.lab.training.judge import own_solutions, quick_accuracies
+from sim.lab.training.model import Decoder, save_weights, tree_mask
 
 __all__ = ["Muon", "Training", "main", "model_config", "train"]
 

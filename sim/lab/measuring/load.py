@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.lab.jobs import Job
+from sim.lab.engine.jobs import Job
 from sim.lab.measuring.settings import Limits
 from sim.streams import RandomStreams
 

@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from sim.lab.engine import Engine
-from sim.lab.jobs import EngineSettings
-from sim.lab.loops import run_closed_loop, run_open_loop
+from sim.lab.engine.engine import Engine
+from sim.lab.engine.jobs import EngineSettings
+from sim.lab.engine.loops import run_closed_loop, run_open_loop
+from sim.lab.engine.model import Model
+from sim.lab.engine.records import JobRecord
 from sim.lab.measuring.grid import reference_point
 from sim.lab.measuring.load import (
     closed_lengths,
@@ -24,8 +26,6 @@ from sim.lab.measuring.load import (
 from sim.lab.measuring.polling import PollingClock
 from sim.lab.measuring.settings import Limits, Times
 from sim.lab.measuring.steps import NewClock, Stepper, undisturbed
-from sim.lab.models import Model
-from sim.lab.records import JobRecord
 
 __all__ = ["LOADS", "Loops", "OpenRun", "request_lines"]
 

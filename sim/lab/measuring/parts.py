@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from sim.errors import InputError
 from sim.folders import write_file
+from sim.lab.engine.model import Model
 from sim.lab.measuring.folder import Figures
 from sim.lab.measuring.polling import PollingClock
 from sim.lab.measuring.settings import Asked, Times, times_for
 from sim.lab.measuring.steps import NewClock
 from sim.lab.measuring.subject import Subject
-from sim.lab.models import Model
 from sim.lab.provenance import KEY, Provenance, write_sidecar
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ Progress = Callable[[str], None]
 
 _QUESTIONS, _QUICK_QUESTIONS = 5000, 4
 _WIDTH, _QUICK_WIDTH = {"cpu": 64, "cuda": 256}, 8
+_SHORT_DAY = ("start=2026-03-02T00:02:00", "horizon=2m")
 _END_TO_END_LOAD = 0.3
 """Of what full batches could do."""
 
@@ -154,7 +155,7 @@ class Bench:
 
     def outcomes(self, folder: Path) -> Figures:
         """`outcomes.parquet`: every way to answer, on held-out questions."""
-        from sim.lab.outcomes import decoder_size, measure_outcomes
+        from sim.lab.outcomes.outcomes import decoder_size, measure_outcomes
 
         width = _QUICK_WIDTH if self.asked.quick else _WIDTH[self.subject.provider]
         slots, capacity = decoder_size(width)
@@ -175,7 +176,7 @@ class Bench:
         Raises:
             InputError: where step times and outcomes are not measured yet.
         """
-        from sim.lab.end_to_end import end_to_end
+        from sim.lab.end_to_end.end_to_end import end_to_end
         from sim.steptime import save_step_time
 
         target, outcomes = folder / "end-to-end", self.asked.out / "outcomes.parquet"
@@ -198,7 +199,7 @@ class Bench:
                 f"fleet.0.step_time.path={target / 'step-times.json'}",
                 f"workload.0.questions.path={outcomes}",
                 *(f"fleet.0.engine.{name}={value}" for name, value in engine.items()),
-                *(["horizon=5s"] if self.asked.quick else []),
+                *self._shortened(),
             ],
             load=_END_TO_END_LOAD,
             clock=self.clock(),
@@ -206,6 +207,12 @@ class Bench:
             progress=lambda done, of: self.progress(f"end-to-end: {done} of {of} requests"),
         )
         return {"scenario": Path(self.asked.scenario).name, "load": _END_TO_END_LOAD}
+
+    def _shortened(self) -> Sequence[str]:
+        """The scenario cut short: to seconds, or to both of its prices where the whole should end within ten minutes."""
+        if self.asked.quick:
+            return ["horizon=5s"]
+        return _SHORT_DAY if self.subject.provider == "cuda" and self.asked.scenario == "lab-day" else []
 
     def _own_steps(self) -> StepTime:
         """Step times fitted to the steps measured here."""

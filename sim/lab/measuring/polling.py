@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sim.lab.clocks import RealClock
+from sim.lab.engine.clocks import RealClock
 
 __all__ = ["PollingClock"]
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.errors import InputError
-from sim.lab.sessions import load_session, session_options
+from sim.lab.decoder.sessions import load_session, session_options
 from sim.streams import RandomStreams
 
 if TYPE_CHECKING:

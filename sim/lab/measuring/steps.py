@@ -24,13 +24,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.lab.clocks import Clock, RealClock
-from sim.lab.engine import Engine, EngineSettings, Job
+from sim.lab.engine.clocks import Clock, RealClock
+from sim.lab.engine.engine import Engine, EngineSettings, Job
+from sim.lab.engine.model import Logits, Model, Tokens
+from sim.lab.engine.records import StepRecord
 from sim.lab.measuring.grid import Point, grid_of, reference_point
 from sim.lab.measuring.load import temperature_for
 from sim.lab.measuring.settings import Limits, Times
-from sim.lab.models import Logits, Model, Tokens
-from sim.lab.records import StepRecord
 from sim.streams import RandomStreams
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from sim.lab.provenance import machine
 from sim.paths import data_path
 
 if TYPE_CHECKING:
-    from sim.lab.decoder import Decoder
-    from sim.lab.weights import DecoderConfig
+    from sim.lab.decoder.decoder import Decoder
+    from sim.lab.decoder.weights import DecoderConfig
 
 __all__ = ["CPU", "Subject", "subject_of"]
 
@@ -46,7 +46,7 @@ class Subject:
 
     def open(self, slots: int | None = None, capacity: int | None = None) -> Decoder:
         """A decoder with a slot more than rows, as the engine wants, unless told otherwise."""
-        from sim.lab.decoder import Decoder
+        from sim.lab.decoder.decoder import Decoder
 
         return Decoder.open(
             self.config,
@@ -99,7 +99,7 @@ def subject_of(asked: Asked) -> Subject:
         InputError: for a folder without weights, an unknown shape, a provider that is not here, and a GPU that the
             catalogue does not hold.
     """
-    from sim.lab.sessions import choose_provider
+    from sim.lab.decoder.sessions import choose_provider
 
     name, config, weights, digest = _model(asked)
     provider: Literal["cpu", "cuda"] = "cuda" if choose_provider(asked.provider) == "cuda" else "cpu"
@@ -119,13 +119,13 @@ def subject_of(asked: Asked) -> Subject:
 def _model(asked: Asked) -> tuple[str, DecoderConfig, Any, str]:
     """Name, shape and weights, and their digest."""
     if asked.shape:
-        from sim.lab.shapes import random_weights, shape_of
+        from sim.lab.decoder.shapes import random_weights, shape_of
 
         config = shape_of(asked.shape, layers=asked.layers)
         known = load_catalogue().model(asked.shape).name
         name = known if asked.layers is None else f"{known}-{asked.layers}-layers"
         return name, config, random_weights(config), _digest(repr(config).encode())
-    from sim.lab.weights import read_weights
+    from sim.lab.decoder.weights import read_weights
 
     folder = asked.model or data_path("lab")
     config, weights = read_weights(folder)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sim.lab.client import Target
+from sim.lab.client.client import Target
 from sim.lab.replay.measured import Served
 from sim.lab.replay.ready import Options
 from sim.lab.replay.run import Replayed, replay

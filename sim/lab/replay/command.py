@@ -8,7 +8,7 @@ from typing import Any
 
 from sim.errors import InputError
 from sim.folders import check_results_folder, replace_folder
-from sim.lab.client import Target
+from sim.lab.client.client import Target
 from sim.lab.replay.beside import beside
 from sim.lab.replay.dispatch import Sender
 from sim.lab.replay.ready import Options

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from sim.lab.answer import Answer, Ended
+from sim.lab.client.answer import Answer, Ended
 from sim.lab.replay.plan import Planned
 
 __all__ = ["Ask", "Clock", "LoopClock", "Sender", "Sent"]

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from sim.errors import InputError
-from sim.lab.dialect import Prompt
+from sim.lab.client.dialect import Prompt
 from sim.lab.replay.plan import Planned
 from sim.workload.blocks import Integers
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from sim.errors import InputError
-from sim.lab.answer import Ended
-from sim.lab.client import Client
-from sim.lab.dialect import Dialect, Endpoint, Prompt, learn_dialect, sole_model
+from sim.lab.client.answer import Ended
+from sim.lab.client.client import Client
+from sim.lab.client.dialect import Dialect, Endpoint, Prompt, learn_dialect, sole_model
 from sim.lab.replay.measured import Served
 from sim.lab.replay.plan import Planned
 from sim.lab.replay.prompts import GivenPrompt, Prompts, TokenRate

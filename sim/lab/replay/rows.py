@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sim.engine.state import NONE
-from sim.lab.answer import Answer
+from sim.lab.client.answer import Answer
 from sim.lab.replay.dispatch import Sent
 from sim.lab.replay.plan import Plan
 from sim.rows import STATUSES, request_schema

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sim.lab.answer import Answer
-from sim.lab.client import Client, Target
+from sim.lab.client.answer import Answer
+from sim.lab.client.client import Client, Target
 from sim.lab.replay.cost import cost_of, pool_of
 from sim.lab.replay.dispatch import LoopClock, Sender
 from sim.lab.replay.measured import Served, measured_files

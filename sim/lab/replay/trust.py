@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sim.lab.client import Target
+from sim.lab.client.client import Target
 from sim.lab.replay.dispatch import Sender
 from sim.lab.replay.plan import Plan
 from sim.lab.replay.ready import Options, Ready

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sim.errors import InputError
-from sim.lab.jobs import SLEEP, Job
+from sim.lab.engine.jobs import SLEEP, Job
 from sim.lab.serving.texts import Texts
 
 __all__ = ["Ask", "read_chat", "read_completion"]

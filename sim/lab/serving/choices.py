@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from sim.lab.records import Event
+from sim.lab.engine.records import Event
 from sim.lab.serving.ask import Ask
 from sim.lab.serving.texts import Texts
 

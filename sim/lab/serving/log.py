@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sim.folders import write_files
+from sim.lab.engine.records import JobRecord, StepRecord
 from sim.lab.provenance import FOLDER_FILE, FOLDER_FORMAT, KEY, sidecar_of
-from sim.lab.records import JobRecord, StepRecord
 
 if TYPE_CHECKING:
-    from sim.lab.engine import Engine
+    from sim.lab.engine.engine import Engine
 
 __all__ = ["meta_text", "requests_text", "steps_text", "write_log"]
 

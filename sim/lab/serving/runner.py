@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sim.errors import EngineError
-from sim.lab.engine import Engine
-from sim.lab.jobs import Job
-from sim.lab.records import Event, JobRecord
+from sim.lab.engine.engine import Engine
+from sim.lab.engine.jobs import Job
+from sim.lab.engine.records import Event, JobRecord
 
 __all__ = ["Mailbox", "Runner", "Stopped"]
 

@@ -1,0 +1,4 @@
+"""Every way to answer thousands of questions, measured.
+
+`answering` asks, `outcomes` writes the table, `judged` reads it.
+"""
