@@ -52,8 +52,8 @@ def fill_chunked(s: State, r: int, rep: Records) -> tuple[float, bool]:
     """Fill the token budget that the decode rows leave with prompt slices of the classes above sleep, admitting while
     there is budget.
 
-    Sets rep.prompt_tokens, rep.prompt_slices and each request's chunk; returns the attention work in (token, attended token) pairs, and
-    whether somebody could not be admitted.
+    Sets rep.prompt_tokens, rep.prompt_slices and each request's chunk; returns the attention work in (token, attended
+    token) pairs, and whether somebody could not be admitted.
     """
     rep.prompt_tokens = 0
     rep.prompt_slices = 0
@@ -80,7 +80,8 @@ def fill_chunked(s: State, r: int, rep: Records) -> tuple[float, bool]:
 def fill_prompts(s: State, r: int, rep: Records) -> float:
     """Admit whole prompts up to the token limit; one that is longer than the limit goes alone.
 
-    Sets rep.prompt_tokens, rep.prompt_slices and each request's chunk; returns the attention work in (token, attended token) pairs.
+    Sets rep.prompt_tokens, rep.prompt_slices and each request's chunk; returns the attention work in (token, attended
+    token) pairs.
     """
     rep.prompt_tokens = 0
     rep.prompt_slices = 0

@@ -5,7 +5,8 @@ The full form holds the tables of `StepTime` as they are:
     {"decode_base_s": [[0, ...]], "decode_kv_s": [[0, ...]], "kv_edges": [null], "linear_s": [0, ...],
      "attention_s_per_pair": 1e-9, "slice_s": 3e-4, "front_end_s": 0.02, "front_end_steps": 1.5}
 
-where null is infinity, and the time of a prompt's slice and the front end may be left out. The short form is what a person can measure:
+where null is infinity, and the time of a prompt's slice and the front end may be left out. The short form is what a
+person can measure:
 
     {"prefill": {"a_s": 0.006, "b_s_per_token": 2.6e-5, "c_s_per_token_pair": 1e-9},
      "decode": {"rows": [1, 8, 64], "base_s": [0.006, 0.0063, 0.008], "kv_s": [5e-8, 5e-8, 5e-8]},

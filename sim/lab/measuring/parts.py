@@ -209,7 +209,7 @@ class Bench:
         return {"scenario": Path(self.asked.scenario).name, "load": _END_TO_END_LOAD}
 
     def _shortened(self) -> Sequence[str]:
-        """The scenario cut short: to seconds, or to both of its prices where the whole should end within ten minutes."""
+        """The scenario cut short: to seconds, or to both of its prices where all is to end within ten minutes."""
         if self.asked.quick:
             return ["horizon=5s"]
         return _SHORT_DAY if self.subject.provider == "cuda" and self.asked.scenario == "lab-day" else []
