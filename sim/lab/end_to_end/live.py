@@ -28,6 +28,10 @@ from sim.scenario.sleep import Sleep
 __all__ = ["LiveContext", "LiveRequest", "LiveSleep", "Served", "serve"]
 
 
+_TOLD = 20
+"""How often the progress of a run is told."""
+
+
 class LiveRequest(NamedTuple):
     """A request of the stream."""
 
@@ -99,7 +103,7 @@ def serve(
 ) -> Served:
     """Serve a stream to its end on the engine's clock, which is set to zero first.
 
-    `progress` is told the requests that have their answer, of how many.
+    `progress` is told now and then the requests that have their answer, of how many.
     """
     run = _Run(engine, requests, strategies, sleep, seed, progress)
     with _undisturbed():
@@ -187,10 +191,14 @@ class _Run:
             jobs = stage.stages.send([stage.records[job.job_id] for job in stage.jobs])
         except StopIteration as end:
             self.served.replies[stage.request.number] = end.value
-            if self.progress is not None:
-                self.progress(len(self.served.replies), self._requests)
+            self._tell(len(self.served.replies))
             return
         self._submit(stage, jobs, record.finish_s)
+
+    def _tell(self, done: int) -> None:
+        """Now and then, and at the end."""
+        if self.progress is not None and (done % max(self._requests // _TOLD, 1) == 0 or done == self._requests):
+            self.progress(done, self._requests)
 
     def _tick(self, now_s: float) -> None:
         """Begin to prepare contexts that are there and have questions to come."""

@@ -177,6 +177,7 @@ class Bench:
             InputError: where step times and outcomes are not measured yet.
         """
         from sim.lab.end_to_end.end_to_end import end_to_end
+        from sim.lab.language import MAX_POSITIONS
         from sim.steptime import save_step_time
 
         target, outcomes = folder / "end-to-end", self.asked.out / "outcomes.parquet"
@@ -186,13 +187,14 @@ class Bench:
         if not outcomes.is_file():
             raise InputError("end-to-end", "needs the outcomes of this model", "measure the part outcomes as well")
         limits = self.subject.limits
+        fits = limits.capacity >= MAX_POSITIONS
         engine = {
             "max_num_seqs": limits.max_num_seqs,
             "max_num_batched_tokens": limits.max_num_batched_tokens,
-            "kv_capacity_tokens": limits.kv_capacity_tokens,
+            "kv_capacity_tokens": limits.max_num_seqs * MAX_POSITIONS,
         }
         end_to_end(
-            self.model,
+            self.model if fits else self.subject.open(capacity=MAX_POSITIONS),
             target,
             scenario=self.asked.scenario,
             overrides=[
@@ -209,10 +211,10 @@ class Bench:
         return {"scenario": Path(self.asked.scenario).name, "load": _END_TO_END_LOAD}
 
     def _shortened(self) -> Sequence[str]:
-        """The scenario cut short: to seconds, or to both of its prices where all is to end within ten minutes."""
+        """The scenario cut short: to seconds, or our own day to two minutes, which hold both prices."""
         if self.asked.quick:
             return ["horizon=5s"]
-        return _SHORT_DAY if self.subject.provider == "cuda" and self.asked.scenario == "lab-day" else []
+        return _SHORT_DAY if self.asked.scenario == "lab-day" else []
 
     def _own_steps(self) -> StepTime:
         """Step times fitted to the steps measured here."""

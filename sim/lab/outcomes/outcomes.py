@@ -12,6 +12,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -94,8 +95,13 @@ class Exam:
 
     def context(self, number: int) -> tuple[Context, list[Question]]:
         """A context and its questions."""
-        context = make_context(self.language, self.split, number)
-        return context, make_questions(self.language, context, self.per_context)
+        return _asked(self.language, self.split, number, self.per_context)
+
+
+@lru_cache(maxsize=8192)
+def _asked(language: Language, split: Split, number: int, questions: int) -> tuple[Context, list[Question]]:
+    context = make_context(language, split, number)
+    return context, make_questions(language, context, questions)
 
 
 def decoder_size(width: int) -> tuple[int, int]:
