@@ -406,7 +406,8 @@ class Replica:
         if not tokens:
             return rows_s, rows_s
         pairs = sum(branch.prefilled + i for branch in prompts for i in range(1, branch.chunk + 1))
-        return rows_s, law.mixed_step_s(len(rows), kv_tokens, tokens, pairs)
+        slices = sum(branch.chunk > 0 for branch in prompts)
+        return rows_s, law.mixed_step_s(len(rows), kv_tokens, tokens, pairs, slices)
 
     def fill_chunked(self) -> None:
         """Prompt slices for the tokens left: by class, those already begun first, then newcomers; then sleep work."""

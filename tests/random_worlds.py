@@ -220,7 +220,8 @@ def _laws(draw: st.DrawFn, rows: int, grain: int) -> StepTime:
     linear = np.cumsum([0.0, *(number(1, 40) for _ in range(draw(st.integers(2, 40))))])
     front_end_s = number(0, 400) if draw(st.booleans()) else 0.0
     front_end_steps = 0.0 if grain else draw(st.just(0.0) | st.floats(0, 3))
-    return StepTime(base, kv, np.array(edges), linear, 2 * number(0, 2), front_end_s, front_end_steps)
+    pair_s, slice_s = 2 * number(0, 2), number(0, 60) if draw(st.booleans()) else 0.0
+    return StepTime(base, kv, np.array(edges), linear, pair_s, front_end_s, front_end_steps, slice_s)
 
 
 @st.composite

@@ -146,7 +146,8 @@ def random_law(rng: np.random.Generator, grain: int) -> StepTime:
     kv = np.full(13, ticks(rng, grain, 0, 3))
     base[0] = kv[0] = 0.0
     linear = np.cumsum([0.0, *(ticks(rng, grain, 1, 40) for _ in range(20))])
-    return StepTime(base[None], kv[None], np.array([inf]), linear, 2 * ticks(rng, grain, 0, 2))
+    pair_s, slice_s = 2 * ticks(rng, grain, 0, 2), ticks(rng, grain, 0, 30)
+    return StepTime(base[None], kv[None], np.array([inf]), linear, pair_s, slice_s=slice_s)
 
 
 def random_jobs(rng: np.random.Generator, grain: int, strategies: int) -> list[oracle_families.Job]:

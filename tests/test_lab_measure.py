@@ -125,7 +125,7 @@ class TestGrid:
         assert all(point.rows + point.prompt_tokens <= 256 + 32 for point in points)
         assert all(point.kv_per_row + 8 <= 512 and point.cached + point.prompt < 512 for point in points)
         assert {point.rows for point in points if not point.prompt} >= {1, 2, 4, 8, 16, 24, 32}
-        assert {point.slices for point in points} == {1, 2}
+        assert {point.slices for point in points} == {1, 2, 3}
         assert {point.cached for point in points} == {0, 128, 256}
 
     @pytest.mark.parametrize("limits", [Limits(1, 8, 16), Limits(2, 16, 32), Limits(64, 1024, 2048)])

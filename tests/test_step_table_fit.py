@@ -41,6 +41,20 @@ def test_a_law_is_found_again() -> None:
     assert fit.step_time.attention_s_per_pair == pytest.approx(law.attention_s_per_pair, rel=0.05)
 
 
+def test_what_a_slice_takes_is_told_by_steps_of_several() -> None:
+    law = replace(made_up_law(), slice_s=6e-4)
+    alone = made_up(law).rows.assign(slices=lambda rows: (rows.prompt_tokens > 0).astype(int))
+    several = [(b, b * 256, 60, n * 60 / n * (60 / n + 1) / 2, n) for b in (4, 16) for n in (2, 3)]
+    rows = DataFrame(several, columns=["decode_rows", "kv_tokens", "prompt_tokens", "pairs", "slices"])
+    rows["step_s"] = [law.mixed_step_s(*step) for step in several]
+    table = made_up(law)
+
+    fit = fit_step_table(replace(table, rows=concat([alone, rows], ignore_index=True)))
+    assert fit.step_time.slice_s == pytest.approx(law.slice_s, rel=0.02)
+    assert fit.mean_abs_error < 1e-3
+    assert fit_step_table(replace(table, rows=alone)).step_time.slice_s == 0.0
+
+
 def test_a_spoilt_step_hardly_matters() -> None:
     table = made_up()
     spoilt = replace(table, rows=table.rows.assign(step_s=table.rows.step_s * np.where(table.rows.index % 17, 1, 3)))

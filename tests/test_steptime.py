@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,14 @@ def test_the_laws_by_hand() -> None:
     assert step_time.decode_step_s(2, 101) == pytest.approx(1.5 + 0.025 * 101)
     assert step_time.mixed_step_s(1, 50, 2, 3) == pytest.approx(1 + 0.01 * 50 + (1.0 - 0.5) + 0.003)
     assert step_time.mixed_step_s(0, 0, 3, 6) == pytest.approx(1.0 + 0.006)
+
+
+def test_each_slice_of_a_prompt_takes_its_time() -> None:
+    plain, sliced = bent(), replace(bent(), slice_s=0.25)
+
+    assert sliced.mixed_step_s(1, 50, 2, 3, 2) == pytest.approx(plain.mixed_step_s(1, 50, 2, 3) + 0.5)
+    assert sliced.mixed_step_s(0, 0, 3, 6) == pytest.approx(plain.mixed_step_s(0, 0, 3, 6) + 0.25)
+    assert sliced.mixed_step_s(1, 50, 0, 0) == plain.mixed_step_s(1, 50, 0, 0)
 
 
 def test_linear_time_goes_on_with_its_last_slope() -> None:
@@ -200,14 +209,18 @@ def test_the_short_form_is_interpolated(tmp_path: Path) -> None:
     assert step_time.mixed_step_s(0, 0, 1000, 500_500) == pytest.approx(0.004 + 2e-5 * 1000 + 1e-9 * 500_500)
 
 
-@pytest.mark.parametrize("made", [bent(), predicted("H100", "Llama-3.1-8B")], ids=["bent", "roofline"])
+@pytest.mark.parametrize(
+    "made",
+    [bent(), replace(bent(), slice_s=0.125), predicted("H100", "Llama-3.1-8B")],
+    ids=["bent", "sliced", "roofline"],
+)
 def test_what_is_saved_is_loaded(tmp_path: Path, made: StepTime) -> None:
     path = tmp_path / "times.json"
     save_step_time(made, path)
     loaded = load_step_time(path)
     for name in ("decode_base_s", "decode_kv_s", "kv_edges", "linear_s"):
         assert np.array_equal(getattr(loaded, name), getattr(made, name))
-    assert loaded.attention_s_per_pair == made.attention_s_per_pair
+    assert (loaded.attention_s_per_pair, loaded.slice_s) == (made.attention_s_per_pair, made.slice_s)
     assert [file.name for file in tmp_path.iterdir()] == ["times.json"]
 
 

@@ -3,7 +3,9 @@
 Steps of decode rows alone give `f[B]` and `k[B]`, batch size by batch size. What steps with prompts take beyond that,
 alone or beside decode rows, then gives `g` and `c` together:
 
-    step - f[b] - k[b]*KV  =  g[b+q] - g[b] + c*W
+    step - f[b] - k[b]*KV  =  g[b+q] - g[b] + c*W + s*slices
+
+where what each slice takes, s, is 0 unless some steps were measured with the prompts of several requests.
 
 All residuals are logarithms of predicted over measured time, so that a long step counts no more than a short one, under
 a loss that grows linearly for what is far off. `g` is made of steps that are not negative, so it cannot fall.
@@ -21,7 +23,7 @@ from pandas import DataFrame
 from sim.errors import InputError
 from sim.measurements.kinds import StepTable
 from sim.steptime import StepTime
-from sim.validation.steps import COUNTS, POINT, kind_of_step, predicted_steps_s
+from sim.validation.steps import COUNTS, POINT, kind_of_step, predicted_steps_s, with_slices
 
 __all__ = ["TableFit", "fit_step_table"]
 
@@ -74,7 +76,7 @@ def fit_step_table(table: StepTable) -> TableFit:
 
 
 def _distinct(rows: DataFrame) -> DataFrame:
-    return rows.astype(COUNTS).groupby(POINT)[["step_s"]].median().reset_index()
+    return with_slices(rows).astype(COUNTS).groupby(POINT)[["step_s"]].median().reset_index()
 
 
 def _check_identified(steps: DataFrame, source: str) -> None:
@@ -105,8 +107,8 @@ def _check_identified(steps: DataFrame, source: str) -> None:
 def _fitted(steps: DataFrame) -> StepTime:
     decode, prompts = steps[steps.prompt_tokens == 0], steps[steps.prompt_tokens > 0]
     base_s, kv_s = _decode_tables(decode)
-    linear_s, pair_s = _prompt_tables(prompts, base_s, kv_s, decode.decode_rows.unique())
-    return StepTime(base_s[np.newaxis], kv_s[np.newaxis], np.array([np.inf]), linear_s, pair_s)
+    linear_s, pair_s, slice_s = _prompt_tables(prompts, base_s, kv_s, decode.decode_rows.unique())
+    return StepTime(base_s[np.newaxis], kv_s[np.newaxis], np.array([np.inf]), linear_s, pair_s, slice_s=slice_s)
 
 
 def _decode_tables(decode: DataFrame) -> tuple[Floats, Floats]:
@@ -138,8 +140,8 @@ def _at_one_kv_size(steps: DataFrame, kv_s: float) -> float:
     return max(float((steps.step_s - kv_s * steps.kv_tokens).median()), 0.0)
 
 
-def _prompt_tables(prompts: DataFrame, base_s: Floats, kv_s: Floats, batches: Floats) -> tuple[Floats, float]:
-    """g [T+1] and c from steps with prompts, given the decode tables.
+def _prompt_tables(prompts: DataFrame, base_s: Floats, kv_s: Floats, batches: Floats) -> tuple[Floats, float, float]:
+    """g [T+1], c and s from steps with prompts, given the decode tables.
 
     Where g is hardly measured it leans on f: a decode step's linear layers are those of as many prompt tokens.
     """
@@ -149,16 +151,17 @@ def _prompt_tables(prompts: DataFrame, base_s: Floats, kv_s: Floats, batches: Fl
     added = _rises(tokens, knots) - np.where(rows[:, np.newaxis] > 0, _rises(rows, knots), 0.0)
     leaning = knots[_on(base_s, knots) * (knots < len(base_s)) > 0.0]
     design = np.vstack([added, _rises(leaning, knots)])
-    pairs = np.concatenate([prompts.pairs, np.zeros(len(leaning))])
+    counted = [prompts.pairs, prompts.slices] if prompts.slices.max() > 1 else [prompts.pairs]
     found = _robust_fit(
-        np.column_stack([design, pairs]),
+        np.column_stack([design, *(np.concatenate([column, np.zeros(len(leaning))]) for column in counted)]),
         np.concatenate([prompts.step_s, base_s[leaning]]),
         known_s=np.concatenate([decode_s, np.zeros(len(leaning))]),
         weights=np.repeat([1.0, _LEANING], [len(prompts), len(leaning)]),
     )
-    linear_s = np.interp(np.arange(knots[-1] + 1), knots, np.cumsum(found[:-1]))
+    rises, (pair_s, *each_s) = found[: len(knots)], found[len(knots) :].tolist()
+    linear_s = np.interp(np.arange(knots[-1] + 1), knots, np.cumsum(rises))
     linear_s[0] = 0.0
-    return linear_s, float(found[-1])
+    return linear_s, pair_s, sum(each_s)
 
 
 def _token_counts(prompts: DataFrame, batches: Floats) -> NDArray[np.int64]:
@@ -179,7 +182,7 @@ def _token_counts(prompts: DataFrame, batches: Floats) -> NDArray[np.int64]:
 
 def _tells_attention(prompts: DataFrame) -> bool:
     """True if prompts of one size were measured with more and with fewer tokens before them."""
-    return bool((prompts.groupby(["decode_rows", "kv_tokens", "prompt_tokens"]).pairs.nunique() > 1).any())
+    return bool((prompts.groupby(["decode_rows", "kv_tokens", "prompt_tokens", "slices"]).pairs.nunique() > 1).any())
 
 
 def _rises(tokens: NDArray[np.int64], knots: NDArray[np.int64]) -> Floats:

@@ -52,10 +52,11 @@ def fill_chunked(s: State, r: int, rep: Records) -> tuple[float, bool]:
     """Fill the token budget that the decode rows leave with prompt slices of the classes above sleep, admitting while
     there is budget.
 
-    Sets rep.prompt_tokens and each request's chunk; returns the attention work in (token, attended token) pairs, and
-    whether somebody could not be admitted.
+    Sets rep.prompt_tokens, rep.prompt_slices and each request's chunk; returns the attention work in (token, attended
+    token) pairs, and whether somebody could not be admitted.
     """
     rep.prompt_tokens = 0
+    rep.prompt_slices = 0
     pairs = 0.0
     blocked = False
     if rep.waiting == 0 and rep.seqs == rep.rows:
@@ -79,9 +80,11 @@ def fill_chunked(s: State, r: int, rep: Records) -> tuple[float, bool]:
 def fill_prompts(s: State, r: int, rep: Records) -> float:
     """Admit whole prompts up to the token limit; one that is longer than the limit goes alone.
 
-    Sets rep.prompt_tokens and each request's chunk; returns the attention work in (token, attended token) pairs.
+    Sets rep.prompt_tokens, rep.prompt_slices and each request's chunk; returns the attention work in (token, attended
+    token) pairs.
     """
     rep.prompt_tokens = 0
+    rep.prompt_slices = 0
     limit = s.pools[rep.pool].max_num_batched_tokens
     pairs = 0.0
     classes = SLEEP if s.waiting_head[r, SLEEP] == NONE or others_are_there(s, r) else CLASSES
@@ -133,6 +136,7 @@ def take(rep: Records, req: Records, chunk: int) -> float:
     """Put the next `chunk` tokens of a prompt into the step: each attends to itself and all before it."""
     req.chunk = chunk
     rep.prompt_tokens += chunk
+    rep.prompt_slices += min(chunk, 1)
     return chunk * (req.prefilled + 0.5 * (chunk + 1))
 
 

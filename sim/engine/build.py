@@ -180,6 +180,7 @@ def _fill_gpu_record(record: st.Records, pool: PoolSpec) -> None:
     record.max_num_batched_tokens = pool.max_num_batched_tokens
     record.capacity_blocks = pool.kv_capacity_tokens // st.BLOCK_TOKENS
     record.attention_s_per_pair = pool.step_time.attention_s_per_pair
+    record.slice_s = pool.step_time.slice_s
     record.front_end_s = pool.step_time.front_end_s
     record.front_end_steps = pool.step_time.front_end_steps
     record.ranks = pool.ranks

@@ -118,6 +118,7 @@ def _empty(s: State, r: int, rep: Records) -> None:
     rep.kv_tokens = 0
     rep.blocks_used = 0
     rep.prompt_tokens = 0
+    rep.prompt_slices = 0
     rep.waiting = 0
     rep.ghosts = 0
     rep.sleep_rows = 0

@@ -428,10 +428,11 @@ def _begin_prompts(s: State, r: int, rep: Records, now_s: float, pairs: float, c
     if chunked and rep.rows > 0:
         rep.mode = MIXED
         rep.span_steps = 1
-        rows_s, prompts_s = parts_s(s, rep.pool, rep.rows, rep.kv_tokens + rep.rows, rep.prompt_tokens, pairs)
+        kv = rep.kv_tokens + rep.rows
+        rows_s, prompts_s = parts_s(s, rep.pool, rep.rows, kv, rep.prompt_tokens, pairs, rep.prompt_slices)
     else:
         rep.mode = PREFILL
         rep.span_steps = 0
-        rows_s, prompts_s = parts_s(s, rep.pool, 0, 0, rep.prompt_tokens, pairs)
+        rows_s, prompts_s = parts_s(s, rep.pool, 0, 0, rep.prompt_tokens, pairs, rep.prompt_slices)
     s.event_s[r] = now_s + rows_s + prompts_s
     share_time(rep, rows_s, prompts_s)

@@ -49,7 +49,8 @@ def fill_sleep(s: State, r: int, rep: Records, pairs: float, blocked: bool) -> f
 
 @kernel
 def _is_too_much(s: State, rep: Records, tokens: int, pairs: float, longest_s: float) -> bool:
-    return rep.rows + rep.prompt_tokens > tokens or _step_s(s, rep, rep.prompt_tokens, pairs) > longest_s
+    too_many = rep.rows + rep.prompt_tokens > tokens
+    return too_many or _step_s(s, rep, rep.prompt_tokens, pairs, rep.prompt_slices) > longest_s
 
 
 @kernel
@@ -84,16 +85,16 @@ def _chunk(s: State, rep: Records, left: int, read: int, pairs: float, longest_s
         return max(chunk, 0)
     while chunk >= min(LEAST_CHUNK, left):
         all_pairs = pairs + chunk * (read + 0.5 * (chunk + 1))
-        if _step_s(s, rep, rep.prompt_tokens + chunk, all_pairs) <= longest_s:
+        if _step_s(s, rep, rep.prompt_tokens + chunk, all_pairs, rep.prompt_slices + 1) <= longest_s:
             return chunk
         chunk //= 2
     return 0
 
 
 @kernel
-def _step_s(s: State, rep: Records, prompt_tokens: int, pairs: float) -> float:
+def _step_s(s: State, rep: Records, prompt_tokens: int, pairs: float, slices: int) -> float:
     """Seconds of a step with all rows."""
-    rows_s, prompts_s = parts_s(s, rep.pool, rep.rows, rep.kv_tokens + rep.rows, prompt_tokens, pairs)
+    rows_s, prompts_s = parts_s(s, rep.pool, rep.rows, rep.kv_tokens + rep.rows, prompt_tokens, pairs, slices)
     return rows_s + prompts_s
 
 
@@ -107,7 +108,7 @@ def _others_step_s(s: State, r: int, rep: Records, pairs: float) -> float:
             req = s.requests[row_slot(s.heap[r, at])]
             if req.priority == SLEEP:
                 kv -= row_kv(req, rep.step)
-    rows_s, prompts_s = parts_s(s, rep.pool, rows, kv, rep.prompt_tokens, pairs)
+    rows_s, prompts_s = parts_s(s, rep.pool, rows, kv, rep.prompt_tokens, pairs, rep.prompt_slices)
     return rows_s + prompts_s
 
 

@@ -61,15 +61,18 @@ def linear_s(s: State, pool: int, tokens: int) -> float:
 
 
 @inlined
-def parts_s(s: State, pool: int, rows: int, kv: int, prompt_tokens: int, pairs: float) -> tuple[float, float]:
-    """Seconds of a step with `rows` decode rows and `prompt_tokens` of prompts: the rows' part, the prompts' part.
+def parts_s(
+    s: State, pool: int, rows: int, kv: int, prompt_tokens: int, pairs: float, slices: int
+) -> tuple[float, float]:
+    """Seconds of a step with `rows` decode rows and `prompt_tokens` in `slices`: the rows' part, the prompts' part.
 
     The rows pay for the decode step they would have had alone; the prompts pay for what they add: the linear
-    layers' time beyond that of the rows' tokens, and attention over `pairs` (token, attended token) pairs.
+    layers' time beyond that of the rows' tokens, attention over `pairs` (token, attended token) pairs, and what each
+    slice takes.
     """
     rows_s = 0.0
     if rows > 0:
         segment = law_segment(s.kv_edge, pool, kv)
         rows_s = s.base_s[pool, segment, rows] + s.per_kv_s[pool, segment, rows] * kv
     prompts_s = linear_s(s, pool, rows + prompt_tokens) - linear_s(s, pool, rows)
-    return rows_s, prompts_s + s.pools[pool].attention_s_per_pair * pairs
+    return rows_s, prompts_s + s.pools[pool].attention_s_per_pair * pairs + s.pools[pool].slice_s * slices

@@ -34,7 +34,8 @@ def full_batch_s(
     attends = prompt * (1.0 - read_tokens / max(prompt_tokens, 1) / 2)
     prompt_s = law.linear(step_tokens) / step_tokens + law.attention_s_per_pair * attends
     kv_tokens = max(prompt + output_tokens / branches / 2, 1.0)
-    return read_tokens * prompt_s + output_tokens * law.decode_step_s(batch, batch * kv_tokens) / batch
+    slices_s = law.slice_s * -(-read_tokens // step_tokens)
+    return slices_s + read_tokens * prompt_s + output_tokens * law.decode_step_s(batch, batch * kv_tokens) / batch
 
 
 def full_batch_rows(

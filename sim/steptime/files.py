@@ -3,9 +3,10 @@
 The full form holds the tables of `StepTime` as they are:
 
     {"decode_base_s": [[0, ...]], "decode_kv_s": [[0, ...]], "kv_edges": [null], "linear_s": [0, ...],
-     "attention_s_per_pair": 1e-9, "front_end_s": 0.02, "front_end_steps": 1.5}
+     "attention_s_per_pair": 1e-9, "slice_s": 3e-4, "front_end_s": 0.02, "front_end_steps": 1.5}
 
-where null is infinity and the front end may be left out. The short form is what a person can measure:
+where null is infinity, and the time of a prompt's slice and the front end may be left out. The short form is what a
+person can measure:
 
     {"prefill": {"a_s": 0.006, "b_s_per_token": 2.6e-5, "c_s_per_token_pair": 1e-9},
      "decode": {"rows": [1, 8, 64], "base_s": [0.006, 0.0063, 0.008], "kv_s": [5e-8, 5e-8, 5e-8]},
@@ -37,6 +38,7 @@ _FULL = (*_TABLES, "attention_s_per_pair")
 _PREFILL = ("a_s", "b_s_per_token", "c_s_per_token_pair")
 _DECODE = ("rows", "base_s", "kv_s")
 _FRONT_END = ("front_end_s", "front_end_steps")
+_OPTIONAL = ("slice_s", *_FRONT_END)
 
 
 def save_step_time(step_time: StepTime, path: Path) -> None:
@@ -51,7 +53,7 @@ def step_time_to(step_time: StepTime) -> dict[str, Any]:
     tables: dict[str, Any] = {name: getattr(step_time, name).tolist() for name in _TABLES}
     tables["kv_edges"] = [None if math.isinf(edge) else edge for edge in tables["kv_edges"]]
     tables["attention_s_per_pair"] = step_time.attention_s_per_pair
-    return tables | {name: getattr(step_time, name) for name in _FRONT_END if getattr(step_time, name)}
+    return tables | {name: getattr(step_time, name) for name in _OPTIONAL if getattr(step_time, name)}
 
 
 def load_step_time(path: Path) -> StepTime:
@@ -91,7 +93,7 @@ def step_time_from(content: object, where: str) -> StepTime:
 
 
 def _from_full_form(whole: Mapping[str, Any]) -> StepTime:
-    _only(whole, _FULL, "the file", optional=_FRONT_END)
+    _only(whole, _FULL, "the file", optional=_OPTIONAL)
     edges = whole["kv_edges"]
     finite = [math.inf if edge is None else edge for edge in edges] if isinstance(edges, list) else edges
     return StepTime(
@@ -100,7 +102,7 @@ def _from_full_form(whole: Mapping[str, Any]) -> StepTime:
         kv_edges=_table(finite, "kv_edges"),
         linear_s=_table(whole["linear_s"], "linear_s"),
         attention_s_per_pair=_number(whole["attention_s_per_pair"], "attention_s_per_pair"),
-        **{name: _number(whole[name], name) for name in _FRONT_END if name in whole},
+        **{name: _number(whole[name], name) for name in _OPTIONAL if name in whole},
     )
 
 

@@ -13,6 +13,8 @@ __all__ = ["StepTime"]
 
 Floats = NDArray[np.float64]
 
+_SCALARS = ("attention_s_per_pair", "slice_s", "front_end_s", "front_end_steps")
+
 
 @dataclass(frozen=True, eq=False)
 class StepTime:
@@ -21,7 +23,7 @@ class StepTime:
     A decode step of `b` rows with `K` KV tokens resident takes `f[s, b] + k[s, b]*K`. A step with `q` prompt
     tokens besides takes `f[s, b] + k[s, b]*K + (g[b+q] - g[b]) + c*W`, where W counts the pairs of a prompt
     token and a token it attends to: `sum of q_i*(already_i + (q_i+1)/2)` over the prompt slices. So a pure
-    prefill takes `g[q] + c*W`.
+    prefill takes `g[q] + c*W`. An engine that reads each slice in a call of its own takes `slice_s` more for each.
 
     Outside its steps a server takes requests in, hands tokens from process to process and streams them: a client sees
     a request `front_end_s + front_end_steps * TPOT` later than its steps say, its first token and its last alike, TPOT
@@ -45,6 +47,8 @@ class StepTime:
     """Seconds by which a client sees every request later than its steps say."""
     front_end_steps: float = 0.0
     """And its own mean times per output token besides."""
+    slice_s: float = 0.0
+    """Seconds for each slice of a prompt, however long; 0 where the slices of a step are computed as one."""
 
     def __post_init__(self) -> None:
         for name in ("decode_base_s", "decode_kv_s", "kv_edges", "linear_s"):
@@ -80,10 +84,16 @@ class StepTime:
         segment = np.searchsorted(self.kv_edges, kv_tokens)
         return float(self.decode_base_s[segment, rows] + self.decode_kv_s[segment, rows] * kv_tokens)
 
-    def mixed_step_s(self, rows: int, kv_tokens: float, prompt_tokens: int, pairs: float) -> float:
-        """Seconds of a step of `rows` decode rows and `prompt_tokens` prompt tokens making `pairs` pairs."""
+    def mixed_step_s(
+        self, rows: int, kv_tokens: float, prompt_tokens: int, pairs: float, slices: int | None = None
+    ) -> float:
+        """Seconds of a step of `rows` decode rows and `prompt_tokens` prompt tokens making `pairs` pairs.
+
+        The prompt tokens are of so many slices; of one where that is not told.
+        """
         linear = self.linear(rows + prompt_tokens) - self.linear(rows)
-        return self.decode_step_s(rows, kv_tokens) + linear + self.attention_s_per_pair * pairs
+        each = self.slice_s * (min(prompt_tokens, 1) if slices is None else slices)
+        return self.decode_step_s(rows, kv_tokens) + linear + self.attention_s_per_pair * pairs + each
 
     def linear(self, tokens: int) -> float:
         """g: seconds of the linear layers for `tokens` tokens, on with the last slope beyond the table."""
@@ -96,7 +106,7 @@ class StepTime:
 def _rules(step_time: StepTime) -> dict[str, bool]:
     """What step times must obey, and whether they do."""
     f, k, edges, g = step_time.decode_base_s, step_time.decode_kv_s, step_time.kv_edges, step_time.linear_s
-    scalars = np.array([step_time.attention_s_per_pair, step_time.front_end_s, step_time.front_end_steps])
+    scalars = np.array([getattr(step_time, name) for name in _SCALARS])
     shaped = f.ndim == 2 and f.shape == k.shape and f.shape[1] >= 2 and edges.shape == f.shape[:1]
     return {
         "must have decode tables of one shape, segments by rows, at least one row": shaped,

@@ -8,11 +8,18 @@ from pandas import DataFrame
 
 from sim.steptime import StepTime
 
-__all__ = ["COUNTS", "POINT", "kind_of_step", "predicted_steps_s"]
+__all__ = ["COUNTS", "POINT", "kind_of_step", "predicted_steps_s", "with_slices"]
 
-POINT = ["decode_rows", "kv_tokens", "prompt_tokens", "pairs"]
+POINT = ["decode_rows", "kv_tokens", "prompt_tokens", "pairs", "slices"]
 """Columns of `StepTable.rows` that tell a step."""
-COUNTS = {"decode_rows": "int64", "kv_tokens": "int64", "prompt_tokens": "int64"}
+COUNTS = {"decode_rows": "int64", "kv_tokens": "int64", "prompt_tokens": "int64", "slices": "int64"}
+
+
+def with_slices(steps: DataFrame) -> DataFrame:
+    """The steps with how many slices of prompts each holds: where nothing tells, those with prompt tokens hold one."""
+    if "slices" in steps:
+        return steps
+    return steps.assign(slices=(steps.prompt_tokens > 0).astype(np.int64))
 
 
 def kind_of_step(steps: DataFrame) -> NDArray[np.str_]:
@@ -23,5 +30,5 @@ def kind_of_step(steps: DataFrame) -> NDArray[np.str_]:
 def predicted_steps_s(step_time: StepTime, steps: DataFrame) -> NDArray[np.float64]:
     """[n] seconds that each step of a table takes by the law."""
     law = step_time.covering(int(steps.decode_rows.max()))
-    columns = (column.to_list() for _, column in steps[POINT].astype(COUNTS).items())
+    columns = (column.to_list() for _, column in with_slices(steps)[POINT].astype(COUNTS).items())
     return np.array([law.mixed_step_s(*step) for step in zip(*columns, strict=True)])

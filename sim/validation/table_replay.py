@@ -26,7 +26,7 @@ from sim.errors import InputError
 from sim.measurements.kinds import StepTable
 from sim.steptime import StepTime
 from sim.validation.replay import latencies, replay_open_loop
-from sim.validation.steps import kind_of_step
+from sim.validation.steps import kind_of_step, with_slices
 
 __all__ = ["poisson_check", "replay_on_table"]
 
@@ -144,7 +144,9 @@ def _limits(table: StepTable, rows: int | None = None, tokens: int | None = None
 
 
 def _by_kind(table: StepTable) -> dict[str, DataFrame]:
-    steps = {str(kind): mine for kind, mine in table.rows.groupby(kind_of_step(table.rows))}
+    rows = with_slices(table.rows)
+    single = rows.loc[rows.slices <= 1]
+    steps = {str(kind): mine for kind, mine in single.groupby(kind_of_step(single))}
     for kind, what in (("decode", "decode rows alone"), ("prefill", "prompts alone"), ("mixed", "both")):
         if kind not in steps:
             remedy = f"add steps of {what}; without them only single steps can be compared"

@@ -123,7 +123,7 @@ def _rows_share(law: StepTime, step: StepRecord) -> float:
     if not step.prompt_tokens:
         return 1.0
     rows_s = law.decode_step_s(step.decode_rows, step.kv_tokens)
-    return rows_s / law.mixed_step_s(step.decode_rows, step.kv_tokens, step.prompt_tokens, step.pairs)
+    return rows_s / law.mixed_step_s(step.decode_rows, step.kv_tokens, step.prompt_tokens, step.pairs, step.slices)
 
 
 def _priced(price: PriceClock, begin_s: float, end_s: float, gpus: int) -> Iterator[_Priced]:

@@ -21,6 +21,7 @@ class StepWork(NamedTuple):
     kv_tokens: int
     prompt_tokens: int
     pairs: int
+    slices: int = 0
 
 
 class Clock(Protocol):

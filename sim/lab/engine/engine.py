@@ -143,11 +143,11 @@ class Engine:
         for row in plan.reading:
             if row.scheduled_s is None:
                 row.scheduled_s = max(begin_s, row.arrival_s)
-        work = StepWork(len(plan.decoding), plan.kv_tokens, plan.prompt_tokens, plan.pairs)
+        work = StepWork(len(plan.decoding), plan.kv_tokens, plan.prompt_tokens, plan.pairs, len(plan.reading))
         drawn = self._forward(plan)
         self.clock.step_done(work)
         end_s = self.clock.now_s()
-        self.steps.append(StepRecord(begin_s, end_s - begin_s, *work, len(plan.reading)))
+        self.steps.append(StepRecord(begin_s, end_s - begin_s, *work))
         events = self._end_step(plan, drawn, end_s)
         self._busy_since_s = None if self.idle else end_s
         return events

@@ -1,8 +1,7 @@
 """Which steps are measured: decode rows by KV, prompts by what was read before, and both together.
 
-Prompts alone begin above the most decode rows, and all are as long as those of the loops. On our engine each prompt is
-a call of its own, with a fixed time that the law of step times does not know: so it goes into what the first so many
-tokens of a step take, which no prompt alone then contradicts.
+On our engine each prompt of a step is a call of its own, with a fixed time: steps with the prompts of several requests
+tell it from what the tokens take.
 """
 
 from __future__ import annotations
@@ -18,9 +17,9 @@ __all__ = ["Point", "grid_of", "reference_point"]
 _KV_SHARES = (0.12, 0.3, 0.5, 0.7, 0.93)
 """KV tokens of a row, as shares of what it can hold."""
 _MIXED_KV_SHARES = (0.25, 0.6)
-_PROMPT_SHARES = (0.19, 0.25, 0.375, 0.5, 0.75, 1.0)
+_PROMPT_SHARES = (0.06, 0.12, 0.25, 0.375, 0.5, 0.75, 1.0)
 """Prompt tokens, as shares of the most in a step."""
-_MIXED_SHARES = (0.2, 0.4, 0.6, 0.87)
+_MIXED_SHARES = (0.1, 0.2, 0.4, 0.6, 0.87)
 _CACHED_SHARES = (0.0, 0.5, 1.0)
 """Tokens of a prompt read in an earlier step, as shares of the most in a step."""
 
@@ -72,7 +71,7 @@ def _batches(most: int, quick: bool) -> list[int]:
 
 def _prompts(limits: Limits, quick: bool) -> Iterator[Point]:
     most = limits.max_num_batched_tokens
-    sizes = {max(int(share * most), limits.max_num_seqs + 1) for share in _PROMPT_SHARES[:: 2 if quick else 1]} | {most}
+    sizes = {max(int(share * most), 2) for share in _PROMPT_SHARES[:: 2 if quick else 1]} | {most}
     for prompt, share in product(sorted(sizes), _CACHED_SHARES[:2] if quick else _CACHED_SHARES):
         cached = int(share * most)
         if prompt + cached < limits.capacity and (cached == 0 or prompt <= cached):
@@ -89,11 +88,11 @@ def _mixed(limits: Limits, quick: bool) -> Iterator[Point]:
 
 
 def _several(limits: Limits, quick: bool) -> Iterator[Point]:
-    """A few steps with the prompts of two requests, to tell what the law of step times leaves out."""
-    rows, prompt = limits.max_num_seqs // 4, limits.max_num_batched_tokens // 5
-    if not quick and rows and prompt > 1 and rows + 2 <= limits.max_num_seqs:
-        yield Point(rows, limits.capacity // 4, prompt, 0, 2)
-        yield Point(rows, limits.capacity // 4, 2 * prompt)
+    """Steps with the prompts of two requests and of three, to tell what each slice takes beyond its tokens."""
+    for rows, share, slices in product(_beside(limits, quick)[1:-1:2], _MIXED_SHARES[1:], () if quick else (2, 3)):
+        prompt = int(share * limits.max_num_batched_tokens) // slices
+        if prompt > 1 and rows + slices <= limits.max_num_seqs:
+            yield Point(rows, max(int(_MIXED_KV_SHARES[0] * limits.capacity), 2), prompt, 0, slices)
 
 
 def _beside(limits: Limits, quick: bool) -> list[int]:
