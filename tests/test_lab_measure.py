@@ -12,6 +12,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,8 @@ from sim.lab.measuring import Asked, measure
 from sim.lab.measuring import parts as measuring_parts
 from sim.lab.measuring.folder import MeasuredFolder
 from sim.lab.measuring.grid import Point, grid_of
-from sim.lab.measuring.loops import Loops, OpenRun
+from sim.lab.measuring.load import mean_output
+from sim.lab.measuring.loops import OpenRun, typical
 from sim.lab.measuring.settings import Limits, Times
 from sim.lab.measuring.steps import Drift, Stepper
 from sim.lab.measuring.subject import Subject, subject_of
@@ -105,7 +107,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder whose steps and loops went by the law, with enough requests to compare means."""
     out = tmp_path_factory.mktemp("measured") / "machine"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(measuring_parts, "times_for", lambda asked: Times(1.0, 2, 2, 0.5, 150, 150, 6, 0.01))
+        patch.setattr(measuring_parts, "times_for", lambda asked: Times(1.0, 2, 2, 0.5, 0.5, 2, 150, 150, 6, 0.01))
         asked = Asked(out=out, parts=("steps", "loops"))
         measure(asked, command="nightshift measure --out machine", subject=fake(), clock=lawful)
     return out
@@ -153,7 +155,7 @@ class TestStepper:
         decoder = filled(LIMITS)
         Stepper(decoder, LIMITS, lawful).visit(Point(4, 100, 10))
 
-        between = round(LIMITS.output_median / 4) | 1
+        between = round(mean_output(LIMITS) / 4) | 1
         come = 100 - between - 1
         replaced = [("decode", 3), ("prefill", come)]
         assert decoder.calls == [*[("decode", 4)] * 8, *replaced, *[("decode", 4)] * (between + 1), ("prefill", 10)]
@@ -507,13 +509,19 @@ measure(Path({str(tmp_path / "m")!r}), model=Path({str(tiny)!r}), quick=True, pa
     assert (tmp_path / "m" / "closed-loop.csv").is_file()
 
 
-def test_a_loop_that_lost_its_core_is_run_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    told = list[str]()
-    loops = Loops(filled(LIMITS), LIMITS, Times(1.0, 1, 1, 0.1, 4, 4, 2, 0.01), 0, lawful, True, told.append)
-    shares = iter([0.5, 0.9, 0.8, 0.7, 0.6])
-    monkeypatch.setattr(loops, "_opened", lambda load, most_per_s: OpenRun(load, 1.0, (), (0.0, 0.0), next(shares)))
+def test_of_repeated_loops_the_median_one_is_kept() -> None:
+    runs = [OpenRun(0.3, 1.0, [SimpleNamespace(e2e_s=e2e_s)], (0.0, 0.0)) for e2e_s in (0.5, 0.9, 0.1)]
 
-    assert loops.open(0.3, 100.0).core_share == 0.9
-    assert told[0] == "loops: open-loop-30 had a core for 50% of its time, so it is run again"
-    assert len(told) == 3
-    assert loops.open(0.6, 100.0).core_share == 0.6
+    assert typical(runs) is runs[0]
+    assert typical(runs[:2]) is runs[1]
+
+
+def test_what_is_kept_tells_of_all_runs(whole: Path) -> None:
+    part = json.loads((whole / "provenance.json").read_text())["parts"]["loops"]
+
+    for opened in part["open"]:
+        assert len(opened["all_mean_e2e_s"]) == 2
+        assert opened["e2e_s"]["mean"] in opened["all_mean_e2e_s"]
+    rounds = part["steps"]["rounds"]
+    assert rounds > json.loads((whole / "provenance.json").read_text())["parts"]["steps"]["rounds"]
+    assert set(pd.read_csv(whole / "steps.csv").visits) == {rounds}

@@ -25,10 +25,16 @@ def _sections(document: _Document) -> Iterator[str]:
     yield f"# {setup['model']} on {setup['gpu']}, {setup['precision']}"
     yield _machine(origin, document)
     yield _READING
-    for name, of_part in _PARTS.items():
-        if name in parts:
-            yield of_part(parts[name])
+    for name, figures in _by_part(parts).items():
+        yield _PARTS[name](figures)
     yield f"## Again\n\n```sh\n{origin['command']}\n```"
+
+
+def _by_part(parts: _Document) -> dict[str, _Document]:
+    """The figures of the parts that were measured, in their order; the grid's as the loops left them."""
+    beside = parts.get("loops", {}).get("steps")
+    told = {**parts, "steps": beside} if beside else parts
+    return {name: told[name] for name in _PARTS if name in told}
 
 
 def _machine(origin: _Document, document: _Document) -> str:
@@ -61,13 +67,14 @@ def _loops(figures: _Document) -> str:
     opened = [_open_row(run) for run in figures["open"]]
     closed = [_closed_row(run) for run in figures["closed"]]
     times = ("TTFT", "TTFT p99", "TPOT", "TPOT p99", "E2E", "E2E p99")
-    head = ("load", "requests", "a second", *times, "reference step before, after", "with a core")
+    head = ("load", "requests", "a second", *times, "reference step before, after", "E2E of all runs")
     also = ("clients", "requests", "a second", "TTFT", "TPOT", "reference step before, after")
     return "\n\n".join(
         [
             "## Loops",
             f"At most {figures['saturation_per_s']:.3g} requests a second are finished with all rows taken. Open loops "
-            "are Poisson arrivals at a share of that; latency counts from the arrival that was intended.",
+            "are Poisson arrivals at a share of that; latency counts from the arrival that was intended. Each was run "
+            "several times, in turns with the grid of steps; told is the run of the median mean E2E.",
             _table(head, opened),
             _table(also, closed),
         ]
@@ -78,7 +85,7 @@ def _open_row(run: _Document) -> list[str]:
     times = (run[quantity][which] for quantity in ("ttft_s", "tpot_s", "e2e_s") for which in ("mean", "p99"))
     reference = ", ".join(map(_ms, run["reference_s"]))
     counts = f"{run['load']:.0%}", f"{run['requests']:,}", f"{run['requests_per_s']:.3g}"
-    return [*counts, *map(_ms, times), reference, f"{run['core_share']:.1%}"]
+    return [*counts, *map(_ms, times), reference, ", ".join(map(_ms, run["all_mean_e2e_s"]))]
 
 
 def _closed_row(run: _Document) -> list[str]:

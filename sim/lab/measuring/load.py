@@ -18,6 +18,8 @@ __all__ = [
     "Lengths",
     "closed_lengths",
     "jobs_of",
+    "keeps_logprobs",
+    "mean_output",
     "open_lengths",
     "poisson_arrivals",
     "stated_lengths",
@@ -49,6 +51,11 @@ def open_lengths(limits: Limits, count: int, seed: int, name: str) -> Lengths:
     return Lengths(prompt, np.clip(output, *limits.output_range).astype(np.int64))
 
 
+def mean_output(limits: Limits) -> float:
+    """Mean tokens of the outputs of an open loop, but for those that the limits cut."""
+    return limits.output_median * float(np.exp(_OUTPUT_SIGMA**2 / 2))
+
+
 def closed_lengths(limits: Limits, count: int, seed: int, name: str) -> Lengths:
     """Lengths between four fifths of the stated ones and all of them."""
     draws = RandomStreams(seed, 0).generator(f"lab/measure/{name}/lengths")
@@ -74,6 +81,11 @@ def temperature_for(vocab_size: int) -> float:
     """1: tokens are drawn, as the lab's answers are; 0 for vocabularies too large to fetch, of which the device gives
     the likeliest token."""
     return 1.0 if vocab_size < _LARGE_VOCABULARY else 0.0
+
+
+def keeps_logprobs(vocab_size: int) -> bool:
+    """Whether a server keeps the log-probability of each token, as the lab does for its answers."""
+    return temperature_for(vocab_size) > 0.0
 
 
 def jobs_of(lengths: Lengths, vocab_size: int, seed: int, name: str) -> Iterator[Job]:

@@ -20,6 +20,7 @@ from sim.lab.measuring.grid import reference_point
 from sim.lab.measuring.load import (
     closed_lengths,
     jobs_of,
+    keeps_logprobs,
     open_lengths,
     poisson_arrivals,
     stated_lengths,
@@ -28,7 +29,7 @@ from sim.lab.measuring.polling import PollingClock
 from sim.lab.measuring.settings import Limits, Times
 from sim.lab.measuring.steps import NewClock, Stepper
 
-__all__ = ["LOADS", "Loops", "OpenRun", "request_lines"]
+__all__ = ["LOADS", "Loops", "OpenRun", "request_lines", "typical"]
 
 LOADS = (0.30, 0.60, 0.85, 1.10)
 """Of what the engine can do at most."""
@@ -36,10 +37,6 @@ LOADS = (0.30, 0.60, 0.85, 1.10)
 _REFERENCES = 15
 _SATURATIONS = 3
 """Closed loops of which the fastest tells the most that the engine can do."""
-_UNDISTURBED = 0.97
-"""Share of its time that a loop has a core to itself, if nothing else wants it."""
-_REPEATS = 3
-"""Loops, of all together, that are run again because they were disturbed."""
 _RAMP = 0.15
 """Share of the requests at either end of a loop that do not count for its throughput."""
 _DIGITS = 7
@@ -61,6 +58,10 @@ class OpenRun:
         """Of its folder."""
         return f"open-loop-{self.load * 100:.0f}"
 
+    @property
+    def mean_e2e_s(self) -> float:
+        return _mean_e2e_s(self.records)
+
     def figures(self) -> dict[str, Any]:
         """Means and p99 in seconds, and the reference step."""
         figures: dict[str, Any] = {"load": self.load, "requests": len(self.records)}
@@ -75,17 +76,14 @@ class OpenRun:
 
 @dataclass(eq=False)
 class Loops:
-    """Loads on one model."""
+    """Loads on one model. A loop comes out alike whenever it is run again, but for the machine."""
 
     model: Model
     limits: Limits
     times: Times
     seed: int = 0
     clock: NewClock = PollingClock
-    watched: bool = False
-    """Whether loops that something else disturbed are run again; for models that run on this process's own core."""
     progress: Callable[[str], None] = lambda line: None
-    _repeats: int = 0
 
     def __post_init__(self) -> None:
         self._stepper = Stepper(self.model, self.limits, self.clock)
@@ -100,19 +98,7 @@ class Loops:
         return max(map(throughput_per_s, runs))
 
     def open(self, load: float, most_per_s: float) -> OpenRun:
-        """Poisson arrivals at a share of the most that the engine can do.
-
-        Where loops are watched, one that lost its core to something else for more than 3 % of the time is run again;
-        how fast it was decides nothing. Of several the least disturbed one is taken.
-        """
-        run = self._opened(load, most_per_s)
-        while self.watched and run.core_share < _UNDISTURBED and self._repeats < _REPEATS:
-            self._repeats += 1
-            self.progress(f"loops: {run.name} had a core for {run.core_share:.0%} of its time, so it is run again")
-            run = max(run, self._opened(load, most_per_s), key=lambda one: one.core_share)
-        return run
-
-    def _opened(self, load: float, most_per_s: float) -> OpenRun:
+        """Poisson arrivals at a share of the most that the engine can do."""
         rate, name = load * most_per_s, f"open-{load:.2f}"
         count = int(np.clip(rate * self.times.loop_s, self.times.fewest_requests, self.times.most_requests))
         jobs = list(jobs_of(open_lengths(self.limits, count, self.seed, name), self._vocabulary, self.seed, name))
@@ -122,7 +108,7 @@ class Loops:
         records = run_open_loop(self._engine(), jobs, arrivals_s)
         share = (time.thread_time() - worked_s) / (time.perf_counter() - began_s)
         run = OpenRun(load, rate, records, (before, self.reference_s()), share)
-        self.progress(f"loops: {run.name}, {count} requests at {rate:.3g} a second, E2E {_mean_e2e_s(records):.3g} s")
+        self.progress(f"loops: {run.name}, {count} requests at {rate:.3g} a second, E2E {run.mean_e2e_s:.3g} s")
         return run
 
     def closed(self, concurrency: int) -> dict[str, float]:
@@ -167,9 +153,17 @@ class Loops:
     def _engine(self) -> Engine:
         limits = self.limits
         settings = EngineSettings(
-            limits.max_num_seqs, limits.max_num_batched_tokens, limits.kv_capacity_tokens, logprobs=False
+            limits.max_num_seqs,
+            limits.max_num_batched_tokens,
+            limits.kv_capacity_tokens,
+            logprobs=keeps_logprobs(self._vocabulary),
         )
         return Engine(self.model, settings, self.clock())
+
+
+def typical(runs: Sequence[OpenRun]) -> OpenRun:
+    """Of several runs of one loop that of the median mean E2E (of an even number, the upper median)."""
+    return sorted(runs, key=lambda run: run.mean_e2e_s)[len(runs) // 2]
 
 
 def throughput_per_s(records: Iterable[JobRecord]) -> float:

@@ -22,6 +22,7 @@ from sim.lab.provenance import KEY, Provenance, write_sidecar
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+    from sim.lab.measuring.steps import StepGrid
     from sim.steptime import StepTime
 
 __all__ = ["Bench", "Progress"]
@@ -70,48 +71,64 @@ class Bench:
         """How long parts may take."""
         return times_for(self.asked)
 
-    def steps(self, folder: Path) -> Figures:
-        """`steps.csv`: mean step times over the grid."""
-        from sim.lab.measuring.steps import measure_steps
+    @cached_property
+    def grid(self) -> StepGrid:
+        """The step times measured so far."""
+        from sim.lab.measuring.steps import StepGrid
 
-        table, figures = measure_steps(
+        return StepGrid(
             self.model,
             self.subject.limits,
-            self.times,
             clock=self.clock,
             quick=self.asked.quick,
             seed=self.asked.seed,
             progress=self.progress,
         )
-        self._write_csv(table.assign(**self.subject.setup), folder / "steps.csv", reference=figures["reference"])
+
+    def steps(self, folder: Path) -> Figures:
+        """`steps.csv`: mean step times over the grid."""
+        times = self.times
+        self.grid.measure(times.grid_s, times.fewest_rounds, times.most_rounds)
+        return self._write_steps(folder)
+
+    def _write_steps(self, folder: Path) -> Figures:
+        figures = self.grid.figures()
+        table = self.grid.table().assign(**self.subject.setup)
+        self._write_csv(table, folder / "steps.csv", reference=figures["reference"])
         return figures
 
     def loops(self, folder: Path) -> Figures:
-        """`open-loop-<percent>/` for each load, and `closed-loop.csv`."""
+        """`open-loop-<percent>/` for each load, the median one of several runs, and `closed-loop.csv`.
+
+        Machines are faster in one minute than in another. So the loads take turns, and in every turn the grid is
+        measured again: `steps.csv` then holds means over the time in which the loops were run.
+        """
         from pandas import DataFrame
 
-        from sim.lab.measuring.loops import LOADS, Loops
+        from sim.lab.measuring.loops import LOADS, Loops, typical
 
         loops = Loops(
-            self.model,
-            self.subject.limits,
-            self.times,
-            self.asked.seed,
-            clock=self.clock,
-            watched=self.subject.provider == "cpu" and self.clock is PollingClock and not self.asked.quick,
-            progress=self.progress,
+            self.model, self.subject.limits, self.times, self.asked.seed, clock=self.clock, progress=self.progress
         )
         most_per_s = loops.saturation()
         self.progress(f"loops: at most {most_per_s:.3g} requests a second")
-        opened = [loops.open(load, most_per_s) for load in LOADS]
-        for run in opened:
+        turns = []
+        for _ in range(self.times.repeats):
+            self.grid.measure(self.times.grid_beside_s, 1, self.times.most_rounds)
+            turns.append([loops.open(load, most_per_s) for load in LOADS])
+        opened = [(typical(runs), runs) for runs in zip(*turns, strict=True)]
+        for run, _ in opened:
             self._write_open_loop(folder / run.name, run)
         closed = [loops.closed(clients) for clients in loops.concurrencies()]
         self._write_csv(DataFrame(closed).assign(**self.subject.setup), folder / "closed-loop.csv")
         return {
             "saturation_per_s": float(f"{most_per_s:.6g}"),
-            "open": [run.figures() for run in opened],
+            "open": [
+                {**run.figures(), "all_mean_e2e_s": [float(f"{one.mean_e2e_s:.6g}") for one in runs]}
+                for run, runs in opened
+            ],
             "closed": closed,
+            "steps": self._write_steps(folder),
         }
 
     def _write_open_loop(self, folder: Path, run: Any) -> None:

@@ -143,8 +143,12 @@ class Times:
     grid_s: float
     fewest_rounds: int
     most_rounds: int
+    grid_beside_s: float
+    """For each time that the loops are run."""
     loop_s: float
     """Of one open loop."""
+    repeats: int
+    """How often each open loop is run."""
     fewest_requests: int
     most_requests: int
     closed_rounds: int
@@ -156,5 +160,5 @@ class Times:
 def times_for(asked: Asked) -> Times:
     """Minutes, or seconds where it is to be quick."""
     if asked.quick:
-        return Times(1.0, 2, 2, 0.3, 12, 20, 2, 0.01)
-    return Times(60.0, 5, 30, 45.0, 300, 1500, 10, 0.6)
+        return Times(1.0, 2, 2, 0.5, 0.3, 1, 12, 20, 2, 0.01)
+    return Times(30.0, 3, 30, 10.0, 12.0, 5, 300, 1500, 10, 0.6)

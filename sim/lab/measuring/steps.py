@@ -1,9 +1,9 @@
 """Step times through the engine's own step: scheduling, the model and sampling, from one step's end to the next one's.
 
 Steps are measured in traffic: a row goes, another one's prompt is read, decodes follow until the next one would come,
-and their mean counts; the next prompt is measured after them, one that is alone after those of the row before. On a CPU
-prompts and decodes take the caches from each other: the step after a prompt takes nearly twice as long, the eighth
-still a tenth longer. Steps that nothing disturbs are faster than any server's.
+and their mean counts; the next prompt is measured after them, one that is alone after those of the row before and a
+while with nothing to do. On a CPU prompts and decodes take the caches from each other: the step after a prompt takes
+nearly twice as long, the eighth still a tenth longer. Steps that nothing disturbs are faster than any server's.
 
 Rows are put in place by a model that pretends to have read their prompts, so that a state takes no time to reach; what
 is measured is then done by the real one. Points are visited in an order drawn anew in each round, so that a machine
@@ -13,28 +13,27 @@ that drifts leans on no axis, and a reference step in between tells whether it d
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sim.lab.engine.clocks import Clock, RealClock, undisturbed
 from sim.lab.engine.engine import Engine, EngineSettings, Job
 from sim.lab.engine.model import Logits, Model, Tokens
 from sim.lab.engine.records import StepRecord
 from sim.lab.measuring.grid import Point, grid_of, reference_point
-from sim.lab.measuring.load import temperature_for
-from sim.lab.measuring.settings import Limits, Times
+from sim.lab.measuring.load import keeps_logprobs, mean_output, temperature_for
+from sim.lab.measuring.settings import Limits
 from sim.streams import RandomStreams
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-__all__ = ["Drift", "NewClock", "Stepper", "fill_cache", "measure_steps"]
+__all__ = ["Drift", "NewClock", "StepGrid", "Stepper", "fill_cache"]
 
 NewClock: TypeAlias = Callable[[], Clock]
 
@@ -99,6 +98,7 @@ class Stepper:
         between = self._steps_in_traffic(engine, point)
         if not point.rows:
             engine.cancel(self._last)
+            _idle(engine.clock, sum(step.seconds for step in engine.steps[-between:]))
         if point.prompt:
             return self._read_prompts(engine, point)
         measured = engine.steps[-between:]
@@ -107,7 +107,7 @@ class Stepper:
     def _steps_in_traffic(self, engine: Engine, point: Point) -> int:
         """Decodes until the next prompt would come, of rows of which one has just come for another; how many."""
         rows = max(point.rows, 1)
-        between = round(self._limits.output_median / rows) | 1
+        between = round(mean_output(self._limits) / rows) | 1
         output = _WARM_STEPS + between + 4
         wanted = point.kv_per_row if point.rows else point.cached or self._limits.output_range[1]
         ahead = 2 + (between if point.prompt else between // 2)
@@ -127,7 +127,12 @@ class Stepper:
     def _engine(self, point: Point) -> Engine:
         """An engine whose steps hold all that is to be placed; where tokens are to be read before, just these."""
         room = self._model.slots * self._model.capacity
-        settings = EngineSettings(self._limits.max_num_seqs, point.cached or room, room, logprobs=False)
+        settings = EngineSettings(
+            self._limits.max_num_seqs,
+            point.cached or room,
+            room,
+            logprobs=keeps_logprobs(self._model.config.vocab_size),
+        )
         return Engine(self._model, settings, self._clock())
 
     def _read_prompts(self, engine: Engine, point: Point) -> StepRecord:
@@ -151,6 +156,11 @@ class Stepper:
             engine.step()
         finally:
             self._model.pretends = False
+
+
+def _idle(clock: Clock, seconds: float) -> None:
+    """A prompt that is alone mostly finds a server that had nothing to do, and caches that others have filled."""
+    clock.wait_until(clock.now_s() + seconds)
 
 
 def fill_cache(model: Model, tokens_at_once: int) -> None:
@@ -183,57 +193,65 @@ class Drift:
         }
 
 
-def measure_steps(
-    model: Model,
-    limits: Limits,
-    times: Times,
-    *,
-    clock: NewClock = RealClock,
-    quick: bool = False,
-    seed: int = 0,
-    progress: Callable[[str], None] = lambda line: None,
-) -> tuple[DataFrame, dict[str, Any]]:
-    """Mean step times of every point of the grid, and figures on how many visits they come from and on drift.
+class StepGrid:
+    """Step times over the grid, round by round; rounds may be added between other measurements."""
 
-    Columns: `decode_rows`, `kv_tokens`, `prompt_tokens`, `cached_tokens`, `prompt_slices`, `step_s`, `visits`, `spread`
-    (of the middle half of the visits, as a share of the median).
-    """
-    stepper, points, reference = Stepper(model, limits, clock), grid_of(limits, quick=quick), reference_point(limits)
-    with undisturbed():
-        for point in (reference, *points):
-            stepper.visit(point)
-        drift, found = Drift(), dict[Point, list[StepRecord]]()
-        rounds, began_s = 0, time.perf_counter()
-        for order in _orders(len(points), seed, times):
-            for number, place in enumerate(order):
-                if number % _VISITS_BETWEEN_REFERENCES == 0:
-                    _refer(stepper, reference, drift, began_s)
-                found.setdefault(points[place], []).append(stepper.visit(points[place]))
-            rounds += 1
-            spent_s = time.perf_counter() - began_s
-            progress(f"steps: round {rounds}, {len(points)} points, {spent_s:.0f} s")
-            if rounds >= times.fewest_rounds and spent_s + spent_s / rounds > times.grid_s:
-                break
-        _refer(stepper, reference, drift, began_s)
-    return _table(found), {"points": len(points), "rounds": rounds, "reference": drift.figures()}
+    def __init__(
+        self,
+        model: Model,
+        limits: Limits,
+        *,
+        clock: NewClock = RealClock,
+        quick: bool = False,
+        seed: int = 0,
+        progress: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        self._stepper, self._reference = Stepper(model, limits, clock), reference_point(limits)
+        self._points, self._progress = grid_of(limits, quick=quick), progress
+        self._draws = RandomStreams(seed, 0).generator("lab/measure/steps")
+        self._found: dict[Point, list[StepRecord]] = {}
+        self._drift, self._rounds, self._began_s = Drift(), 0, time.perf_counter()
+        with undisturbed():
+            for point in (self._reference, *self._points):
+                self._stepper.visit(point)
 
+    def measure(self, seconds: float, fewest_rounds: int, most_rounds: int) -> None:
+        """As many rounds as fit into that time, within bounds; each visits every point, in an order of its own."""
+        began_s = time.perf_counter()
+        with undisturbed():
+            for rounds in range(1, most_rounds + 1):
+                self._round()
+                spent_s = time.perf_counter() - began_s
+                if rounds >= fewest_rounds and spent_s + spent_s / rounds > seconds:
+                    break
+            self._refer()
+        self._progress(f"steps: {self._rounds} rounds of {len(self._points)} points")
 
-def _orders(points: int, seed: int, times: Times) -> Iterator[NDArray[np.int64]]:
-    """The order of the points in each round."""
-    draws = RandomStreams(seed, 0).generator("lab/measure/steps")
-    for _ in range(times.most_rounds):
-        yield draws.permutation(points)
+    def _round(self) -> None:
+        for number, place in enumerate(self._draws.permutation(len(self._points))):
+            if number % _VISITS_BETWEEN_REFERENCES == 0:
+                self._refer()
+            point = self._points[place]
+            self._found.setdefault(point, []).append(self._stepper.visit(point))
+        self._rounds += 1
 
+    def _refer(self) -> None:
+        self._drift.at_s.append(time.perf_counter() - self._began_s)
+        self._drift.step_s.append(self._stepper.visit(self._reference).seconds)
 
-def _refer(stepper: Stepper, reference: Point, drift: Drift, began_s: float) -> None:
-    drift.at_s.append(time.perf_counter() - began_s)
-    drift.step_s.append(stepper.visit(reference).seconds)
+    def table(self) -> DataFrame:
+        """Mean step times of every point so far.
 
+        Columns: `decode_rows`, `kv_tokens`, `prompt_tokens`, `cached_tokens`, `prompt_slices`, `step_s`, `visits`,
+        `spread` (of the middle half of the visits, as a share of the median).
+        """
+        from pandas import DataFrame
 
-def _table(found: Mapping[Point, Sequence[StepRecord]]) -> DataFrame:
-    from pandas import DataFrame
+        return DataFrame([_row(point, steps) for point, steps in sorted(self._found.items())])
 
-    return DataFrame([_row(point, steps) for point, steps in sorted(found.items())])
+    def figures(self) -> dict[str, Any]:
+        """How many visits the table comes from, and how far the machine drifted."""
+        return {"points": len(self._points), "rounds": self._rounds, "reference": self._drift.figures()}
 
 
 def _row(point: Point, steps: Sequence[StepRecord]) -> dict[str, float]:
