@@ -476,7 +476,7 @@ def test_a_real_decoder_is_measured_by_one_command(
 
     assert found["measured"] == ["steps", "loops", "router"]
     assert found["model"]["name"] == "tiny"
-    assert "steps: round 1" in printed.err
+    assert "steps: 2 rounds" in printed.err
     validated = commands.validate([tmp_path / "m"])
     assert {row["source"] for row in validated["rows"] if row["kind"] == "open-loop"} == {
         f"open-loop-{percent}" for percent in (30, 60, 85, 110)

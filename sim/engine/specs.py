@@ -14,6 +14,8 @@ __all__ = [
     "DIRECT_SPEC",
     "ApiSpec",
     "ClientSpec",
+    "Corpus",
+    "Options",
     "PoolSpec",
     "Scored",
     "StageSpec",
@@ -189,6 +191,35 @@ class Scored(NamedTuple):
     """Chance that the step's answer is right, [n, V, K]."""
     escalates: st.Integers
     """1 where a cascade goes on after the step, [n, V, K]."""
+
+
+class Corpus(NamedTuple):
+    """What is expected of R questions with each of A strategies, and what really comes of it.
+
+    V is 2 where answers may come from a prepared context (index 1), else 1; strategies have at most K steps.
+    """
+
+    p: st.Floats
+    """Estimated chance of a right answer, [R, V, A]."""
+    tokens: st.Floats
+    """Estimated output tokens of all branches, [R, V, A]."""
+    path_tokens: st.Floats
+    """Of them, those that are written one after another, [R, V, A]."""
+    sd: st.Floats
+    """Standard deviation of the logarithm of the output tokens, [R, V, A]."""
+    output_tokens: st.Integers
+    """As in `Scored`, for every strategy: [R, A, V, K]."""
+    p_sample: st.Floats
+    p_correct: st.Floats
+    escalates: st.Integers
+
+
+class Options(NamedTuple):
+    """What the n requests of a block may become: their strategies are chosen when they arrive."""
+
+    corpus: Corpus
+    row: st.Integers
+    """Row of each request in the corpus, [n]."""
 
 
 class ClientSpec(Protocol):
