@@ -72,7 +72,7 @@ class Load:
 
 @dataclass(frozen=True)
 class Terms:
-    """Why each of n requests was given its strategy: the terms of the utility of every strategy, [n, A] each, in USD."""
+    """Why each of n requests was given its strategy: the terms of every strategy's utility in USD, [n, A] each."""
 
     value_usd: Floats
     cost_usd: Floats
