@@ -57,7 +57,9 @@ def router_bytes(trained: Trained, *, date: str) -> bytes:
     outputs = _build(graph, trained)
     wide = trained.spec.width
     strategies = len(trained.layout.strategies)
-    shapes = {name: ["n"] if name in _BY_REQUEST else ["n", strategies] for name in outputs}
+    shapes: dict[str, list[str | int | None]] = {
+        name: ["n"] if name in _BY_REQUEST else ["n", strategies] for name in outputs
+    }
     model = helper.make_model(
         helper.make_graph(
             graph.nodes,
