@@ -115,7 +115,7 @@ def read_labels(
 
     `names` maps our columns to the file's (`router.tables`); `texts_path` is a file that holds texts and further
     columns by question; `group` is the column whose values are never on both sides of a split. `features` names numeric
-    columns, or "auto": none where there is a text, else all that are the same in all rows of each question, but for those
+    columns, or "auto": none where there is a text, else all that are the same in all rows of a question, but for those
     that a router cannot see, or should not rely on. `signals` such as confidence:direct become features, those of the
     named strategy's first answer without preparation. Of prepared contexts only the rows of `effort` count. Rows of one
     question and strategy are trials.

@@ -66,7 +66,7 @@ def read_table(path: Path) -> pd.DataFrame:
             rows = pd.read_parquet(path)
             rows.index = pd.RangeIndex(1, len(rows) + 1)
         elif name.endswith((".jsonl", ".ndjson")):
-            rows = pd.read_json(path, lines=True, dtype=False, convert_dates=False)
+            rows = pd.read_json(path, lines=True, dtype=False)
             rows.index = pd.RangeIndex(1, len(rows) + 1)
         else:
             rows = _csv(path)

@@ -14,16 +14,18 @@ FEATURES = ("length", "facts")
 
 
 def text_log(questions: int = 600, seed: int = 0) -> pd.DataFrame:
-    """A column a model: `small` fails at sums of many numbers, `large` at what is asked about law."""
+    """A column a model: `small` fails at sums of many numbers, law is hard for both."""
     draws = np.random.default_rng(seed)
     rows = []
     for number in range(questions):
         is_sum = draws.random() < 0.5
         count = int(draws.integers(2, 9))
-        words = [str(draws.integers(1, 99)) for _ in range(count)] if is_sum else ["tort", "plaintiff", "appeal"][:count]
+        words = (
+            [str(draws.integers(1, 99)) for _ in range(count)] if is_sum else ["tort", "plaintiff", "appeal"][:count]
+        )
         text = f"What is {' + '.join(words)}?" if is_sum else f"Does a {' '.join(words)} of case {number} stand?"
-        small = 1.0 - 0.1 * count if is_sum else 0.8
-        large = 0.95 if is_sum else 0.5
+        small = 1.0 - 0.1 * count if is_sum else 0.6
+        large = 0.95 if is_sum else 0.65
         rows.append(
             {
                 "prompt": text,

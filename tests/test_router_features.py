@@ -1,4 +1,4 @@
-"""Features: the same text gives the same numbers whoever else is in the batch, and what they count is what stands there."""
+"""Features: the same text gives the same numbers in any batch, and what they count is what stands there."""
 
 from __future__ import annotations
 
@@ -137,6 +137,8 @@ def test_a_document_that_describes_no_features_is_refused(change: dict[str, obje
         (["x"], {"a": [[1.0]]}, "is no column"),
     ],
 )
-def test_requests_that_lack_a_feature_are_refused(texts: list[str] | None, numbers: dict[str, object], said: str) -> None:
+def test_requests_that_lack_a_feature_are_refused(
+    texts: list[str] | None, numbers: dict[str, object], said: str
+) -> None:
     with pytest.raises(RouterError, match=said):
         Features(FeatureSpec(("a",), hashed=16)).of(texts, numbers)  # type: ignore[arg-type]

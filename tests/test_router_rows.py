@@ -200,7 +200,7 @@ def test_a_mapping_that_names_what_is_not_there_is_refused(text: str, said: str)
 
 
 def test_neither_context_nor_text_nor_group_is_on_both_sides(tmp_path: Path) -> None:
-    rows = lab_like(60).assign(text="asked " + (lab_like(60)["question"] % 100).astype(str))
+    rows = lab_like(60).assign(text="asked " + (lab_like(60)["question"] % 170).astype(str))
     rows["subject"] = rows["context"] // 7
     labels = read_labels(written(rows, tmp_path / "lab.parquet"), group="subject")
     fold = folds_of(blocks_of(labels), 3, seed=1)

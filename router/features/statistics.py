@@ -145,9 +145,7 @@ def _kind_of_byte() -> NDArray[np.int64]:
     return table
 
 
-def _kinds_of_words(
-    found: Columns, text: Joined, words: Words, option: _Options, rows: int, known: KnownWords
-) -> None:
+def _kinds_of_words(found: Columns, text: Joined, words: Words, option: _Options, rows: int, known: KnownWords) -> None:
     count = np.bincount(words.row, minlength=rows)
     first = text.raw[words.start]
     is_number = (first >= ord("0")) & (first <= ord("9"))

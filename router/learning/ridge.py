@@ -17,7 +17,7 @@ PENALTIES = (10.0, 20.0, 40.0, 160.0)
 
 _REACH = 4.0
 _WEIGHT = 0.05
-_ROUNDS = 3
+_ROUNDS = 12
 
 
 @dataclass(frozen=True)
