@@ -1,7 +1,7 @@
-"""What an ONNX file holds, looked at before it is run: operators of the standard only, nothing outside the file, numbers.
+"""What an ONNX file holds, looked at before it is run: standard operators, nothing outside the file, finite weights.
 
-ONNX Runtime opens more than a router may be: operators of other domains, functions, branches and loops, weights in other
-files, weights that are no numbers. A file is a protobuf message (onnx/onnx.proto3), of which this reads as much
+ONNX Runtime opens more than a router may be: operators of other domains, functions, branches and loops, weights in
+other files, weights that are no numbers. A file is a protobuf message (onnx/onnx.proto3), of which this reads as much
 as that takes, without the package onnx, which a gateway need not have.
 """
 
@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from router.errors import RouterError
 
@@ -21,7 +22,7 @@ _DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml"})
 _AGAIN = "export the router again with `nightshift train`"
 _VARINT, _EIGHT_BYTES, _MESSAGE, _FOUR_BYTES = 0, 1, 2, 5
 _FLOAT, _DOUBLE = 1, 11  # TensorProto.DataType
-_NUMBERS = {_FLOAT: np.dtype("<f4"), _DOUBLE: np.dtype("<f8")}
+_NUMBERS = {_FLOAT: "<f4", _DOUBLE: "<f8"}
 
 # Lists of an attribute stand number by number, each with its tag, hundreds of thousands in a forest.
 _FLOATS = re.compile(rb"(?:\x3d.{4})++", re.DOTALL)
@@ -108,21 +109,22 @@ def _tensor(file: bytes, tensor: _Field) -> None:
     kind = next((part.value for part in parts if part.number == 2), 0)
     for part in parts:
         if part.number in (4, 10) or (part.number == 9 and kind in _NUMBERS):
-            numbers = {4: _NUMBERS[_FLOAT], 10: _NUMBERS[_DOUBLE]}.get(part.number) or _NUMBERS[kind]
+            numbers = _NUMBERS[{4: _FLOAT, 10: _DOUBLE}.get(part.number, kind)]
             _finite(np.frombuffer(file[part.begin : part.end], numbers))
 
 
-def _finite(numbers: np.ndarray[tuple[int, ...], np.dtype[np.floating]]) -> None:
+def _finite(numbers: NDArray[Any]) -> None:
     bad = numbers[~np.isfinite(numbers)]
     if bad.size:
         raise RouterError(f"{bad.size} weights", f"are not numbers ({bad[0]})", "train the router again")
 
 
 def _fields(file: bytes, begin: int, end: int, lists: bool = False) -> Iterator[_Field]:
-    """Fields of a message; with `lists` those of an attribute, whose lists of numbers come as one field with all tags."""
+    """Fields of a message; with `lists` those of an attribute, whose lists come as one field with all its tags."""
     while begin < end:
-        run = next(filter(None, (form.match(file, begin, end) for form in (_FLOATS, _INTS, _STRINGS))), None)
-        if lists and run:
+        forms = (_FLOATS, _INTS, _STRINGS) if lists else ()
+        run = next(filter(None, (form.match(file, begin, end) for form in forms)), None)
+        if run:
             yield _Field(file[begin] >> 3, 0, begin, run.end())
             begin = run.end()
             continue

@@ -101,8 +101,8 @@ def reference(
 ) -> dict[str, Any]:
     """What to keep of n training questions, for `Reference.read`: plain lists and numbers.
 
-    `names` are those of the first columns of `features` [n, F], hashed ones being left out; `p_correct` [n, A] are held-out
-    chances, so that they look as the router's will on new questions.
+    `names` are those of the first columns of `features` [n, F], hashed ones being left out; `p_correct` [n, A] are
+    held-out chances, so that they look as the router's will on new questions.
     """
     return {
         "questions": int(features.shape[0]),
