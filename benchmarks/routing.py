@@ -20,31 +20,8 @@ __all__ = ["made_texts", "routing_figures", "text_router"]
 
 DEFAULT = Path(__file__).parents[1] / "data" / "router" / "default.onnx"
 _BLOCK = 65_536
-_WORDS = [
-    "how",
-    "many",
-    "of",
-    "the",
-    "red",
-    "blue",
-    "old",
-    "new",
-    "boxes",
-    "trains",
-    "apples",
-    "does",
-    "Anna",
-    "buy",
-    "sell",
-    "3",
-    "17",
-    "250",
-    "times",
-    "plus",
-    "half",
-    "than",
-    "if",
-]
+_WORDS = ["how", "many", "of", "the", "red", "blue", "old", "new", "boxes", "trains", "apples", "does", "Anna", "buy"]
+_WORDS += ["sell", "3", "17", "250", "times", "plus", "half", "than", "if"]
 
 
 def routing_figures(requests: int, runs: int, singles: int, file: Path = DEFAULT) -> dict[str, Any]:
