@@ -175,24 +175,6 @@ DIRECT_SPEC = StrategySpec()
 """One branch."""
 
 
-class Scored(NamedTuple):
-    """What is known of a block of n requests once each has a strategy, of at most K steps.
-
-    V is 2 where answers may come from a prepared context (index 1), else 1.
-    """
-
-    strategy: st.Integers
-    """Its index, [n]."""
-    output_tokens: st.Integers
-    """Tokens of one branch of each step, [n, V, K]."""
-    p_sample: st.Floats
-    """Chance that one sample is right, [n, V, K]; NaN where quality is not modelled."""
-    p_correct: st.Floats
-    """Chance that the step's answer is right, [n, V, K]."""
-    escalates: st.Integers
-    """1 where a cascade goes on after the step, [n, V, K]."""
-
-
 class Corpus(NamedTuple):
     """What is expected of R questions with each of A strategies, and what really comes of it.
 
@@ -220,6 +202,26 @@ class Options(NamedTuple):
     corpus: Corpus
     row: st.Integers
     """Row of each request in the corpus, [n]."""
+
+
+class Scored(NamedTuple):
+    """What is known of a block of n requests once each has a strategy, of at most K steps.
+
+    V is 2 where answers may come from a prepared context (index 1), else 1.
+    """
+
+    strategy: st.Integers
+    """Its index, [n]."""
+    output_tokens: st.Integers
+    """Tokens of one branch of each step, [n, V, K]."""
+    p_sample: st.Floats
+    """Chance that one sample is right, [n, V, K]; NaN where quality is not modelled."""
+    p_correct: st.Floats
+    """Chance that the step's answer is right, [n, V, K]."""
+    escalates: st.Integers
+    """1 where a cascade goes on after the step, [n, V, K]."""
+    options: Options | None = None
+    """What each may become when it arrives; `strategy` and the columns above are not looked at then."""
 
 
 class ClientSpec(Protocol):
