@@ -9,7 +9,7 @@ from router.policies import Policy
 from sim.engine.specs import Scored
 from sim.outcomes import Outcomes
 from sim.outcomes.asked import Asked, Luck
-from sim.outcomes.confidence import confidences
+from sim.outcomes.doubts import doubts
 from sim.outcomes.law import Answers, PlainLaw
 from sim.scenario import CascadeStrategy, CurveQuestions, Scenario, VoteStrategy
 from sim.scenario.choices import own_choice
@@ -118,7 +118,7 @@ class Scorer:
             scored.p_correct[rows, variant, step] = answers.p_correct
             if isinstance(cascade, CascadeStrategy) and not isinstance(placed, VoteStrategy):
                 prior = law.prior(prepared=bool(variant))
-                scored.escalates[rows, variant, step] = _doubts(cascade, asked, answers, prior, step)
+                scored.escalates[rows, variant, step] = doubts(cascade, asked, answers, prior, step)
 
 
 def with_own_choices(scenario: Scenario, block: RequestBlock, strategy: Integers) -> Integers:
@@ -128,14 +128,6 @@ def with_own_choices(scenario: Scenario, block: RequestBlock, strategy: Integers
         return strategy
     theirs = np.array([NOTHING if index is None else index for index in own])[block.stream]
     return np.where(theirs == NOTHING, strategy, theirs)
-
-
-def _doubts(cascade: CascadeStrategy, asked: Asked, answers: Answers, prior: float, step: int) -> NDArray[np.bool_]:
-    """Which answers are not sure enough; none where nothing is known of their quality."""
-    if np.isnan(prior):
-        return np.zeros(asked.key.size, np.bool_)
-    sure = confidences(asked.key, answers.p_correct, prior=prior, auc=cascade.confidence_auc, step=step)
-    return sure < cascade.escalate_below
 
 
 def _plain(strategy: Integers, output_tokens: Integers) -> Scored:

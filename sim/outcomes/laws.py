@@ -123,6 +123,12 @@ class Outcomes:
         draft = sleep.tokens or round(self._measured_draft(stream) or self._draft_of_class(stream, sleep))
         return SleepWork(draft, sleep.drafts, draft * sleep.drafts)
 
+    def table(self, stream: int) -> OutcomeTable:
+        """The measured outcomes of a stream whose questions are those of a table."""
+        questions = self.scenario.workload[stream].questions
+        assert isinstance(questions, TableQuestions)
+        return self._read(questions.path)
+
     def _measured_draft(self, stream: int) -> float | None:
         """Output tokens of a draft, where the stream's table says them."""
         questions = self.scenario.workload[stream].questions
