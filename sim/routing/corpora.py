@@ -1,4 +1,4 @@
-"""What every request may become: the corpus of questions, scored before a run or, where luck decides, block by block."""
+"""What requests may become: a corpus of questions, scored before a run or, where luck decides, block by block."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from sim.routing.rows import (
     Reals,
     TableRows,
     asked_reals,
-    can_choose,
     is_tabled,
     table_reals,
     table_rows,
@@ -124,14 +123,7 @@ class Corpora:
         if stream in self._expected:
             question = self._outcomes.table(stream).questions_of(asked)
             return _corpus(Estimates(*(column[question] for column in self._expected[stream])), reals)
-        laws = (
-            self._outcomes.law(stream, step)
-            for a in can_choose(self._outcomes, stream)
-            for step in self._outcomes.steps[a]
-        )
-        # Samples of a vote by a table are all like its answer.
-        key = None if all(isinstance(law, TableLaw) for law in laws) else asked.key
-        return _corpus(self._known(stream, key, uniforms(asked.key, ANSWER), reals), reals)
+        return _corpus(self._known(stream, asked.key, uniforms(asked.key, ANSWER), reals), reals)
 
     def _known(self, stream: int, key: Integers | None, least: Floats, reals: Reals) -> Estimates:
         """What an oracle knows; of it a bandit knows how long answers are on average, and learns the rest."""

@@ -89,7 +89,7 @@ def foreseen(
         for variant in range(variants):
             place = (slice(None), strategy, variant)
             tokens = reals.output_tokens[place]
-            right, steps = _fate(outcomes, strategy, key, least, Reals(*(column[place] for column in reals)))
+            right, steps = _fate(outcomes, strategy, key, least, reals.p_sample[place], reals.escalates[place])
             found[0, :, variant, strategy] = right
             for row, multiple in ((1, multiples.output), (2, multiples.path)):
                 found[row, :, variant, strategy] = np.sum(tokens * multiple[strategy] * steps, axis=1)
@@ -97,18 +97,18 @@ def foreseen(
 
 
 def _fate(
-    outcomes: Outcomes, strategy: int, key: Integers | None, least: Floats, reals: Reals
+    outcomes: Outcomes, strategy: int, key: Integers | None, least: Floats, p_sample: Floats, escalates: Integers
 ) -> tuple[Floats, Floats]:
-    """Whether answers of a strategy will be right, [n], and which of its steps will be taken, [n, K]; of one variant."""
+    """Whether answers of a strategy will be right, [n], and which steps will be taken, [n, K]; of one variant."""
     rows = least.size
-    right, taken = np.zeros(rows), np.zeros(reals.p_sample.shape)
+    right, taken = np.zeros(rows), np.zeros(p_sample.shape)
     goes_on = np.ones(rows, np.bool_)
     steps = outcomes.steps[strategy]
     cascade = outcomes.strategies[strategy]
     for step, placed in enumerate(steps):
         taken[goes_on, step] = 1.0
-        p = reals.p_sample[:, step]
-        doubted = reals.escalates[:, step] == 1
+        p = p_sample[:, step]
+        doubted = escalates[:, step] == 1
         answer = least < p
         if isinstance(placed, VoteStrategy) and key is not None:
             law = outcomes.pluralities.get(placed.name, Plurality())
