@@ -38,7 +38,7 @@ class Routed(NamedTuple):
     """Requests of one stream within a block."""
 
     stream: int
-    rows: Integers
+    rows: Integers | slice
     """Where they stand in the block."""
     asked: Asked
 
@@ -94,8 +94,11 @@ class Corpora:
             for stream, rows, asked in routed:
                 row[rows] = self._first_row[stream] + self._parts[stream].rows.rows_of(asked)
             return Options(self._corpus, row)
-        parts = [self._of_asked(stream, asked) for stream, _, asked in routed]
-        row[np.concatenate([rows for _, rows, _ in routed])] = np.arange(sum(part.p.shape[0] for part in parts))
+        parts = []
+        for stream, rows, asked in routed:
+            first = sum(part.p.shape[0] for part in parts)
+            row[rows] = np.arange(first, first + asked.key.size)
+            parts.append(self._of_asked(stream, asked))
         return Options(_joined(parts), row)
 
     def _of_file(self, stream: int) -> Estimates:
