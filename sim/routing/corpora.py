@@ -72,7 +72,8 @@ class Corpora:
         """What the router file says of the questions of each stream's table."""
         if self.opened is not None:
             self.scores = {stream: scores_of(outcomes, self.opened, stream) for stream in self.streams}
-        self._expected = {stream: self._of_file(stream) for stream in self.scores}
+        self.expected = {stream: self._of_file(stream) for stream in self.scores}
+        """The same as estimates of the scenario's strategies."""
         self._parts: dict[int, _Part] = {}
         self._first_row: dict[int, int] = {}
         self._corpus: Corpus | None = None
@@ -94,7 +95,7 @@ class Corpora:
             for stream, rows, asked in routed:
                 row[rows] = self._first_row[stream] + self._parts[stream].rows.rows_of(asked)
             return Options(self._corpus, row)
-        parts = []
+        parts: list[Corpus] = []
         for stream, rows, asked in routed:
             first = sum(part.p.shape[0] for part in parts)
             row[rows] = np.arange(first, first + asked.key.size)
@@ -115,17 +116,17 @@ class Corpora:
     def _part(self, stream: int) -> _Part:
         rows = table_rows(self._outcomes, stream)
         reals = table_reals(self._outcomes, stream, rows, self._variants)
-        if stream in self._expected:
-            estimates = Estimates(*(column[rows.question] for column in self._expected[stream]))
+        if stream in self.expected:
+            estimates = Estimates(*(column[rows.question] for column in self.expected[stream]))
         else:
             estimates = self._known(stream, None, rows.least, reals)
         return _Part(rows, _corpus(estimates, reals))
 
     def _of_asked(self, stream: int, asked: Asked) -> Corpus:
         reals = asked_reals(self._outcomes, stream, asked, self._variants)
-        if stream in self._expected:
+        if stream in self.expected:
             question = self._outcomes.table(stream).questions_of(asked)
-            return _corpus(Estimates(*(column[question] for column in self._expected[stream])), reals)
+            return _corpus(Estimates(*(column[question] for column in self.expected[stream])), reals)
         return _corpus(self._known(stream, asked.key, uniforms(asked.key, ANSWER), reals), reals)
 
     def _known(self, stream: int, key: Integers | None, least: Floats, reals: Reals) -> Estimates:

@@ -9,7 +9,7 @@ from sim.errors import did_you_mean
 from sim.scenario.api import ApiPool
 from sim.scenario.autoscale import PredictiveAutoscale
 from sim.scenario.contexts import CurveQuestions, TableQuestions
-from sim.scenario.demand import Closed
+from sim.scenario.demand import Closed, TraceArrivals
 from sim.scenario.part import Refusal
 from sim.scenario.quantities import format_duration
 from sim.scenario.reach import may_work
@@ -159,6 +159,9 @@ def _learned_sleep_refusals(scenario: Scenario) -> Iterator[Refusal]:
         if stream.has_contexts and not isinstance(stream.questions, TableQuestions):
             rule = f"needs questions with features, and those of stream '{stream.name}' are not of kind table"
             yield Refusal(place, "learned", rule, "use a table of measured outcomes, or prepare by rank")
+        elif stream.has_contexts and isinstance(stream.arrivals, TraceArrivals):
+            rule = f"cannot tell the contexts of the trace of stream '{stream.name}' before their questions"
+            yield Refusal(place, "learned", rule, "prepare by rank")
 
 
 def _strategies_say_where(scenario: Scenario) -> bool:
