@@ -193,7 +193,7 @@ def normal_cdf(x: Floats) -> Floats:
     size = np.minimum(np.abs(x), 40.0)
     t = 1.0 / (1.0 + 0.2316419 * size)
     series = t * (0.319381530 + t * (-0.356563782 + t * (1.781477937 + t * (-1.821255978 + t * 1.330274429))))
-    tail = 0.3989422804014327 * np.exp(-0.5 * size * size) * series
+    tail: Floats = 0.3989422804014327 * np.exp(-0.5 * size * size) * series
     return np.where(x < 0.0, tail, 1.0 - tail)
 
 
