@@ -106,9 +106,9 @@ def policies(
     cost: Literal["use", "bill"] = "use",
     progress: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
-    """What routing is worth: single strategies, mixes, thresholds, a bandit, a router file and an oracle at equal spending.
+    """What routing is worth: single strategies, mixes, thresholds, a bandit, a router file and an oracle.
 
-    Each policy with a dial (what a right answer is worth to it, or its threshold) is run at up to `places` of it.
+    They are held against each other where they spend the same. Each policy with a dial (what a right answer is worth to it, or its threshold) is run at up to `places` of it.
     `progress` is told what is run next.
 
     Raises:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -90,7 +91,7 @@ def _gap(trials: dict[float, Trial], limits: tuple[float, float], *, logarithmic
     places = sorted(trials)
     wide = [
         (high / low, at, after)
-        for at, after in zip(places, places[1:], strict=False)
+        for at, after in pairwise(places)
         for low, high in [_within(_spend(trials[at]), _spend(trials[after]), limits)]
         if high > low * _LOG_STEP and after - at > 1e-4 * max(abs(at), abs(after))
     ]

@@ -1,4 +1,4 @@
-"""A comparison of policies on the terminal: the verdict, then figures at equal spending, then against single strategies."""
+"""A comparison of policies on the terminal: the verdict, then figures at equal spending, then single strategies."""
 
 from __future__ import annotations
 

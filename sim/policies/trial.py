@@ -56,7 +56,8 @@ def _trial(results: Results, at: float, cost: Cost) -> Trial:
     answers = np.sum([run.tally.answers[open_streams, :, 0].sum(axis=0) for run in results.replications], axis=0)
     names = [strategy.name for strategy in scenario.strategies]
     shares = dict(zip(names, (answers / max(answers.sum(), 1.0)).tolist(), strict=True))
-    return Trial(at, *(np.array(column) for column in zip(*rows, strict=True)), shares)
+    spend_usd, accuracy, late, worth_usd = np.array(rows).T
+    return Trial(at, spend_usd, accuracy, late, worth_usd, shares)
 
 
 def _numbers(
