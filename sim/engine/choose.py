@@ -1,7 +1,7 @@
-"""A request's strategy, chosen when it arrives: the rule of `router.choose` in compiled code, on what is known just then.
+"""A request's strategy, chosen when it arrives: the rule of `router.choose` in compiled code, on what is known then.
 
-`pick` is the rule alone; it sees a request's choices (CHOICE, one for each strategy), its stream's route (ROUTE) and its
-prompt. `choose_strategy` fills the choices in: what is expected of the request from its row of options, or what the
+`pick` is the rule alone; it sees a request's choices (CHOICE, one for each strategy), its stream's route (ROUTE) and
+its prompt. `choose_strategy` fills the choices in: what is expected of the request from its row of options, or what the
 bandit has learned, and what `loads` knows of prices and replicas.
 """
 

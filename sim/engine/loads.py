@@ -1,7 +1,7 @@
 """What a strategy costs now, and how busy the replicas behind it are, as far as a request's choice needs to know.
 
-Looked at is the least loaded replica, of the first tier that takes the request, of those for the strategy's first stage.
-With `ahead` branches there that are not done, and b = min(ahead + branches, places) of them side by side,
+Looked at is the least loaded replica, of the first tier that takes the request, of those for the strategy's first
+stage. With `ahead` branches there that are not done, and b = min(ahead + branches, places) of them side by side,
 
     tpot_s = decode step of b rows with the replica's mean KV tokens of a row
     wait_s = front end + max(ahead + branches - places, 0) * mean output tokens of a branch * tpot_s / places
