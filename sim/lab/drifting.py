@@ -1,7 +1,7 @@
 """The month of `drifting-questions`: its trace, and the routers before and after its questions change.
 
-`python -m sim.lab.drifting` writes data/lab/drifting.csv.gz, data/router/before-drift.onnx and after-drift.onnx. On the
-lab's outcomes, contexts fall into three parts. One trains the router, on questions about one name only, all that there were. The
+`python -m sim.lab.drifting` writes data/lab/drifting.csv.gz, data/router/before-drift.onnx and after-drift.onnx. The
+contexts of the lab's outcomes fall into three parts. One trains the first router, on questions about one name only. The
 second is asked about until day 20, the third after it; from day 15 on six of ten questions are about several names.
 What came of the second part trains the router again, so that the third part is new to both.
 """
@@ -22,7 +22,18 @@ if TYPE_CHECKING:
 
     from router.rows import Labels
 
-__all__ = ["OUTCOMES", "ROUTERS", "SHIFT_DAY", "STRATEGIES", "TRAINED_DAY", "log_of", "month", "parts_of", "train_on", "write"]
+__all__ = [
+    "OUTCOMES",
+    "ROUTERS",
+    "SHIFT_DAY",
+    "STRATEGIES",
+    "TRAINED_DAY",
+    "log_of",
+    "month",
+    "parts_of",
+    "train_on",
+    "write",
+]
 
 DATA = Path(__file__).parents[2] / "data"
 OUTCOMES = DATA / "measurements" / "cpu-epyc-2-core" / "outcomes.parquet"
@@ -108,9 +119,12 @@ def log_of(requests: pd.DataFrame, labels: Labels, trace: Path = TRACE) -> pd.Da
     asked = pd.read_csv(trace)["question_id"].to_numpy()[requests["request_id"].to_numpy()]
     place = {int(name): place for place, name in enumerate(labels.questions)}
     rows = np.array([place[number] for number in asked])
-    log = requests[["arrival_s", "strategy", "correct", "p_correct", "output_tokens", "cost_usd"]].reset_index(drop=True)
+    log = requests[["arrival_s", "strategy", "correct", "p_correct", "output_tokens", "cost_usd"]].reset_index(
+        drop=True
+    )
     numbers = {name: np.asarray(values)[rows] for name, values in labels.numbers.items()}
-    return log.assign(question=asked, **numbers)
+    context = np.array(labels.context_names)[rows]
+    return log.assign(context=context, question=asked, **numbers)
 
 
 if __name__ == "__main__":
