@@ -19,7 +19,7 @@ from router.types import Rule
 __all__ = ["made_texts", "routing_figures", "text_router"]
 
 DEFAULT = Path(__file__).parents[1] / "data" / "router" / "default.onnx"
-_BLOCK = 65_536
+_BLOCK = 8_192
 _WORDS = ["how", "many", "of", "the", "red", "blue", "old", "new", "boxes", "trains", "apples", "does", "Anna", "buy"]
 _WORDS += ["sell", "3", "17", "250", "times", "plus", "half", "than", "if"]
 
