@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,16 +101,19 @@ def mixed(words: Hashes) -> Hashes:
     return np.asarray(word ^ (word >> np.uint64(31)), np.uint64)
 
 
+@cache
 def _powers() -> Hashes:
     return np.asarray(np.cumprod(np.full(_LONGEST_WORD, _BASE, np.uint64)), np.uint64)
 
 
+@cache
 def _small() -> Bytes:
     table = np.arange(256, dtype=np.uint8)
     table[ord("A") : ord("Z") + 1] += 32
     return table
 
 
+@cache
 def _in_words() -> NDArray[np.int8]:
     table = np.zeros(256, np.int8)
     for first, last in ("09", "AZ", "az"):
