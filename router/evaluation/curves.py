@@ -37,7 +37,8 @@ def accuracy_at(sweep: Sweep, usd: Floats) -> Floats:
             found = np.where(inside, sweep.right[:, place, None] + run * rise, found)
     beyond = wanted >= sweep.usd[rows, dearest][:, None]
     found = np.where(beyond, sweep.right[rows, dearest][:, None], found)
-    return found.reshape(usd.shape)
+    accuracy: Floats = found.reshape(usd.shape)
+    return accuracy
 
 
 def spend_at(sweep: Sweep, right: Floats) -> Floats:
@@ -53,7 +54,8 @@ def spend_at(sweep: Sweep, right: Floats) -> Floats:
     crosses = (np.minimum(low, high) < wanted) & (wanted <= np.maximum(low, high))
     run = np.divide(wanted - low, high - low, out=np.zeros_like(low), where=high != low)
     at = np.where(crosses, sweep.usd[:, :-1] + run * np.diff(sweep.usd, axis=1), np.inf)
-    return np.minimum(spend, at.min(axis=1, initial=np.inf))
+    least: Floats = np.minimum(spend, at.min(axis=1, initial=np.inf))
+    return least
 
 
 def hull(usd: Floats, right: Floats) -> tuple[list[float], list[float]]:
@@ -79,7 +81,7 @@ def hull(usd: Floats, right: Floats) -> tuple[list[float], list[float]]:
 
 
 def aiq(sweep: Sweep, singles: Sweep) -> Floats:
-    """Average improvement in quality, [draws]: mean height of the sweep's hull from the cheapest to the dearest strategy.
+    """Average improvement in quality, [draws]: mean height of a sweep's hull from the cheapest to the dearest strategy.
 
     `1 / (c_max - c_min)  integral of R(c) dc`, R being the hull that never falls (RouterBench, section 3.2). Every way
     may always call the cheapest strategy, so that all have the same range. NaN where all strategies cost the same.

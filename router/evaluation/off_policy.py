@@ -1,7 +1,8 @@
 """What a policy would earn, from a log of another one that chose by chance with known chances.
 
-Row i of the log has a question x_i, the strategy a_i that it was given with chance e_i (its propensity), and what came of it, r_i.
-The policy pi would give it a_i with chance pi(a_i | x_i), so the row counts `w_i = pi(a_i | x_i) / e_i` times.
+Row i of the log has a question x_i, the strategy a_i that it was given with chance e_i (its propensity), and what came
+of it, r_i. The policy pi would give it a_i with chance pi(a_i | x_i), so the row counts `w_i = pi(a_i | x_i) / e_i`
+times.
 """
 
 from __future__ import annotations
@@ -47,14 +48,14 @@ def off_policy(
     `target` are the policy's chances of each strategy, [n, A]; `model` what reward is expected of each, [n, A].
     - IPS: `mean of w r` (Horvitz and Thompson 1952). Right on average, and wild where w is large.
     - self-normalised: `sum of w r / sum of w` (Swaminathan and Joachims 2015). A little biased, far calmer.
-    - doubly robust: `mean of (sum over a of pi(a) q(a)) + w (r - q(a_i))`, q being the model (Dudik, Langford and Li 2011,
-      arXiv 1103.4601). Right where either the propensities or the model are.
+    - doubly robust: `mean of (sum over a of pi(a) q(a)) + w (r - q(a_i))`, q being the model (Dudik, Langford and Li
+      2011, arXiv 1103.4601). Right where either the propensities or the model are.
     The effective sample size is `(sum of w)^2 / sum of w^2` (Kong 1992).
 
     Raises:
         RouterError: for propensities outside (0, 1], for a strategy that the policy chooses and the log never did, for
-            an effective sample of less than `least_sample` rows, and where the mean weight, 1 on average, is so far from
-            1 that the propensities cannot be those the log was made with.
+            an effective sample of less than `least_sample` rows, and where the mean weight, 1 on average, is so far
+            from 1 that the propensities cannot be those the log was made with.
     """
     _check(log, target)
     rows = np.arange(log.chosen.size)

@@ -1,9 +1,9 @@
 """A cheap and a strong strategy: how much of the strong one's gain is had for how many of its calls.
 
-After RouteLLM (Ong et al. 2024, arXiv 2406.18665, section 3.3). Questions go to the strong strategy in the order of a score. With
-r(k) the share of right answers where the k questions of highest score have gone to it,
-`PGR(k) = (r(k) - r(0)) / (r(n) - r(0))` is the performance gap recovered, APGR its mean over all shares of calls from 0 to 1, and
-CPT(x) the least share of calls at which PGR reaches x. Questions of equal score go by chance, so a score that knows nothing
+After RouteLLM (Ong et al. 2024, arXiv 2406.18665, section 3.3). Questions go to the strong strategy in the order of a
+score. With r(k) the share of right answers where the k questions of highest score have gone to it, `PGR(k) = (r(k) -
+r(0)) / (r(n) - r(0))` is the performance gap recovered, APGR its mean over all shares of calls from 0 to 1, and CPT(x)
+the least share of calls at which PGR reaches x. Questions of equal score go by chance, so a score that knows nothing
 has APGR 1/2 exactly.
 """
 

@@ -1,7 +1,8 @@
-"""Intervals by the bootstrap over groups: questions on one context, or of one subject, are drawn together or not at all.
+"""Intervals by the bootstrap over groups: questions on one context, or of one subject, are drawn together.
 
-Every figure is a function of weights of questions. Draw 0 has each group once, so it is the sample itself; the others draw as
-many groups as there are, with replacement (Davison and Hinkley 1997, section 3.8). Figures that come from the same draws are paired.
+Every figure is a function of weights of questions. Draw 0 has each group once, so it is the sample itself; the others
+draw as many groups as there are, with replacement (Davison and Hinkley 1997, section 3.8). Figures that come from the
+same draws are paired.
 """
 
 from __future__ import annotations
@@ -100,16 +101,17 @@ def unbiased_interval(values: Floats, level: float = 0.95) -> Interval:
     """The basic bootstrap interval, 2 x sample - quantiles, not below 0: for figures that noise can only make larger.
 
     An error of calibration is such a figure. Its draws are as much too large against the sample as the sample is
-    against the truth, so their plain quantiles would never hold a true error of 0 (Davison and Hinkley 1997, section 5.2).
+    against the truth, so their plain quantiles would never hold a true error of 0 (Davison and Hinkley 1997, section
+    5.2).
 
     >>> unbiased_interval(np.array([2.0, 2.5, 3.0]), level=1.0)
     {'value': 2.0, 'low': 1.0, 'high': 1.5}
     """
     plain = interval(values, level)
-    if plain["value"] is None or plain["low"] is None or plain["high"] is None:
+    value, low, high = plain["value"], plain["low"], plain["high"]
+    if value is None or low is None or high is None:
         return plain
-    low, high = (2.0 * plain["value"] - plain[end] for end in ("high", "low"))
-    return {"value": plain["value"], "low": max(low, 0.0), "high": max(high, 0.0)}
+    return {"value": value, "low": max(2.0 * value - high, 0.0), "high": max(2.0 * value - low, 0.0)}
 
 
 def _known(value: float) -> float | None:

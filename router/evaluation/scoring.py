@@ -1,7 +1,7 @@
 """How well chances tell right answers from wrong ones, and how far they can be taken at their word.
 
-All figures take a share of right answers as well as 0 and 1: a question of which 3 of 4 trials were right counts as three
-quarters of a right answer and one quarter of a wrong one.
+All figures take a share of right answers as well as 0 and 1: a question of which 3 of 4 trials were right counts as
+three quarters of a right answer and one quarter of a wrong one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _LEAST = 1e-12
 
 
 def auc(p: Floats, correct: Floats, weights: Floats | None = None) -> Floats:
-    """Chance that a right answer was given a higher p than a wrong one, ties counting half, [draws] of weights [draws, n].
+    """Chance that a right answer had a higher p than a wrong one, ties counting half: [draws], of weights [draws, n].
 
     The area under the ROC curve is the statistic of Mann and Whitney (Hanley and McNeil 1982):
     `sum over wrong i, right j of w_i w_j (1[p_j > p_i] + 1[p_j = p_i] / 2) / (sum of w_i  sum of w_j)`.
@@ -42,7 +42,8 @@ def auc(p: Floats, correct: Floats, weights: Floats | None = None) -> Floats:
     below = np.cumsum(negative, axis=1) - negative
     pairs = np.einsum("ij,ij->i", positive, below + 0.5 * negative)
     total = positive.sum(axis=1) * negative.sum(axis=1)
-    return np.divide(pairs, total, out=np.full(total.size, np.nan), where=total > 0.0)
+    area: Floats = np.divide(pairs, total, out=np.full(total.size, np.nan), where=total > 0.0)
+    return area
 
 
 def bin_of(p: Floats, bins: int = _BINS, equal_mass: bool = False) -> Integers:
@@ -62,19 +63,21 @@ def bin_of(p: Floats, bins: int = _BINS, equal_mass: bool = False) -> Integers:
 def expected_calibration_error(sums: Floats) -> Floats:
     """Mean distance of chance and share within bins, [draws]: `sum over b of |sum of w (p - correct)| / sum of w`.
 
-    `sums` are those of weight, weight x p and weight x correct by bin, [draws, bins, 3] (Naeini, Cooper and Hauskrecht 2015).
+    `sums` are those of weight, weight x p and weight x correct by bin, [draws, bins, 3] (Naeini, Cooper and Hauskrecht
+    2015).
     """
     error: Floats = np.abs(sums[..., 1] - sums[..., 2]).sum(axis=1) / sums[..., 0].sum(axis=1)
     return error
 
 
 def brier_parts(sums: Floats, brier: Floats) -> dict[str, Floats]:
-    """Murphy's decomposition of the Brier score, each part [draws]: `brier = reliability - resolution + uncertainty + within`.
+    """Murphy's decomposition of the Brier score, each part [draws].
 
-    Over bins b with weight w_b, mean chance p_b and share of right answers c_b, c being the share of all:
-    reliability `sum of w_b (p_b - c_b)^2`, resolution `sum of w_b (c_b - c)^2`, uncertainty `c (1 - c)` (Murphy 1973).
-    `within` is what bins hide, the variance of p in them less twice its covariance with what came (Stephenson, Coelho and
-    Jolliffe 2008). `sums` as above, [draws, bins, 3].
+    `brier = reliability - resolution + uncertainty + within`.
+    Over bins b with weight w_b, mean chance p_b and share of right answers c_b, c being the share of all: reliability
+    `sum of w_b (p_b - c_b)^2`, resolution `sum of w_b (c_b - c)^2`, uncertainty `c (1 - c)` (Murphy 1973). `within` is
+    what bins hide, the variance of p in them less twice its covariance with what came (Stephenson, Coelho and Jolliffe
+    2008). `sums` as above, [draws, bins, 3].
     """
     weight = sums[..., 0]
     held = np.maximum(weight, 1e-300)
@@ -144,5 +147,5 @@ def _binned(p: Floats, correct: Floats, bins: Integers, drawn: Draws) -> Floats:
         np.bincount(cells, weights=values, minlength=drawn.groups * count).reshape(drawn.groups, count)
         for values in (np.ones(p.size), p, correct)
     ]
-    flat = np.stack(by_group, axis=2).reshape(drawn.groups, -1)
+    flat: Floats = np.stack(by_group, axis=2).reshape(drawn.groups, -1).astype(np.float64)
     return drawn.sums_of_groups(flat).reshape(-1, count, 3)

@@ -1,4 +1,4 @@
-"""Accuracy at equal total spend, spend at equal accuracy, share of the oracle's gain, regret: all paired, draw by draw."""
+"""Accuracy at equal total spend, spend at equal accuracy, share of the oracle's gain, regret: all paired."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ class Comparison:
 def compared(table: Judged, draws: Draws, budgets_usd: tuple[float, ...] = ()) -> dict[str, Any]:
     """The section `routing`: curves, figures at equal spend and at equal accuracy, over all budgets, and AIQ.
 
-    `table` must know every strategy for every question. `budgets_usd` are spends a question to compare at, besides those of
-    the fixed strategies that a random mix would use.
+    `table` must know every strategy for every question. `budgets_usd` are spends a question to compare at, besides
+    those of the fixed strategies that a random mix would use.
     """
     singles = fixed(table, draws)
     usd, right = singles.usd[0], singles.right[0]
@@ -104,7 +104,8 @@ class _Thresholds:
     def best(self, score: Score, usd: Floats) -> tuple[str, Sweep] | None:
         """The pair with most right answers on average over spends [k], "cheap -> strong", and its sweep.
 
-        A pair whose thresholds cannot spend so little counts as having no right answer there; None where there is no pair.
+        A pair whose thresholds cannot spend so little counts as having no right answer there; None where there is no
+        pair.
         """
         ranked = [
             (float(np.interp(usd, *points, left=0.0).mean()), key)
@@ -154,7 +155,8 @@ def _at_spend(case: Comparison, thresholds: _Thresholds, name: str, usd: Floats)
 
 
 def _share(part: Floats, whole: Floats) -> Floats:
-    return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 1e-12)
+    share: Floats = np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 1e-12)
+    return share
 
 
 def _shares_at(sweep: Sweep, usd: float, names: tuple[str, ...]) -> dict[str, float]:
@@ -188,7 +190,8 @@ def _over_budgets(case: Comparison, thresholds: _Thresholds) -> dict[str, Any] |
 def _mean_at(way: Sweep, usd: Floats) -> Floats:
     """Mean accuracy over spends [draws, k]; a spend under the cheapest setting counts as that setting."""
     found = accuracy_at(way, usd)
-    return np.where(np.isnan(found), way.right[:, :1], found).mean(axis=1)
+    mean: Floats = np.where(np.isnan(found), way.right[:, :1], found).mean(axis=1)
+    return mean
 
 
 def _same_accuracy(case: Comparison, thresholds: _Thresholds) -> dict[str, Any]:
@@ -207,7 +210,8 @@ def _same_accuracy(case: Comparison, thresholds: _Thresholds) -> dict[str, Any]:
 
 
 def _ratio(part: Floats, whole: Floats) -> Floats:
-    return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0.0)
+    ratio: Floats = np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0.0)
+    return ratio
 
 
 def _aiq(case: Comparison) -> dict[str, Interval]:

@@ -18,7 +18,7 @@ Integers = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Judged:
-    """n questions with A strategies. What is not known is NaN; every array of questions is [n, A] unless it says else."""
+    """n questions with A strategies. What is not known is NaN; arrays are [n, A] unless they say else."""
 
     strategies: tuple[str, ...]
     group: Integers

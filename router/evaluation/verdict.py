@@ -15,9 +15,9 @@ LEAST_GAIN = 0.005
 def verdict(found: dict[str, Any], least_gain: float = LEAST_GAIN) -> dict[str, Any]:
     """The verdict on what `evaluate` found: `kind` is pays, pays-not or cannot-tell; `text` says it in a sentence.
 
-    With two strategies the gain is over their random mix, as a mean over all budgets between them: at either end there is
-    nothing to choose. With more it is over the best fixed strategy at its own spend. It pays where the 95 % interval is above 0,
-    does not where it ends below `least_gain`, and cannot be told else.
+    With two strategies the gain is over their random mix, as a mean over all budgets between them: at either end there
+    is nothing to choose. With more it is over the best fixed strategy at its own spend. It pays where the 95 % interval
+    is above 0, does not where it ends below `least_gain`, and cannot be told else.
     """
     routing = found["routing"]
     over = routing["over_budgets"]

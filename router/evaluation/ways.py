@@ -1,4 +1,4 @@
-"""Ways of choosing a strategy for each question, swept from cheap to dear: the learned rule, thresholds, fixed strategies, the oracle."""
+"""Ways of choosing a strategy for each question, from cheap to dear: learned rule, thresholds, fixed, the oracle."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Score = Literal["difficulty", "gain"]
 
 @dataclass(frozen=True)
 class Sweep:
-    """One way of choosing at m settings. Between two neighbours stands their random mix, which spends what lies between."""
+    """One way of choosing at m settings. Between two neighbours stands their random mix, with a spend between theirs."""
 
     usd: Floats
     """Spend a question by draw and setting, [1 + draws, m]."""
@@ -36,7 +36,7 @@ class Sweep:
 
 
 def by_price(table: Judged, draws: Draws) -> Sweep:
-    """The learned rule: the strategy of highest `p - mu expected_usd`, mu being what a dollar is worth in right answers.
+    """The learned rule: the strategy of highest `p - mu expected_usd`, mu being the right answers a dollar is worth.
 
     mu goes from infinity (always the cheapest) to 0 (always the likeliest to be right).
     """
@@ -64,8 +64,8 @@ def _swept(table: Judged, draws: Draws, worth: Floats, usd: Floats) -> Sweep:
 def _prices_of_a_dollar(worth: Floats, usd: Floats) -> Floats:
     """Values of mu between which choices change, evenly over all such changes, from infinity to 0, [m].
 
-    Two strategies a and b of a question change places at `(worth_a - worth_b) / (usd_a - usd_b)`. Half of the values are
-    from all such pairs, half from those at which a question leaves its cheapest strategy.
+    Two strategies a and b of a question change places at `(worth_a - worth_b) / (usd_a - usd_b)`. Half of the values
+    are from all such pairs, half from those at which a question leaves its cheapest strategy.
     """
     count = worth.shape[1]
     first, second = np.triu_indices(count, 1)
@@ -128,7 +128,7 @@ def mixes(singles: Sweep) -> Sweep:
 
 
 def _hull_places(usd: Floats, right: Floats) -> list[int]:
-    """Points on the upper hull that rises, from the cheapest (of equals the best) to the best (of equals the cheapest)."""
+    """Points on the rising upper hull, from the cheapest (of equals the best) to the best (of equals the cheapest)."""
     places: list[int] = []
     for place in np.lexsort((-right, usd)).tolist():
         if places and right[place] <= right[places[-1]]:
@@ -148,7 +148,7 @@ def _is_below(first: int, middle: int, last: int, usd: Floats, right: Floats) ->
 
 
 def pairs_of(table: Judged) -> list[tuple[int, int]]:
-    """Strategies (cheap, strong) of which the second costs more and is better, so that a threshold between them makes sense."""
+    """Strategies (cheap, strong) of which the second costs more and is better, so that a threshold makes sense."""
     usd, right = table.usd.mean(axis=0), table.correct.mean(axis=0)
     places = range(len(table.strategies))
     return [(a, b) for a in places for b in places if usd[a] < usd[b] and right[a] < right[b]]
