@@ -41,14 +41,16 @@ class Settings:
             raise RouterError(self.draws, "are too few draws", "give at least 1; 500 or more for intervals")
 
 
-def evaluated(table: Judged, settings: Settings | None = None) -> dict[str, Any]:
+def evaluated(table: Judged, settings: Settings | None = None, baseline: Judged | None = None) -> dict[str, Any]:
     """Scores of each strategy, the pair, routing at equal spend, and the verdict.
+
+    `baseline` is another router's table of the same questions and strategies; its rule is one more to be held against.
 
     Raises:
         RouterError: where no question is known for all strategies, or for names that the table does not have.
     """
     how = settings or Settings()
-    whole = table.complete()
+    whole, other = _together(table, baseline)
     draws = Draws(whole.group, how.draws, how.seed)
     found: dict[str, Any] = {
         "questions": int(table.group.size),
@@ -57,11 +59,25 @@ def evaluated(table: Judged, settings: Settings | None = None) -> dict[str, Any]
         "seed": how.seed,
         "strategies": _strategies(table, how),
         "pair": _pair(whole, draws, how) if len(whole.strategies) > 1 else None,
-        "routing": compared(whole, draws, how.budgets_usd),
+        "routing": compared(whole, draws, how.budgets_usd, other),
     }
     found["verdict"] = verdict(found)
     found["notes"] = [*whole.notes, *_doubts(whole)]
     return found
+
+
+def _together(table: Judged, baseline: Judged | None) -> tuple[Judged, Judged | None]:
+    """The questions that every strategy was tried on, and the baseline on the same."""
+    whole = table.complete()
+    if baseline is None:
+        return whole, None
+    if baseline.p.shape != table.p.shape:
+        rule = f"has {baseline.p.shape[0]} of the {table.p.shape[0]} questions"
+        raise RouterError("the baseline", rule, "predict the same questions", "--baseline")
+    other = baseline.complete()
+    if other.p.shape != whole.p.shape:
+        raise RouterError("the baseline", "lacks some predictions", "predict every strategy", "--baseline")
+    return whole, other
 
 
 def _doubts(table: Judged) -> list[str]:

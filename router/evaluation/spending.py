@@ -43,13 +43,17 @@ class Comparison:
     best: int
     """The fixed strategy with most right answers, of equals the cheapest."""
     cheapest: int
+    baseline: Sweep | None = None
+    """Another router's rule."""
 
     def spend_of(self, strategy: int) -> Floats:
         """Spend of a fixed strategy by draw, [1 + draws]."""
         return self.singles.usd[:, strategy]
 
 
-def compared(table: Judged, draws: Draws, budgets_usd: tuple[float, ...] = ()) -> dict[str, Any]:
+def compared(
+    table: Judged, draws: Draws, budgets_usd: tuple[float, ...] = (), baseline: Judged | None = None
+) -> dict[str, Any]:
     """The section `routing`: curves, figures at equal spend and at equal accuracy, over all budgets, and AIQ.
 
     `table` must know every strategy for every question. `budgets_usd` are spends a question to compare at, besides
@@ -59,8 +63,9 @@ def compared(table: Judged, draws: Draws, budgets_usd: tuple[float, ...] = ()) -
     usd, right = singles.usd[0], singles.right[0]
     best = int(np.lexsort((usd, -right))[0])
     cheapest = int(np.lexsort((-right, usd))[0])
+    other = None if baseline is None else by_price(baseline, draws)
     case = Comparison(
-        table, draws, singles, mixes(singles), by_price(table, draws), oracle(table, draws), best, cheapest
+        table, draws, singles, mixes(singles), by_price(table, draws), oracle(table, draws), best, cheapest, other
     )
     thresholds = _Thresholds(table, draws)
     names = table.strategies
@@ -129,6 +134,8 @@ def _rivals(case: Comparison, thresholds: _Thresholds, usd: Floats) -> dict[str,
         made = thresholds.best(score, usd)
         if made is not None:
             found[f"threshold on {score}"] = made
+    if case.baseline is not None:
+        found["baseline"] = (None, case.baseline)
     return found
 
 

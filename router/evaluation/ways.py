@@ -25,7 +25,7 @@ Score = Literal["difficulty", "gain"]
 
 @dataclass(frozen=True)
 class Sweep:
-    """One way of choosing at m settings. Between two neighbours stands their random mix, with a spend between theirs."""
+    """One way of choosing at m settings. Between two neighbours stands their random mix, spending what lies between."""
 
     usd: Floats
     """Spend a question by draw and setting, [1 + draws, m]."""

@@ -1,0 +1,149 @@
+"""The figures of an evaluation as rows of text, alike on the terminal and on a page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from router.evaluation.resampling import Interval
+from router.evaluation.verdict import says_gain
+from sim import wording as words
+
+__all__ = [
+    "PAIR_COLUMNS",
+    "SPEND_COLUMNS",
+    "STRATEGY_COLUMNS",
+    "cost_text",
+    "figure",
+    "log_lines",
+    "pair_rows",
+    "saving_lines",
+    "share_of",
+    "spend_rows",
+    "strategy_rows",
+    "title_of",
+]
+
+STRATEGY_COLUMNS = ("strategy", "right", "tokens", "cost", "AUC", "ECE", "by chance", "Brier", "log loss")
+PAIR_COLUMNS = ("score", "APGR", "CPT 50 %", "CPT 80 %")
+SPEND_COLUMNS = ("spend of", "cost", "router", "against", "made of", "right", "gain in points")
+
+_RIVALS = ("best single", "mix of singles", "threshold on difficulty", "threshold on gain", "baseline")
+
+
+def title_of(found: dict[str, Any]) -> str:
+    """What was judged."""
+    source = found["source"]
+    judged = (
+        source.get("router") or source.get("predictions") or f"trained anew, {source['folds']} folds, {source['refit']}"
+    )
+    against = f" on {source['outcomes']}" if "outcomes" in source else ""
+    return words.printable(f"{judged}{against}")
+
+
+def figure(value: Interval, places: int = 3) -> str:
+    """A figure with its interval.
+
+    >>> figure({"value": 0.6934, "low": 0.68, "high": 0.7}), figure({"value": None, "low": None, "high": None})
+    ('0.693 (0.680 to 0.700)', '-')
+    """
+    if value["value"] is None:
+        return "-"
+    if value["low"] is None or value["high"] is None:
+        return f"{value['value']:.{places}f}"
+    return f"{value['value']:.{places}f} ({value['low']:.{places}f} to {value['high']:.{places}f})"
+
+
+def share_of(value: Interval) -> str:
+    """A share in per cent with its interval.
+
+    >>> share_of({"value": 0.5, "low": 0.4, "high": None}), share_of({"value": None, "low": None, "high": None})
+    ('50.0% (40.0% to -)', '-')
+    """
+    if value["value"] is None:
+        return "-"
+    between = (
+        ""
+        if value["low"] is None and value["high"] is None
+        else f" ({_per_cent(value['low'])} to {_per_cent(value['high'])})"
+    )
+    return f"{_per_cent(value['value'])}{between}"
+
+
+def _per_cent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1%}"
+
+
+def cost_text(value: float | None, unit: str) -> str:
+    """What a question costs, in the unit of the table.
+
+    >>> cost_text(0.00123, "USD"), cost_text(0.25, "calls of gpt-4")
+    ('$0.00123', '25.0%')
+    """
+    return words.usd_fine(value) if unit == "USD" else _per_cent(value)
+
+
+def strategy_rows(found: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+    """One row for each strategy, under STRATEGY_COLUMNS."""
+    unit = found["routing"]["unit"]
+    for name, row in found["strategies"].items():
+        yield (
+            words.printable(name),
+            share_of(row["accuracy"]),
+            "-" if row["tokens"] is None else f"{row['tokens']:,.1f}",
+            cost_text(row["usd"], unit),
+            figure(row["auc"]),
+            figure(row["ece"]),
+            f"{row['ece_by_chance']:.3f}",
+            figure(row["brier"]),
+            figure(row["log_loss"]),
+        )
+
+
+def pair_rows(found: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+    """One row for each score that questions may be sent on by, under PAIR_COLUMNS."""
+    for name, row in (found["pair"] or {"scores": {}})["scores"].items():
+        yield name, figure(row["apgr"]), share_of(row["cpt50"]), share_of(row["cpt80"])
+
+
+def spend_rows(found: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+    """At each spend a row for each rival, under SPEND_COLUMNS; last the means over all budgets."""
+    routing = found["routing"]
+    over = routing["over_budgets"]
+    rows = [(row["spend"], cost_text(row["usd"]["value"], routing["unit"]), row) for row in routing["at_spend"]]
+    if over is not None:
+        rows.append(("all budgets", "-", over))
+    for spend, cost, row in rows:
+        head = (words.printable(spend), cost, share_of(row["router"]))
+        for rival in _RIVALS:
+            if rival in row["rivals"]:
+                made = row["rivals"][rival]
+                gain = says_gain(row["gain_over"][rival]).replace(" points", "")
+                yield *head, rival, words.printable(made["of"] or ""), _per_cent(made["accuracy"]["value"]), gain
+                head = ("", "", "")
+        oracle = f"{share_of(row['oracle_gain_share'])} of its gain"
+        yield *head, "oracle", "", _per_cent(row["oracle"]["value"]), oracle
+
+
+def saving_lines(found: dict[str, Any]) -> Iterator[str]:
+    """What being right as often as the best fixed strategy costs, by each way."""
+    same = found["routing"]["same_accuracy"]
+    for name, way in same["ways"].items():
+        made = f" ({words.printable(way['of'])})" if way["of"] else ""
+        cost = cost_text(way["usd"]["value"], found["routing"]["unit"])
+        told = "never is" if way["usd"]["value"] is None else f"for {cost} a question, {share_of(way['saving'])} less"
+        yield f"{name}{made}: {told}"
+
+
+def log_lines(off_policy: dict[str, Any]) -> Iterator[str]:
+    """What a log says of the policy."""
+    for name in ("accuracy", "usd"):
+        row = off_policy[name]
+        if row is not None:
+            form = share_of if name == "accuracy" else (lambda value: figure(value, 6))
+            yield (
+                f"{name}: doubly robust {form(row['doubly_robust'])}, self-normalised {form(row['self_normalised'])}, "
+                f"IPS {form(row['ips'])}; the log itself {form(row['logged'])}"
+            )
+    sample = off_policy["accuracy"]
+    yield f"{sample['effective_rows']:,.0f} effective rows of {sample['rows']:,}, largest weight {sample['largest_weight']:.1f}"

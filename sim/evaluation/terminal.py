@@ -1,0 +1,59 @@
+"""An evaluation on the terminal: the verdict first, then its figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from sim.evaluation import tables
+
+__all__ = ["format_evaluation"]
+
+
+def format_evaluation(found: dict[str, Any]) -> Group:
+    """Everything that was found, and the same of unseen groups where that was asked for."""
+    parts = _view(found) if "verdict" in found else [Text(tables.title_of(found), style="bold")]
+    if "unseen_groups" in found:
+        parts += ["", *_view(found["unseen_groups"])]
+    if "off_policy" in found:
+        parts += ["", Text(f"From the log, the policy of {found['off_policy']['policy']}", style="italic")]
+        parts += [Text(line) for line in tables.log_lines(found["off_policy"])]
+    return Group(*parts)
+
+
+def _view(found: dict[str, Any]) -> list[RenderableType]:
+    verdict, routing = found["verdict"], found["routing"]
+    parts: list[RenderableType] = [
+        Text(tables.title_of(found), style="bold"),
+        "",
+        Text(verdict["text"], style="bold"),
+        *(Text(f"- {sentence}") for sentence in verdict["sentences"]),
+        "",
+        _table(tables.STRATEGY_COLUMNS, tables.strategy_rows(found)),
+    ]
+    if found["pair"] is not None:
+        named = f"Sent on from {found['pair']['cheap']} to {found['pair']['strong']} by"
+        parts += ["", Text(named, style="italic"), _table(tables.PAIR_COLUMNS, tables.pair_rows(found))]
+    parts += ["", Text("At equal spend", style="italic"), _table(tables.SPEND_COLUMNS, tables.spend_rows(found))]
+    same = f"To be right as often as always {routing['same_accuracy']['as']}"
+    parts += ["", Text(same, style="italic"), *map(Text, tables.saving_lines(found))]
+    aiq = ", ".join(f"{name} {tables.figure(value, 4)}" for name, value in routing["aiq"].items())
+    drawn = f"{found['questions']:,} questions in {found['groups']:,} groups, {found['draws']} draws"
+    parts += ["", Text("\n".join([f"AIQ: {aiq}", drawn, *found["notes"]]), style="dim")]
+    return parts
+
+
+def _table(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Table:
+    made = Table(box=None, pad_edge=False)
+    prose = {"against", "made of"}
+    for place, column in enumerate(columns):
+        made.add_column(
+            column, justify="left" if place == 0 or column in prose else "right", no_wrap=column not in prose
+        )
+    for row in rows:
+        made.add_row(*(Text(cell) for cell in row))
+    return made
