@@ -175,7 +175,7 @@ def _learn_amounts(
     seed: int,
     progress: Callable[[str], None],
 ) -> tuple[Head, Floats, Floats]:
-    """The head of amounts, each learned in its own spread; the spread of what is left out of fold; amounts out of fold."""
+    """The head of amounts, each learned in its own spread; the spread of what is left, and amounts, out of fold."""
     dense = len(spec.names)
     middle, spread = np.nanmean(amounts, axis=0), np.nanstd(amounts, axis=0)
     width = np.where(spread > 1e-9, spread, 1.0)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from router.errors import RouterError
 from router.evaluation.logs import judged_log, read_log
@@ -113,19 +115,31 @@ def _of_router(asked: Asked, path: Path, outcomes: Path) -> dict[str, Any]:
     from router.learned import LearnedRouter
 
     router = LearnedRouter.load(path)
-    labels = labels_for(
-        router, outcomes, names=asked.names, texts_path=asked.texts, group=asked.group, effort=asked.effort
+    labels, note = _unseen(
+        labels_for(router, outcomes, names=asked.names, texts_path=asked.texts, group=asked.group, effort=asked.effort),
+        router.manifest.labels,
     )
     expected = expected_by(router, labels, prepared=asked.prepared)
-    found = _result(
-        asked, {"router": path.name, "outcomes": outcomes.name}, expected, _happened(asked, labels, outcomes)
-    )
-    if router.manifest.labels.get("sha256") == labels.source.get("sha256"):
-        note = (
-            "The router was trained on this very file: unless it held rows out, these figures are too good; use --refit"
-        )
-        found["notes"].append(note)
+    source = {"router": path.name, "outcomes": outcomes.name}
+    found = _result(asked, source, expected, _happened(asked, labels, outcomes))
+    found["notes"] += note
     return found
+
+
+def _unseen(labels: Labels, trained_on: Mapping[str, Any]) -> tuple[Labels, list[str]]:
+    """The questions that a router has not seen, where it was trained on this file, and what is to be said of it."""
+    from router.splits import is_held_out
+
+    if trained_on.get("sha256") != labels.source.get("sha256"):
+        return labels, []
+    rule = trained_on.get("held_out")
+    if rule is None:
+        return labels, [
+            "The router was trained on these very rows: the figures are too good; --refit gives honest ones"
+        ]
+    out = is_held_out(labels.context_names, float(rule["share"]), int(rule["seed"]))
+    note = f"The router was trained on the rest of this file: only the {int(out.sum())} questions held out are judged"
+    return labels.only(np.flatnonzero(out), labels.source), [note]
 
 
 def _of_refit(asked: Asked, outcomes: Path, progress: Callable[[str], None]) -> dict[str, Any]:
@@ -145,7 +159,9 @@ def _of_refit(asked: Asked, outcomes: Path, progress: Callable[[str], None]) -> 
             progress=progress,
         )
         source = {"refit": name, "folds": asked.folds, "outcomes": outcomes.name}
-        view = _result(asked, source, expected, _happened(asked, labels, outcomes))
+        # What groups are in training stays the same in distribution, so only contexts are drawn.
+        drawn = labels if by_group else replace(labels, group=None)
+        view = _result(asked, source, expected, _happened(asked, drawn, outcomes))
         if found:
             found["unseen_groups"] = view
         else:

@@ -55,7 +55,7 @@ def _reliability_words(found: dict[str, Any]) -> str:
 
 def _is_log(found: dict[str, Any]) -> bool:
     usd = [row["usd"]["value"] for row in found["routing"]["singles"].values()]
-    return min(usd) > 0.0 and max(usd) > 20.0 * min(usd)
+    return bool(min(usd) > 0.0 and max(usd) > 20.0 * min(usd))
 
 
 def _curve(found: dict[str, Any]) -> Figure:
@@ -126,8 +126,8 @@ def _shares(found: dict[str, Any]) -> Figure:
         }
         for place, (name, values) in enumerate(drawn.items())
     ]
-    x = {"title": {"text": "USD a question" if found["routing"]["unit"] == "USD" else "cost"}}
-    x["type"] = "log" if _is_log(found) else "linear"
+    unit = "USD a question" if found["routing"]["unit"] == "USD" else "cost"
+    x = {"title": {"text": unit}, "type": "log" if _is_log(found) else "linear"}
     y = {"title": {"text": "share of questions"}, "tickformat": ".0%", "range": [0, 1]}
     return {"data": data, "wide": _layout(380, x, y), "narrow": _layout(380, x, y)}
 

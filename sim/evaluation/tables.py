@@ -11,6 +11,8 @@ from sim import wording as words
 
 __all__ = [
     "PAIR_COLUMNS",
+    "RIVAL_COLUMNS",
+    "SHORT_COLUMNS",
     "SPEND_COLUMNS",
     "STRATEGY_COLUMNS",
     "cost_text",
@@ -19,14 +21,18 @@ __all__ = [
     "pair_rows",
     "saving_lines",
     "share_of",
+    "short_rows",
+    "spend_blocks",
     "spend_rows",
     "strategy_rows",
     "title_of",
 ]
 
 STRATEGY_COLUMNS = ("strategy", "right", "tokens", "cost", "AUC", "ECE", "by chance", "Brier", "log loss")
+SHORT_COLUMNS = ("strategy", "right", "cost", "AUC", "ECE", "Brier")
 PAIR_COLUMNS = ("score", "APGR", "CPT 50 %", "CPT 80 %")
-SPEND_COLUMNS = ("spend of", "cost", "router", "against", "made of", "right", "gain in points")
+RIVAL_COLUMNS = ("against", "made of", "right", "gain in points")
+SPEND_COLUMNS = ("spend of", "cost", "router", *RIVAL_COLUMNS)
 
 _RIVALS = ("best single", "mix of singles", "threshold on difficulty", "threshold on gain", "baseline")
 
@@ -100,29 +106,47 @@ def strategy_rows(found: dict[str, Any]) -> Iterator[tuple[str, ...]]:
         )
 
 
+def short_rows(found: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+    """The same for a narrow terminal, under SHORT_COLUMNS."""
+    unit = found["routing"]["unit"]
+    for name, row in found["strategies"].items():
+        right, brier = _per_cent(row["accuracy"]["value"]), f"{row['brier']['value']:.3f}"
+        yield words.printable(name), right, cost_text(row["usd"], unit), figure(row["auc"]), figure(row["ece"]), brier
+
+
 def pair_rows(found: dict[str, Any]) -> Iterator[tuple[str, ...]]:
     """One row for each score that questions may be sent on by, under PAIR_COLUMNS."""
     for name, row in (found["pair"] or {"scores": {}})["scores"].items():
         yield name, figure(row["apgr"]), share_of(row["cpt50"]), share_of(row["cpt80"])
 
 
-def spend_rows(found: dict[str, Any]) -> Iterator[tuple[str, ...]]:
-    """At each spend a row for each rival, under SPEND_COLUMNS; last the means over all budgets."""
+def spend_blocks(found: dict[str, Any]) -> Iterator[tuple[str, str, str, list[tuple[str, ...]]]]:
+    """At each spend its name, cost, what the router comes to, and a row for each rival; last the mean over budgets.
+
+    Rows are of the rival, what it is made of, its right answers and the router's gain over it; last the oracle's.
+    """
     routing = found["routing"]
     over = routing["over_budgets"]
-    rows = [(row["spend"], cost_text(row["usd"]["value"], routing["unit"]), row) for row in routing["at_spend"]]
+    blocks = [(row["spend"], cost_text(row["usd"]["value"], routing["unit"]), row) for row in routing["at_spend"]]
     if over is not None:
-        rows.append(("all budgets", "-", over))
-    for spend, cost, row in rows:
-        head = (words.printable(spend), cost, share_of(row["router"]))
-        for rival in _RIVALS:
-            if rival in row["rivals"]:
-                made = row["rivals"][rival]
-                gain = says_gain(row["gain_over"][rival]).replace(" points", "")
-                yield *head, rival, words.printable(made["of"] or ""), _per_cent(made["accuracy"]["value"]), gain
-                head = ("", "", "")
-        oracle = f"{share_of(row['oracle_gain_share'])} of its gain"
-        yield *head, "oracle", "", _per_cent(row["oracle"]["value"]), oracle
+        blocks.append(("all budgets", "-", over))
+    for spend, cost, row in blocks:
+        rows = [_rival_row(row, rival) for rival in _RIVALS if rival in row["rivals"]]
+        oracle = ("oracle", "", _per_cent(row["oracle"]["value"]), f"{share_of(row['oracle_gain_share'])} of its gain")
+        yield words.printable(spend), cost, share_of(row["router"]), [*rows, oracle]
+
+
+def _rival_row(row: dict[str, Any], rival: str) -> tuple[str, ...]:
+    made = row["rivals"][rival]
+    gain = says_gain(row["gain_over"][rival]).replace(" points", "")
+    return rival, words.printable(made["of"] or ""), _per_cent(made["accuracy"]["value"]), gain
+
+
+def spend_rows(found: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+    """The same as one table, under SPEND_COLUMNS."""
+    for *head, rows in spend_blocks(found):
+        for place, row in enumerate(rows):
+            yield (*(head if place == 0 else ("", "", "")), *row)
 
 
 def saving_lines(found: dict[str, Any]) -> Iterator[str]:
@@ -146,4 +170,5 @@ def log_lines(off_policy: dict[str, Any]) -> Iterator[str]:
                 f"IPS {form(row['ips'])}; the log itself {form(row['logged'])}"
             )
     sample = off_policy["accuracy"]
-    yield f"{sample['effective_rows']:,.0f} effective rows of {sample['rows']:,}, largest weight {sample['largest_weight']:.1f}"
+    weight = f"largest weight {sample['largest_weight']:.1f}"
+    yield f"{sample['effective_rows']:,.0f} effective rows of {sample['rows']:,}, {weight}"

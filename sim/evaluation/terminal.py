@@ -16,7 +16,8 @@ __all__ = ["format_evaluation"]
 
 def format_evaluation(found: dict[str, Any]) -> Group:
     """Everything that was found, and the same of unseen groups where that was asked for."""
-    parts = _view(found) if "verdict" in found else [Text(tables.title_of(found), style="bold")]
+    parts: list[RenderableType] = []
+    parts += _view(found) if "verdict" in found else [Text(tables.title_of(found), style="bold")]
     if "unseen_groups" in found:
         parts += ["", *_view(found["unseen_groups"])]
     if "off_policy" in found:
@@ -33,12 +34,15 @@ def _view(found: dict[str, Any]) -> list[RenderableType]:
         Text(verdict["text"], style="bold"),
         *(Text(f"- {sentence}") for sentence in verdict["sentences"]),
         "",
-        _table(tables.STRATEGY_COLUMNS, tables.strategy_rows(found)),
+        _table(tables.SHORT_COLUMNS, tables.short_rows(found)),
     ]
     if found["pair"] is not None:
         named = f"Sent on from {found['pair']['cheap']} to {found['pair']['strong']} by"
         parts += ["", Text(named, style="italic"), _table(tables.PAIR_COLUMNS, tables.pair_rows(found))]
-    parts += ["", Text("At equal spend", style="italic"), _table(tables.SPEND_COLUMNS, tables.spend_rows(found))]
+    for spend, cost, router, rows in tables.spend_blocks(found):
+        if spend in (f"always {routing['best_single']}", "budget", "all budgets"):
+            told = f"At the spend of {spend}, {cost} a question" if cost != "-" else "Over all budgets"
+            parts += ["", Text(f"{told}: router {router}", style="italic"), _table(tables.RIVAL_COLUMNS, rows)]
     same = f"To be right as often as always {routing['same_accuracy']['as']}"
     parts += ["", Text(same, style="italic"), *map(Text, tables.saving_lines(found))]
     aiq = ", ".join(f"{name} {tables.figure(value, 4)}" for name, value in routing["aiq"].items())
