@@ -27,6 +27,8 @@ __all__ = ["Comparison", "compared"]
 
 _BUDGETS = 64
 """Spends between the cheapest and the best strategy over which a mean is taken."""
+_NEARLY = (0.01, 0.02)
+"""So much less accuracy than the best fixed strategy's is nearly as much."""
 _SCORES: tuple[Score, ...] = ("difficulty", "gain")
 
 
@@ -180,6 +182,7 @@ def _over_budgets(case: Comparison, thresholds: _Thresholds) -> dict[str, Any] |
     part = (np.arange(_BUDGETS) + 0.5) / _BUDGETS
     usd = low[:, None] + part * (high - low)[:, None]
     router, upper = (_mean_at(way, usd) for way in (case.router, case.oracle))
+    each = [interval(values) for values in (_at(case.router, usd) - _at(case.mix, usd)).T]
     rivals = {key: (made, _mean_at(way, usd)) for key, (made, way) in _rivals(case, thresholds, usd[0]).items()}
     base = rivals["mix of singles"][1]
     return {
@@ -191,29 +194,44 @@ def _over_budgets(case: Comparison, thresholds: _Thresholds) -> dict[str, Any] |
         "oracle": interval(upper),
         "oracle_gain_share": interval(_share(router - base, upper - base)),
         "regret": interval(upper - router),
+        "gain_by_budget": {
+            "usd": usd[0].tolist(),
+            **{end: [point[end] for point in each] for end in ("value", "low", "high")},
+        },
     }
 
 
 def _mean_at(way: Sweep, usd: Floats) -> Floats:
-    """Mean accuracy over spends [draws, k]; a spend under the cheapest setting counts as that setting."""
-    found = accuracy_at(way, usd)
-    mean: Floats = np.where(np.isnan(found), way.right[:, :1], found).mean(axis=1)
+    mean: Floats = _at(way, usd).mean(axis=1)
     return mean
 
 
-def _same_accuracy(case: Comparison, thresholds: _Thresholds) -> dict[str, Any]:
-    """What it costs to be right as often as the best fixed strategy; a saving is a share of that strategy's cost.
+def _at(way: Sweep, usd: Floats) -> Floats:
+    """Accuracy at spends [draws, k]; a spend under the cheapest setting counts as that setting."""
+    found = accuracy_at(way, usd)
+    return np.where(np.isnan(found), way.right[:, :1], found)
 
-    A way that never is right as often has no cost, and a saving of less than nothing: its interval has no lower end.
+
+def _same_accuracy(case: Comparison, thresholds: _Thresholds) -> dict[str, Any]:
+    """What it costs to be right as often as the best fixed strategy, and nearly as often.
+
+    A saving is a share of that strategy's cost. A way that never is right as often costs infinitely much there, so its
+    saving has no end.
     """
-    wanted, paid = case.singles.right[:, case.best], case.spend_of(case.best)
+    right, paid = case.singles.right[:, case.best], case.spend_of(case.best)
     ways: dict[str, tuple[str | None, Sweep]] = {"router": (None, case.router), "oracle": (None, case.oracle)}
-    ways |= {key: way for key, way in _rivals(case, thresholds, paid[:1]).items() if key != "mix of singles"}
-    found = {}
-    for key, (made, way) in ways.items():
-        usd = spend_at(way, wanted)
-        found[key] = {"of": made, "usd": interval(usd), "saving": interval(1.0 - _ratio(usd, paid))}
-    return {"as": case.table.strategies[case.best], "accuracy": interval(wanted), "usd": interval(paid), "ways": found}
+    ways |= _rivals(case, thresholds, paid[:1])
+
+    def at(less: float) -> dict[str, Any]:
+        found = {}
+        for key, (made, way) in ways.items():
+            usd = spend_at(way, right - less)
+            found[key] = {"of": made, "usd": interval(usd), "saving": interval(1.0 - _ratio(usd, paid))}
+        return {"less": less, "ways": found}
+
+    nearly = [at(less) for less in _NEARLY]
+    same = {"as": case.table.strategies[case.best], "accuracy": interval(right), "usd": interval(paid)}
+    return {**same, **at(0.0), "nearly": nearly}
 
 
 def _ratio(part: Floats, whole: Floats) -> Floats:

@@ -13,27 +13,51 @@ LEAST_GAIN = 0.005
 
 
 def verdict(found: dict[str, Any], least_gain: float = LEAST_GAIN) -> dict[str, Any]:
-    """The verdict on what `evaluate` found: `kind` is pays, pays-not or cannot-tell; `text` says it in a sentence.
+    """The verdict on what `evaluate` found: `text` says it in a sentence, `kind` in a word.
 
-    With two strategies the gain is over their random mix, as a mean over all budgets between them: at either end there
-    is nothing to choose. With more it is over the best fixed strategy at its own spend. It pays where the 95 % interval
-    is above 0, does not where it ends below `least_gain`, and cannot be told else.
+    Two gains are looked at: over always the best fixed strategy, at its spend; and over the best random mixes of fixed
+    strategies, as a mean over all budgets up to that. With two strategies only the second says anything, as at its end there
+    is nothing left to choose. A gain pays where its 95 % interval is above 0, does not where that ends below
+    `least_gain`, and cannot be told else. `kind` is `pays` where the first does; `pays-below` where only the second does;
+    `pays-not` where neither does; and `cannot-tell`.
     """
     routing = found["routing"]
     over = routing["over_budgets"]
-    if len(routing["singles"]) == 2 and over is not None:
-        gain, versus = over["gain_over"]["mix of singles"], "a random mix at equal spend, over all budgets"
+    best = routing["best_single"]
+    mean = None if over is None else over["gain_over"]["mix of singles"]
+    first = None if len(routing["singles"]) == 2 and mean is not None else _at_best(routing)["gain_over"]["best single"]
+    kinds = [None if gain is None else _kind(gain, least_gain) for gain in (first, mean)]
+    budgets = (
+        "" if over is None else f"the best random mixes, over all budgets from always {over['from']} to always {best}"
+    )
+    single = f"always {best} at equal spend"
+    if kinds[0] == "pays" and first is not None:
+        kind, text, gain = "pays", f"routing pays: {says_gain(first)} over {single}", first
+    elif kinds[1] == "pays" and mean is not None and first is None:
+        kind, text, gain = "pays", f"routing pays: {says_gain(mean)} over random mixes, over all budgets", mean
+    elif kinds[1] == "pays" and mean is not None and first is not None:
+        told = f"routing pays below the spend of always {best}: {says_gain(mean)} over {budgets}"
+        kind, text, gain = "pays-below", f"{told}; at that spend {_says_kind(kinds[0])}, {says_gain(first)}", mean
     else:
-        at = _at_best(routing)
-        gain, versus = at["gain_over"]["best single"], f"always {routing['best_single']} at equal spend"
-    kind = _kind(gain, least_gain)
-    beginning = {
-        "pays": f"routing pays: {_points(gain)} over {versus}",
-        "pays-not": f"routing does not pay here: {_points(gain)} over {versus}",
-        "cannot-tell": f"cannot tell from {routing['questions']:,} questions: {_points(gain)} over {versus}",
-    }
-    sentences = [*_budgets(found, least_gain), *_thresholds(routing), *_dual(routing), *_difficulty(found)]
-    return {"kind": kind, "text": beginning[kind], "gain": gain, "over": versus, "sentences": sentences}
+        gain, versus = (first, single) if first is not None else (mean, "random mixes, over all budgets")
+        assert gain is not None
+        is_sure = all(one in (None, "pays-not") for one in kinds)
+        kind = "pays-not" if is_sure else "cannot-tell"
+        start = "routing does not pay here" if is_sure else f"cannot tell from {routing['questions']:,} questions"
+        text = f"{start}: {says_gain(gain)} over {versus}"
+        if first is not None and mean is not None:
+            text += f"; {says_gain(mean)} over {budgets}"
+    sentences = [
+        *(_budgets(mean, budgets) if kind == "pays" and first is not None and mean is not None else ()),
+        *_thresholds(routing),
+        *_dual(routing),
+        *_difficulty(found),
+    ]
+    return {"kind": kind, "text": text, "gain": gain, "sentences": sentences}
+
+
+def _says_kind(kind: str | None) -> str:
+    return "it does not" if kind == "pays-not" else "one cannot tell"
 
 
 def _at_best(routing: dict[str, Any]) -> dict[str, Any]:
@@ -73,40 +97,47 @@ def _point(value: float) -> str:
     return f"{100.0 * value + 0.0:+.1f}".replace("-0.0", "0.0").replace("+0.0", "0.0")
 
 
-_points = says_gain
-
-
-def _budgets(found: dict[str, Any], least_gain: float) -> list[str]:
-    over = found["routing"]["over_budgets"]
-    if over is None or len(found["routing"]["singles"]) == 2:
-        return []
-    gain = over["gain_over"]["mix of singles"]
-    words = {"pays": "it pays", "pays-not": "it does not pay", "cannot-tell": "one cannot tell"}[
-        _kind(gain, least_gain)
-    ]
-    span = f"from always {over['from']} to always {over['to']}"
-    return [f"Over all budgets {span} {words}: {_points(gain)} over the best random mix."]
+def _budgets(mean: Interval, budgets: str) -> list[str]:
+    return [f"It is {says_gain(mean)} over {budgets}."]
 
 
 def _thresholds(routing: dict[str, Any]) -> list[str]:
     """How the learned rule does against the best thresholds."""
+    over = routing["over_budgets"]
+    row, where = (over, "over all budgets") if over is not None else (_at_best(routing), "at equal spend")
     is_pair = len(routing["singles"]) == 2
-    row = routing["over_budgets"] if is_pair and routing["over_budgets"] else _at_best(routing)
     return [
-        f"Over the best {key} ({row['rivals'][key]['of']}) it gains {_points(row['gain_over'][key])}."
+        f"Over the best {key} ({row['rivals'][key]['of']}) it gains {says_gain(row['gain_over'][key])}, {where}."
         for key in ("threshold on difficulty", "threshold on gain")
         if key in row["rivals"] and not (is_pair and key == "threshold on gain")
     ]
 
 
 def _dual(routing: dict[str, Any]) -> list[str]:
+    """Savings at equal accuracy, and at nearly equal accuracy."""
     same = routing["same_accuracy"]
-    saving = same["ways"]["router"]["saving"]
-    if saving["value"] is None:
-        return [f"It is never right as often as always {same['as']}, at any spend."]
-    low = "less than nothing" if saving["low"] is None else f"{saving['low']:.0%}"
-    high = "" if saving["high"] is None else f" ({low} to {saving['high']:.0%})"
-    return [f"To be right as often as always {same['as']} it spends {saving['value']:.0%} less{high}."]
+    found = []
+    for row in (same, *same["nearly"]):
+        points = f"{100.0 * row['less']:g} point{'s' if row['less'] != 0.01 else ''}"
+        goal = f"right as often as always {same['as']}" if row["less"] == 0.0 else f"within {points} of that"
+        saving = row["ways"]["router"]["saving"]
+        if saving["value"] is None:
+            found.append(f"It is never {goal}, at any spend.")
+            continue
+        low = "it may never be" if saving["low"] is None else _share(saving["low"])
+        between = "" if saving["high"] is None else f" ({low} to {_share(saving['high'])})"
+        found.append(
+            f"To be {goal} it spends {_share(abs(saving['value']))} {_more_or_less(saving['value'])}{between}."
+        )
+    return found
+
+
+def _share(value: float) -> str:
+    return f"{value + 0.0:.0%}".replace("-0%", "0%")
+
+
+def _more_or_less(saving: float) -> str:
+    return "less" if saving >= 0.0 else "more"
 
 
 def _difficulty(found: dict[str, Any]) -> list[str]:

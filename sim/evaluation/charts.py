@@ -35,6 +35,11 @@ def charts_of(found: dict[str, Any], prefix: str = "") -> list[dict[str, Any]]:
             "is the 95 % interval. A score that knows nothing follows the straight line."
         )
         charts.insert(1, ("pair", "Gain recovered by calls of the strong strategy", told, _pair(found)))
+    if found["routing"]["over_budgets"] is not None:
+        told = (
+            "Right answers more than the best random mix has at the same spend; the band is the paired 95 % interval."
+        )
+        charts.insert(1, ("gain", "Gain over random mixes by spend", told, _gain(found)))
     return [
         {"id": f"{prefix}{key}", "title": title, "says": says, "figure": figure} for key, title, says, figure in charts
     ]
@@ -81,10 +86,26 @@ def _curve(found: dict[str, Any]) -> Figure:
             "hovertemplate": "%{text}<br>%{x}<br>%{y:.1%}<extra></extra>",
         },
     ]
-    unit = "USD a question" if routing["unit"] == "USD" else f"share of {routing['unit']}"
-    x = {"title": {"text": unit}, "type": "log" if _is_log(found) else "linear"}
+    x = {"title": {"text": _unit(found)}, "type": "log" if _is_log(found) else "linear"}
     y = {"title": {"text": "right answers"}, "tickformat": ".0%"}
     return {"data": data, "wide": _layout(460, x, y), "narrow": _layout(420, x, y)}
+
+
+def _gain(found: dict[str, Any]) -> Figure:
+    gain = found["routing"]["over_budgets"]["gain_by_budget"]
+    data = [
+        *_band(gain["usd"], gain["low"], gain["high"], "@c0~~"),
+        _line("no gain", [gain["usd"][0], gain["usd"][-1]], [0.0, 0.0], "@c6", DASHES[2]),
+        _line("router", gain["usd"], gain["value"], "@c0", DASHES[0]),
+    ]
+    x = {"title": {"text": _unit(found)}}
+    y = {"title": {"text": "gain in right answers"}, "tickformat": "+.1%"}
+    return {"data": data, "wide": _layout(460, x, y), "narrow": _layout(420, x, y)}
+
+
+def _unit(found: dict[str, Any]) -> str:
+    unit = found["routing"]["unit"]
+    return "USD a question" if unit == "USD" else f"share of {unit}"
 
 
 def _pair(found: dict[str, Any]) -> Figure:
@@ -126,8 +147,7 @@ def _shares(found: dict[str, Any]) -> Figure:
         }
         for place, (name, values) in enumerate(drawn.items())
     ]
-    unit = "USD a question" if found["routing"]["unit"] == "USD" else "cost"
-    x = {"title": {"text": unit}, "type": "log" if _is_log(found) else "linear"}
+    x = {"title": {"text": _unit(found)}, "type": "log" if _is_log(found) else "linear"}
     y = {"title": {"text": "share of questions"}, "tickformat": ".0%", "range": [0, 1]}
     return {"data": data, "wide": _layout(380, x, y), "narrow": _layout(380, x, y)}
 

@@ -55,7 +55,7 @@ def _view(found: dict[str, Any], prefix: str) -> dict[str, Any]:
         else (tables.PAIR_COLUMNS, list(tables.pair_rows(found)), pair["cheap"], pair["strong"]),
         "spends": (tables.SPEND_COLUMNS, list(tables.spend_rows(found))),
         "same": found["routing"]["same_accuracy"]["as"],
-        "savings": list(tables.saving_lines(found)),
+        "savings": (tables.saving_columns(found), list(tables.saving_rows(found))),
         "aiq": [(name, tables.figure(value, 4)) for name, value in found["routing"]["aiq"].items()],
         "counts": f"{found['questions']:,} questions in {found['groups']:,} groups; {found['draws']} draws of groups.",
         "notes": found["notes"],

@@ -17,9 +17,12 @@ __all__ = [
     "STRATEGY_COLUMNS",
     "cost_text",
     "figure",
+    "gain_columns",
+    "gain_rows",
     "log_lines",
     "pair_rows",
-    "saving_lines",
+    "saving_columns",
+    "saving_rows",
     "share_of",
     "short_rows",
     "spend_blocks",
@@ -149,14 +152,38 @@ def spend_rows(found: dict[str, Any]) -> Iterator[tuple[str, ...]]:
             yield (*(head if place == 0 else ("", "", "")), *row)
 
 
-def saving_lines(found: dict[str, Any]) -> Iterator[str]:
-    """What being right as often as the best fixed strategy costs, by each way."""
+def gain_rows(found: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+    """A row for each spend with the gains over all rivals side by side, under `gain_columns`."""
+    rivals = _rivals_of(found)
+    for spend, cost, router, rows in spend_blocks(found):
+        gains = {row[0]: row[3] for row in rows}
+        yield spend, cost, router.partition(" ")[0], *(gains.get(rival, "-") for rival in rivals), gains["oracle"][:-12]
+
+
+def gain_columns(found: dict[str, Any]) -> tuple[str, ...]:
+    """Heads of these rows."""
+    return "spend of", "cost", "router", *(f"over {rival}" for rival in _rivals_of(found)), "share of oracle's gain"
+
+
+def _rivals_of(found: dict[str, Any]) -> list[str]:
+    there = {rival for row in found["routing"]["at_spend"] for rival in row["rivals"]}
+    return [rival for rival in _RIVALS if rival in there]
+
+
+def saving_rows(found: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+    """What each way spends less to be right as often as the best fixed strategy, and nearly; under `saving_columns`."""
     same = found["routing"]["same_accuracy"]
+    rows = (same, *same["nearly"])
     for name, way in same["ways"].items():
         made = f" ({words.printable(way['of'])})" if way["of"] else ""
-        cost = cost_text(way["usd"]["value"], found["routing"]["unit"])
-        told = "never is" if way["usd"]["value"] is None else f"for {cost} a question, {share_of(way['saving'])} less"
-        yield f"{name}{made}: {told}"
+        savings = (row["ways"][name]["saving"] for row in rows)
+        yield f"{name}{made}", *("never" if saving["value"] is None else share_of(saving) for saving in savings)
+
+
+def saving_columns(found: dict[str, Any]) -> tuple[str, ...]:
+    """Heads of these rows: how much less accuracy is nearly as much."""
+    nearly = found["routing"]["same_accuracy"]["nearly"]
+    return "spends less", "as often", *(f"within {100.0 * row['less']:g} %" for row in nearly)
 
 
 def log_lines(off_policy: dict[str, Any]) -> Iterator[str]:

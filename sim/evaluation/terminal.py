@@ -39,12 +39,10 @@ def _view(found: dict[str, Any]) -> list[RenderableType]:
     if found["pair"] is not None:
         named = f"Sent on from {found['pair']['cheap']} to {found['pair']['strong']} by"
         parts += ["", Text(named, style="italic"), _table(tables.PAIR_COLUMNS, tables.pair_rows(found))]
-    for spend, cost, router, rows in tables.spend_blocks(found):
-        if spend in (f"always {routing['best_single']}", "budget", "all budgets"):
-            told = f"At the spend of {spend}, {cost} a question" if cost != "-" else "Over all budgets"
-            parts += ["", Text(f"{told}: router {router}", style="italic"), _table(tables.RIVAL_COLUMNS, rows)]
+    gains = Text("Gain in points at equal spend", style="italic")
+    parts += ["", gains, _table(tables.gain_columns(found), tables.gain_rows(found))]
     same = f"To be right as often as always {routing['same_accuracy']['as']}"
-    parts += ["", Text(same, style="italic"), *map(Text, tables.saving_lines(found))]
+    parts += ["", Text(same, style="italic"), _table(tables.saving_columns(found), tables.saving_rows(found))]
     aiq = ", ".join(f"{name} {tables.figure(value, 4)}" for name, value in routing["aiq"].items())
     drawn = f"{found['questions']:,} questions in {found['groups']:,} groups, {found['draws']} draws"
     parts += ["", Text("\n".join([f"AIQ: {aiq}", drawn, *found["notes"]]), style="dim")]
@@ -53,11 +51,8 @@ def _view(found: dict[str, Any]) -> list[RenderableType]:
 
 def _table(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Table:
     made = Table(box=None, pad_edge=False)
-    prose = {"against", "made of"}
     for place, column in enumerate(columns):
-        made.add_column(
-            column, justify="left" if place == 0 or column in prose else "right", no_wrap=column not in prose
-        )
+        made.add_column(column, justify="right" if place else "left")
     for row in rows:
         made.add_row(*(Text(cell) for cell in row))
     return made
