@@ -10,6 +10,9 @@ import numpy as np
 from router.evaluation.ways import Sweep
 from router.types import Floats
 
+_ROUNDED = 1.0 + 1e-12
+"""Sums in another order differ by less."""
+
 __all__ = ["accuracy_at", "aiq", "hull", "spend_at"]
 
 
@@ -30,12 +33,12 @@ def accuracy_at(sweep: Sweep, usd: Floats) -> Floats:
     rows = np.arange(wanted.shape[0])
     for place in range(last):
         low, high = sweep.usd[:, place, None], sweep.usd[:, place + 1, None]
-        inside = (low <= wanted) & (wanted < high)
+        inside = (low <= wanted * _ROUNDED) & (wanted < high)
         if inside.any():
             run = np.divide(wanted - low, high - low, out=np.zeros_like(wanted), where=high > low)
             rise = sweep.right[:, place + 1, None] - sweep.right[:, place, None]
             found = np.where(inside, sweep.right[:, place, None] + run * rise, found)
-    beyond = wanted >= sweep.usd[rows, dearest][:, None]
+    beyond = wanted * _ROUNDED >= sweep.usd[rows, dearest][:, None]
     found = np.where(beyond, sweep.right[rows, dearest][:, None], found)
     accuracy: Floats = found.reshape(usd.shape)
     return accuracy

@@ -27,8 +27,12 @@ __all__ = ["Comparison", "compared"]
 
 _BUDGETS = 64
 """Spends between the cheapest and the best strategy over which a mean is taken."""
+_ON_THE_WAY = (0.25, 0.5, 0.75)
+"""Spends between the cheapest and the best fixed strategy."""
 _NEARLY = (0.01, 0.02)
 """So much less accuracy than the best fixed strategy's is nearly as much."""
+_ROUNDED = 1.0 + 1e-12
+"""Sums in another order differ by less."""
 _SCORES: tuple[Score, ...] = ("difficulty", "gain")
 
 
@@ -71,9 +75,7 @@ def compared(
     )
     thresholds = _Thresholds(table, draws)
     names = table.strategies
-    marks = [int(row.argmax()) for row in case.mix.share]
-    spends: list[tuple[str, Floats]] = [(f"always {names[place]}", case.spend_of(place)) for place in marks]
-    spends += [("budget", np.full(draws.draws + 1, budget)) for budget in sorted(budgets_usd)]
+    spends = _spends(case, budgets_usd)
     return {
         "questions": int(table.group.size),
         "groups": draws.groups,
@@ -96,6 +98,22 @@ def compared(
     }
 
 
+def _spends(case: Comparison, budgets_usd: tuple[float, ...]) -> list[tuple[str, Floats]]:
+    """Spends to compare at by draw, [1 + draws], with their names, from the least to the largest.
+
+    Those on the way from the cheapest strategy to the best one, those of the other strategies that a random mix would
+    use, and the budgets. At the cheapest strategy's own spend there is nothing to choose.
+    """
+    names = case.table.strategies
+    low, high = case.spend_of(case.cheapest), case.spend_of(case.best)
+    marks = [int(row.argmax()) for row in case.mix.share]
+    spends = [(f"always {names[place]}", case.spend_of(place)) for place in marks if place in (case.best, *marks[1:])]
+    if high[0] > low[0]:
+        spends += [(f"{part:.0%} of the way there", low + part * (high - low)) for part in _ON_THE_WAY]
+    spends += [("budget", np.full(low.size, budget)) for budget in budgets_usd]
+    return sorted(spends, key=lambda spend: float(spend[1][0]))
+
+
 class _Thresholds:
     """Thresholds between all pairs of strategies; which pair is best is taken from the sample, so with hindsight."""
 
@@ -115,7 +133,7 @@ class _Thresholds:
         pair.
         """
         ranked = [
-            (float(np.interp(usd, *points, left=0.0).mean()), key)
+            (float(np.interp(usd * _ROUNDED, *points, left=0.0).mean()), key)
             for key, points in self._points.items()
             if key[2] == score
         ]
@@ -143,7 +161,7 @@ def _rivals(case: Comparison, thresholds: _Thresholds, usd: Floats) -> dict[str,
 
 def _at_spend(case: Comparison, thresholds: _Thresholds, name: str, usd: Floats) -> dict[str, Any]:
     router, upper = accuracy_at(case.router, usd), accuracy_at(case.oracle, usd)
-    affordable = case.singles.usd[0] <= usd[0] * (1.0 + 1e-12)
+    affordable = case.singles.usd[0] <= usd[0] * _ROUNDED
     single = int(np.where(affordable, case.singles.right[0], -1.0).argmax()) if affordable.any() else None
     rivals = {key: (made, accuracy_at(way, usd)) for key, (made, way) in _rivals(case, thresholds, usd[:1]).items()}
     if single is not None:

@@ -16,10 +16,10 @@ def verdict(found: dict[str, Any], least_gain: float = LEAST_GAIN) -> dict[str, 
     """The verdict on what `evaluate` found: `text` says it in a sentence, `kind` in a word.
 
     Two gains are looked at: over always the best fixed strategy, at its spend; and over the best random mixes of fixed
-    strategies, as a mean over all budgets up to that. With two strategies only the second says anything, as at its end there
-    is nothing left to choose. A gain pays where its 95 % interval is above 0, does not where that ends below
-    `least_gain`, and cannot be told else. `kind` is `pays` where the first does; `pays-below` where only the second does;
-    `pays-not` where neither does; and `cannot-tell`.
+    strategies, as a mean over all budgets up to that. With two strategies only the second says anything, as at its end
+    there is nothing left to choose. A gain pays where its 95 % interval is above 0, does not where that ends below
+    `least_gain`, and cannot be told else. `kind` is `pays` where the first does, `pays-below` where only the second
+    does, `pays-not` where neither does, and `cannot-tell`.
     """
     routing = found["routing"]
     over = routing["over_budgets"]

@@ -155,14 +155,25 @@ def spend_rows(found: dict[str, Any]) -> Iterator[tuple[str, ...]]:
 def gain_rows(found: dict[str, Any]) -> Iterator[tuple[str, ...]]:
     """A row for each spend with the gains over all rivals side by side, under `gain_columns`."""
     rivals = _rivals_of(found)
-    for spend, cost, router, rows in spend_blocks(found):
-        gains = {row[0]: row[3] for row in rows}
-        yield spend, cost, router.partition(" ")[0], *(gains.get(rival, "-") for rival in rivals), gains["oracle"][:-12]
+    routing = found["routing"]
+    over = routing["over_budgets"]
+    for row in (*routing["at_spend"], *([] if over is None else [over])):
+        gains = (row["gain_over"].get(rival) for rival in rivals)
+        yield (
+            words.printable(row.get("spend", "all budgets")),
+            _per_cent(row["router"]["value"]),
+            *("-" if gain is None else says_gain(gain).replace(" points", "") for gain in gains),
+            share_of(row["oracle_gain_share"]),
+        )
 
 
 def gain_columns(found: dict[str, Any]) -> tuple[str, ...]:
     """Heads of these rows."""
-    return "spend of", "cost", "router", *(f"over {rival}" for rival in _rivals_of(found)), "share of oracle's gain"
+    rivals = (
+        rival.replace("threshold on", "threshold:").replace("mix of singles", "random mix")
+        for rival in _rivals_of(found)
+    )
+    return "at spend", "router", *rivals, "of oracle's gain"
 
 
 def _rivals_of(found: dict[str, Any]) -> list[str]:

@@ -39,7 +39,7 @@ def _view(found: dict[str, Any]) -> list[RenderableType]:
     if found["pair"] is not None:
         named = f"Sent on from {found['pair']['cheap']} to {found['pair']['strong']} by"
         parts += ["", Text(named, style="italic"), _table(tables.PAIR_COLUMNS, tables.pair_rows(found))]
-    gains = Text("Gain in points at equal spend", style="italic")
+    gains = Text("Gain in points at equal spend, over", style="italic")
     parts += ["", gains, _table(tables.gain_columns(found), tables.gain_rows(found))]
     same = f"To be right as often as always {routing['same_accuracy']['as']}"
     parts += ["", Text(same, style="italic"), _table(tables.saving_columns(found), tables.saving_rows(found))]
