@@ -58,12 +58,12 @@ def test_intervals_hold_the_true_gain_as_often_as_they_say() -> None:
     truth = gain_of(world(0, 60_000), draws=1)["value"]
 
     held = 0
-    for seed in range(1, 101):
-        gain = gain_of(world(seed), draws=150)
+    for seed in range(1, 61):
+        gain = gain_of(world(seed), draws=120)
         held += gain["low"] <= truth <= gain["high"]
 
-    # 95 of 100, give or take 2.2.
-    assert 89 <= held <= 100
+    # 57 of 60, give or take 1.7.
+    assert 52 <= held <= 60
 
 
 def test_intervals_over_single_questions_would_be_too_narrow_where_contexts_are_alike() -> None:
