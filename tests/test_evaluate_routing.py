@@ -55,7 +55,7 @@ def test_few_questions_cannot_tell() -> None:
 
 
 def test_intervals_hold_the_true_gain_as_often_as_they_say() -> None:
-    truth = gain_of(world(0, 60_000), draws=1)["value"]
+    truth = gain_of(world(0, 150_000), draws=1)["value"]
 
     held = 0
     for seed in range(1, 61):
@@ -63,7 +63,7 @@ def test_intervals_hold_the_true_gain_as_often_as_they_say() -> None:
         held += gain["low"] <= truth <= gain["high"]
 
     # 57 of 60, give or take 1.7.
-    assert 52 <= held <= 60
+    assert 52 <= held
 
 
 def test_intervals_over_single_questions_would_be_too_narrow_where_contexts_are_alike() -> None:

@@ -19,27 +19,29 @@ __all__ = ["accuracy_at", "aiq", "hull", "spend_at"]
 def accuracy_at(sweep: Sweep, usd: Floats) -> Floats:
     """Share of right answers at spends [draws], or [draws, k]: that of the mix of two neighbours which spends just so.
 
-    Who spends more than the dearest setting has that setting and money left. NaN below the cheapest.
+    Who spends more than the dearest setting has that setting and money left. Where several neighbours enclose a spend,
+    as a sweep may turn back, the best of their mixes counts. NaN below the cheapest.
 
     >>> sweep = Sweep(np.array([[1.0, 3.0]]), np.array([[0.2, 0.6]]), np.eye(2))
     >>> accuracy_at(sweep, np.array([[0.5, 1.0, 2.0, 9.0]])).tolist()
     [[nan, 0.2, 0.4, 0.6]]
     """
     wanted = usd.reshape(usd.shape[0], -1)
-    # Noise may make a dearer setting a little cheaper; the last neighbours that enclose a spend count.
     found = np.full(wanted.shape, np.nan)
     last = sweep.usd.shape[1] - 1
     dearest = sweep.usd.argmax(axis=1)
     rows = np.arange(wanted.shape[0])
     for place in range(last):
-        low, high = sweep.usd[:, place, None], sweep.usd[:, place + 1, None]
-        inside = (low <= wanted * _ROUNDED) & (wanted < high)
+        first, second = sweep.usd[:, place, None], sweep.usd[:, place + 1, None]
+        low, high = np.minimum(first, second), np.maximum(first, second)
+        inside = (low <= wanted * _ROUNDED) & (wanted <= high * _ROUNDED)
         if inside.any():
-            run = np.divide(wanted - low, high - low, out=np.zeros_like(wanted), where=high > low)
+            run = np.divide(wanted - first, second - first, out=np.ones_like(wanted), where=high > low)
             rise = sweep.right[:, place + 1, None] - sweep.right[:, place, None]
-            found = np.where(inside, sweep.right[:, place, None] + run * rise, found)
+            mixed = sweep.right[:, place, None] + np.clip(run, 0.0, 1.0) * rise
+            found = np.where(inside, np.fmax(found, mixed), found)
     beyond = wanted * _ROUNDED >= sweep.usd[rows, dearest][:, None]
-    found = np.where(beyond, sweep.right[rows, dearest][:, None], found)
+    found = np.where(beyond, np.fmax(found, sweep.right[rows, dearest][:, None]), found)
     accuracy: Floats = found.reshape(usd.shape)
     return accuracy
 

@@ -119,10 +119,9 @@ class _Thresholds:
 
     def __init__(self, table: Judged, draws: Draws) -> None:
         self._table, self._draws = table, draws
+        self._pairs = pairs_of(table)
         self._points = {
-            (cheap, strong, score): threshold_points(table, cheap, strong, score)
-            for cheap, strong in pairs_of(table)
-            for score in _SCORES
+            score: _stacked([threshold_points(table, *pair, score) for pair in self._pairs]) for score in _SCORES
         }
         self._sweeps: dict[tuple[int, int, Score], Sweep] = {}
 
@@ -132,19 +131,26 @@ class _Thresholds:
         A pair whose thresholds cannot spend so little counts as having no right answer there; None where there is no
         pair.
         """
-        ranked = [
-            (float(np.interp(usd * _ROUNDED, *points, left=0.0).mean()), key)
-            for key, points in self._points.items()
-            if key[2] == score
-        ]
-        if not ranked:
+        if not self._pairs:
             return None
-        _, (cheap, strong, _) = max(ranked)
+        wanted = np.broadcast_to(usd, (len(self._pairs), usd.size))
+        right = np.nan_to_num(accuracy_at(self._points[score], wanted)).mean(axis=1)
+        cheap, strong = self._pairs[int(right.argmax())]
         key = (cheap, strong, score)
         if key not in self._sweeps:
             self._sweeps[key] = threshold(self._table, self._draws, cheap, strong, score)
         names = self._table.strategies
         return f"{names[cheap]} -> {names[strong]}", self._sweeps[key]
+
+
+def _stacked(points: list[tuple[Floats, Floats]]) -> Sweep:
+    """Sweeps of the sample side by side, one a row; shorter ones stay at their last point."""
+    longest = max((usd.size for usd, _ in points), default=0)
+    usd, right = (
+        np.array([np.pad(point[part], (0, longest - point[part].size), mode="edge") for point in points])
+        for part in (0, 1)
+    )
+    return Sweep(usd, right, np.empty((longest, 0)))
 
 
 def _rivals(case: Comparison, thresholds: _Thresholds, usd: Floats) -> dict[str, tuple[str | None, Sweep]]:

@@ -9,6 +9,8 @@ from sim.pages.palette import COLOURS, DASHES, SYMBOLS
 
 __all__ = ["charts_of"]
 
+_BELOW = 90
+"""Pixels below a chart, for the name of its axis and the legend."""
 _MOST_DIAGRAMS = 6
 _MOST_STRATEGIES = 6
 """Strategies with a colour of their own; the others stand as one."""
@@ -88,7 +90,7 @@ def _curve(found: dict[str, Any]) -> Figure:
     ]
     x = {"title": {"text": _unit(found)}, "type": "log" if _is_log(found) else "linear"}
     y = {"title": {"text": "right answers"}, "tickformat": ".0%"}
-    return {"data": data, "wide": _layout(460, x, y), "narrow": _layout(420, x, y)}
+    return {"data": data, "wide": _layout(460, x, y), "narrow": _layout(500, x, y)}
 
 
 def _gain(found: dict[str, Any]) -> Figure:
@@ -100,7 +102,7 @@ def _gain(found: dict[str, Any]) -> Figure:
     ]
     x = {"title": {"text": _unit(found)}}
     y = {"title": {"text": "gain in right answers"}, "tickformat": "+.1%"}
-    return {"data": data, "wide": _layout(460, x, y), "narrow": _layout(420, x, y)}
+    return {"data": data, "wide": _layout(460, x, y), "narrow": _layout(500, x, y)}
 
 
 def _unit(found: dict[str, Any]) -> str:
@@ -118,7 +120,7 @@ def _pair(found: dict[str, Any]) -> Figure:
     data.append(_line("chance", [0.0, 1.0], [0.0, 1.0], "@c6", DASHES[2]))
     x = {"title": {"text": f"share of questions to {_short(found['pair']['strong'])}"}, "tickformat": ".0%"}
     y = {"title": {"text": "gain recovered"}, "tickformat": ".0%"}
-    return {"data": data, "wide": _layout(420, x, y), "narrow": _layout(400, x, y)}
+    return {"data": data, "wide": _layout(420, x, y), "narrow": _layout(500, x, y)}
 
 
 def _shares(found: dict[str, Any]) -> Figure:
@@ -149,7 +151,7 @@ def _shares(found: dict[str, Any]) -> Figure:
     ]
     x = {"title": {"text": _unit(found)}, "type": "log" if _is_log(found) else "linear"}
     y = {"title": {"text": "share of questions"}, "tickformat": ".0%", "range": [0, 1]}
-    return {"data": data, "wide": _layout(380, x, y), "narrow": _layout(380, x, y)}
+    return {"data": data, "wide": _layout(380, x, y), "narrow": _layout(480, x, y)}
 
 
 def _reliability(found: dict[str, Any]) -> Figure:
@@ -180,7 +182,7 @@ def _reliability(found: dict[str, Any]) -> Figure:
         )
     x = {"title": {"text": "chance of a right answer, as expected"}, "tickformat": ".0%", "range": [-0.02, 1.02]}
     y = {"title": {"text": "share of right answers"}, "tickformat": ".0%", "range": [-0.02, 1.02]}
-    return {"data": data, "wide": _layout(460, x, y), "narrow": _layout(420, x, y)}
+    return {"data": data, "wide": _layout(460, x, y), "narrow": _layout(500, x, y)}
 
 
 def _reach(end: float | None, value: float) -> float:
@@ -216,12 +218,12 @@ def _layout(height: int, x: dict[str, Any], y: dict[str, Any]) -> dict[str, Any]
     axis = {"gridcolor": "@grid", "linecolor": "@line", "zeroline": False, "automargin": True}
     return {
         "height": height,
-        "margin": {"l": 50, "r": 12, "t": 12, "b": 50},
+        "margin": {"l": 50, "r": 12, "t": 12, "b": _BELOW},
         "paper_bgcolor": "@ground",
         "plot_bgcolor": "@ground",
         "font": {"color": "@ink", "size": 13},
         "hoverlabel": {"bgcolor": "@card", "font": {"color": "@ink"}},
-        "legend": {"orientation": "h", "y": -0.2},
+        "legend": {"orientation": "h", "yanchor": "top", "y": -0.85 * _BELOW / height},
         "xaxis": {**axis, **x},
         "yaxis": {**axis, **y},
     }
