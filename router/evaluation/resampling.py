@@ -91,10 +91,10 @@ def interval(values: Floats, level: float = 0.95) -> Interval:
     value, drawn = float(values[0]), values[1:][~np.isnan(values[1:])]
     if np.isnan(value) or 2 * drawn.size <= values.size - 1:
         return {"value": _known(value), "low": None, "high": None}
-    tails = ((1.0 - level) / 2.0, (1.0 + level) / 2.0)
-    # Nearest order statistics, as some figures may be infinite.
-    low, high = np.quantile(drawn, tails, method="nearest")
-    return {"value": _known(value), "low": _known(low), "high": _known(high)}
+    ordered = np.sort(drawn)
+    # The k-th of B draws in order stands for k / (B + 1); whole draws, as some figures may be infinite.
+    place = min(max(int((drawn.size + 1) * (1.0 - level) / 2.0 + 1e-9) - 1, 0), (drawn.size - 1) // 2)
+    return {"value": _known(value), "low": _known(ordered[place]), "high": _known(ordered[drawn.size - 1 - place])}
 
 
 def unbiased_interval(values: Floats, level: float = 0.95) -> Interval:
@@ -114,5 +114,5 @@ def unbiased_interval(values: Floats, level: float = 0.95) -> Interval:
     return {"value": value, "low": max(2.0 * value - high, 0.0), "high": max(2.0 * value - low, 0.0)}
 
 
-def _known(value: float) -> float | None:
+def _known(value: float | np.float64) -> float | None:
     return float(value) if np.isfinite(value) else None
