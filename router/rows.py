@@ -21,12 +21,11 @@ Floats = NDArray[np.float64]
 SIGNALS = ("confidence", "agreement")
 """Columns that are known only after a strategy has answered once; `confidence:direct` is that of the strategy direct."""
 
-_TRUTHS = frozenset("correct tokens answer predictable steps trial path_tokens prompt_tokens".split())
+_TRUTHS = frozenset(["correct", "tokens", "answer", "predictable", "steps", "trial", "path_tokens", "prompt_tokens"])
 """Columns that no router can see, asked for or not."""
 
 _NOT_ASKED = frozenset(
-    "question context group strategy prepared effort text temperature notes_tokens question_words question_logprob "
-    "question_logprob_noted verifier_auc split seed".split()
+    ["question", "context", "group", "strategy", "prepared", "effort", "text", "temperature", "notes_tokens", "question_words", "question_logprob", "question_logprob_noted", "verifier_auc", "split", "seed"]
 )
 """Columns that are no features unless they are asked for by name."""
 
