@@ -13,9 +13,11 @@ from benchmarks.serving import Serving
 __all__ = [
     "beside_sleep_table",
     "calibration_table",
+    "choosing_table",
     "fleet_tables",
     "long_table",
     "month_table",
+    "routing_tables",
     "serving_table",
     "startup_table",
 ]
@@ -159,6 +161,17 @@ def beside_sleep_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     return table
 
 
+def choosing_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """What a request costs the engine with so many strategies to choose from; one is none to choose from."""
+    table = Table(title="Choosing strategies as requests arrive, engine alone, one core", **PLAIN)
+    for heading in ("", "strategies", "M req/s", "ns", "ratio"):
+        table.add_column(heading, justify="left" if heading == "" else "right")
+    for row in rows:
+        rate = f"{row['requests_per_s'] / 1e6:.2f}"
+        table.add_row(row["case"], str(row["strategies"]), rate, f"{row['ns']:.0f}", f"{row['ratio']:.2f}")
+    return table
+
+
 def _pair(figure: Mapping[str, float]) -> str:
     return f"{1e3 * figure['alone']:.1f} -> {1e3 * figure['beside']:.1f} ({figure['growth']:+.1%})"
 
@@ -176,3 +189,22 @@ def month_table(figures: Mapping[str, Any]) -> Table:
     table.add_row("M req/s", *(f"{tenth['requests_per_s'] / 1e6:.2f}" for tenth in figures["tenths"]))
     table.add_row("GB", *(f"{tenth['resident_gb']:.3f}" for tenth in figures["tenths"]))
     return table
+
+
+def routing_tables(figures: Mapping[str, Any]) -> list[Table]:
+    """Rates of blocks, and times of single decisions."""
+    title = f"Routing on one core: {figures['strategies']} strategies, {figures['features']} features"
+    rates, times = Table(title=title, **PLAIN), Table(title="One request at a time, ms", **PLAIN)
+    for table, columns in (
+        (rates, ("", "requests/s", "a CPU second")),
+        (times, ("", "p50", "p99", "CPU p50", "CPU p99")),
+    ):
+        for column in columns:
+            table.add_column(column, justify="left" if column == "" else "right")
+    for name, row in figures["figures"].items():
+        if "requests_per_s" in row:
+            rates.add_row(name, f"{row['requests_per_s']:,.0f}", f"{row['requests_per_cpu_s']:,.0f}")
+        else:
+            keys = ("p50_ms", "p99_ms", "cpu_p50_ms", "cpu_p99_ms")
+            times.add_row(name, *(f"{row[key]:.3f}" for key in keys))
+    return [rates, times]

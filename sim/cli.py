@@ -110,13 +110,14 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _report(error: Exception, debug: bool) -> int:
+    from router.errors import RouterError
     from sim.errors import InputError
 
     if debug:
         import traceback
 
         typer.echo("".join(traceback.format_exception(error)), err=True)
-    if isinstance(error, InputError):
+    if isinstance(error, InputError | RouterError):
         typer.echo(str(error), err=True)
         return 2
     text = " ".join(str(error).split())
@@ -222,6 +223,34 @@ def regions(
         typer.echo(f"The map is in {out / 'regions.html'}", err=as_json)
 
 
+@app.command()
+def policies(
+    scenario: Annotated[str, typer.Argument(help="A scenario whose router looks at requests.")],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a value: fleet.0.replicas=4."),
+    ] = None,
+    replications: Annotated[int, typer.Option(min=2, help="Independent runs of each policy.")] = 5,
+    places: Annotated[int, typer.Option(min=3, help="Most places of a policy's dial that are run.")] = 8,
+    cost: Annotated[Counted, typer.Option(help="What counts: what is used, or the whole bill.")] = Counted.use,
+    as_json: AsJson = False,
+) -> None:
+    """Tell what routing is worth: all ways to route, at equal spending, on the same requests."""
+    from sim import commands
+    from sim.policies.terminal import format_policies
+
+    def tell(line: str) -> None:
+        typer.echo(line, err=True)
+
+    found = commands.policies(
+        scenario, overrides or (), replications=replications, places=places, cost=cost.value, progress=tell
+    )
+    if as_json:
+        _print_json(found)
+    else:
+        _show(format_policies(found))
+
+
 def _values(axis: str, text: str) -> tuple[float, ...]:
     """Numbers between commas; none for as-is."""
     from sim.errors import InputError
@@ -309,6 +338,27 @@ def train(
 def _words(text: str) -> list[str]:
     """The words between commas."""
     return [word.strip() for word in text.split(",") if word.strip()]
+
+
+@app.command()
+def drift(
+    file: Annotated[Path, typer.Argument(metavar="FILE.onnx", help="A router.", show_default=False)],
+    logs: Annotated[Path, typer.Argument(help="Requests in CSV, JSON lines or Parquet.", show_default=False)],
+    window: Annotated[str, typer.Option(metavar="TIME", help="Length of the windows that are judged.")] = "1d",
+    names: Annotated[
+        str, typer.Option("--map", metavar="OURS=THEIRS,..", help="Columns: text=prompt,arrival_s=when.")
+    ] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Hold a log against what a router was trained on: have questions or answers changed, is it to be trained again?"""
+    from sim import commands
+    from sim.drift_terminal import format_drift
+
+    found = commands.drift(file, logs, window=window, names=names)
+    if as_json:
+        _print_json(found)
+    else:
+        _show(format_drift(found))
 
 
 @app.command()

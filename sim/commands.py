@@ -18,11 +18,13 @@ if TYPE_CHECKING:
 __all__ = [
     "calibrate",
     "convert",
+    "drift",
     "evaluate",
     "fetch",
     "init",
     "inspect",
     "measure",
+    "policies",
     "prices",
     "regions",
     "report",
@@ -97,6 +99,29 @@ def regions(
     if out is not None:
         save_regions(found, out)
     return found
+
+
+def policies(
+    scenario: Path | str,
+    overrides: Sequence[str] = (),
+    *,
+    replications: int = 5,
+    places: int = 8,
+    cost: Literal["use", "bill"] = "use",
+    progress: Callable[[str], None] | None = None,
+) -> dict[str, Any]:
+    """What routing is worth: single strategies, mixes, thresholds, a bandit, a router file and an oracle.
+
+    They are held against each other where they spend the same. Each policy with a dial (what a right answer is worth to
+    it, or its threshold) is run at up to `places` of it.
+    `progress` is told what is run next.
+
+    Raises:
+        InputError: for a scenario whose router does not look at requests, or that has nothing to choose from.
+    """
+    from sim.policies import compare_policies
+
+    return compare_policies(scenario, overrides, replications=replications, places=places, cost=cost, progress=progress)
 
 
 def calibrate(
@@ -346,6 +371,27 @@ def _needs_training() -> None:
     for module in ("sklearn", "onnx"):
         if find_spec(module) is None:
             raise InputError(module, "is needed to train and not installed", "pip install 'nightshift[train]'")
+
+
+def drift(file: Path, logs: Path, *, window: str = "1d", names: str = "") -> dict[str, Any]:
+    """How far a gateway's log is from what a router was trained on, window by window, and whether to train it again.
+
+    `names` maps the log's columns, OURS=THEIRS between commas; see `router.drift.logs`.
+
+    Raises:
+        InputError: for a file that is no router, and a log that cannot be read.
+    """
+    from router.drift.drift import drift as run
+    from router.drift.logs import parse_names
+    from router.errors import RouterError
+    from sim.scenario.quantities import parse_duration
+
+    window_s = parse_duration(window)
+    try:
+        found = run(file, logs, window_s=window_s, names=parse_names(names))
+    except RouterError as error:
+        raise InputError(error.value, error.rule, error.remedy, where=error.where) from None
+    return {"file": str(file), "logs": str(logs), "window_s": window_s, **found.document()}
 
 
 def report(folder: Path) -> dict[str, Any]:

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from benchmarks.cases import CASES, Case, scenario_of
+from benchmarks.choosing import STRATEGIES, choosing
 from benchmarks.long_run import Seen, first_with, long_run
 from benchmarks.measured import calibration_figures
+from benchmarks.routing import routing_figures
 from benchmarks.serving import bare_total_s, blocks_of, measure_serving, serve_blocks
 from benchmarks.startup import help_s
 from sim.engine.state import E2E, TPOT
@@ -37,6 +39,14 @@ def test_the_reference_does_the_same_work_as_the_engine() -> None:
     assert bare_total_s(short, blocks) == pytest.approx(sums_s[E2E] - front_end_s, rel=1e-9)
 
 
+def test_choosing_is_measured_beside_the_same_requests_without_a_choice() -> None:
+    rows = choosing(requests=2_000, runs=1)
+
+    assert [row["strategies"] for row in rows] == 2 * [1, *STRATEGIES]
+    assert [row["ratio"] for row in rows[::3]] == [1.0, 1.0]
+    assert min(row["requests_per_s"] for row in rows) > 0
+
+
 def test_the_long_run_measures_a_process_of_its_own() -> None:
     figures = long_run(20_000)
 
@@ -60,3 +70,10 @@ def test_calibrating_is_timed_with_and_without_errors_held_out() -> None:
 
     assert figures["figures"] >= 6
     assert min(figures.values()) > 0
+
+
+def test_routing_is_measured_from_features_and_from_texts() -> None:
+    figures = routing_figures(requests=2_000, runs=1, singles=20)["figures"]
+
+    assert set(figures) == {"from features", "from texts", "one request, features", "one request, text"}
+    assert all(value > 0 for row in figures.values() for value in row.values())

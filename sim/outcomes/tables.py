@@ -10,12 +10,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from router.splits import is_held_out
 from sim.errors import Fault, FaultsError, InputError
 from sim.outcomes.asked import Asked
 from sim.outcomes.luck import QUESTION, mixed, uniforms
+from sim.scenario import HeldOut
 from sim.workload.blocks import NOTHING, Floats, Integers
 
-__all__ = ["OutcomeTable", "OutcomeTableError", "read_outcomes"]
+__all__ = ["OutcomeTable", "OutcomeTableError", "read_outcomes", "read_rows"]
 
 _NEEDED = ("question", "strategy", "correct", "tokens")
 _CORRECT = "correct the row, or leave it out"
@@ -40,6 +42,8 @@ class OutcomeTable:
     by_id: Mapping[int, int] = field(repr=False)
     """Place of the questions that are numbers."""
     has_prepared: bool
+    questions: tuple[str, ...] = field(default=(), repr=False)
+    """Names of the questions, in their order."""
     notes_tokens: float | None = None
     """Mean output tokens that preparing a context took; None where the table does not say."""
 
@@ -49,9 +53,8 @@ class OutcomeTable:
         A trace's question that the table knows by its number is that one. Other requests draw one, those on a context
         among the questions of one context of the table.
         """
-        contexts = self.first.size - 1
         owner = np.where(asked.context_id == NOTHING, asked.identity, mixed(asked.luck.word, asked.context_id))
-        context = (uniforms(owner, QUESTION, place=1) * contexts).astype(np.int64)
+        context = self._drawn_context(owner)
         on_context = asked.context_id != NOTHING
         low = np.where(on_context, self.first[context], 0)
         high = np.where(on_context, self.first[context + 1], self.first[-1])
@@ -61,26 +64,46 @@ class OutcomeTable:
         known = np.array([self.by_id.get(number, NOTHING) for number in asked.question_id.tolist()])
         return np.where(known == NOTHING, drawn, known)
 
+    def contexts_of(self, word: int, context_id: Integers) -> Integers:
+        """Place of the context of the table that these contexts ask about, [n]; `word` is that of the questions."""
+        return self._drawn_context(mixed(word, context_id))
 
-def read_outcomes(path: Path, effort: str = "medium") -> OutcomeTable:
+    def _drawn_context(self, owner: Integers) -> Integers:
+        contexts = self.first.size - 1
+        return (uniforms(owner, QUESTION, place=1) * contexts).astype(np.int64)
+
+
+def read_outcomes(path: Path, effort: str = "medium", held_out: HeldOut | None = None) -> OutcomeTable:
     """A table in CSV, JSON lines (either may be gzip) or Parquet.
 
     Columns are question, strategy, correct (0, 1, or a share) and tokens, and may be context, prepared (0 or 1), and of
     prepared contexts effort (low, medium, high; other efforts than `effort` do not count) and notes_tokens. Rows of the
-    same question and strategy are trials, of which the mean counts. Every strategy must hold the same questions.
+    same question and strategy are trials, of which the mean counts. Every strategy must hold the same questions. With
+    `held_out` only the questions count that a router's training left out.
 
     Raises:
         InputError: for a file that cannot be read, or lacks columns.
         OutcomeTableError: with every row that is wrong.
     """
-    rows = _read(path)
+    rows = read_rows(path)
     lacking = [name for name in _NEEDED if name not in rows]
     if lacking:
         rule = f"lacks the column {lacking[0]}"
         raise InputError(path.name, rule, f"the file has: {', '.join(map(str, rows.columns))}", where=str(path))
     if rows.empty:
         raise InputError(path.name, "holds no rows", "give a table with rows", where=str(path))
-    return _table(_of_effort(_checked(rows, path), effort), path)
+    rows = _of_effort(_checked(rows, path), effort)
+    return _table(rows if held_out is None else _held_out(rows, held_out, path), path)
+
+
+def _held_out(rows: pd.DataFrame, held_out: HeldOut, path: Path) -> pd.DataFrame:
+    owner = rows["context"].where(rows["context"] != "", rows["question"])
+    names = sorted(set(owner))
+    kept = np.array(names)[is_held_out(names, held_out.share, held_out.seed)]
+    if not kept.size:
+        rule = f"holds out none of the {len(names)} contexts of {path.name}"
+        raise InputError(f"held_out.share={held_out.share:g}", rule, "raise the share", where=str(path))
+    return rows[owner.isin(kept)]
 
 
 def _of_effort(rows: pd.DataFrame, effort: str) -> pd.DataFrame:
@@ -88,7 +111,7 @@ def _of_effort(rows: pd.DataFrame, effort: str) -> pd.DataFrame:
     return rows[(rows["prepared"] == 0.0) | rows["effort"].isin(["", effort])]
 
 
-def _read(path: Path) -> pd.DataFrame:
+def read_rows(path: Path) -> pd.DataFrame:
     """The rows as texts and numbers, their index the line of the file, or the number of the row in Parquet."""
     name = path.name.removesuffix(".gz")
     try:
@@ -168,6 +191,7 @@ def _table(rows: pd.DataFrame, path: Path) -> OutcomeTable:
         np.append(first, len(questions)).astype(np.int64),
         places,
         has_prepared=not prepared_rows.empty,
+        questions=tuple(map(str, questions.index)),
         notes_tokens=_notes_tokens(prepared_rows),
     )
 
