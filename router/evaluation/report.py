@@ -33,6 +33,8 @@ class Settings:
     cheap: str | None = None
     """The pair for APGR and CPT; without names the cheapest strategy and the one most often right."""
     strong: str | None = None
+    against: str | None = None
+    """The fixed strategy to hold the router against; without a name the one most often right."""
     budgets_usd: tuple[float, ...] = ()
     """Spends a question to compare at, besides those of the fixed strategies."""
 
@@ -51,6 +53,7 @@ def evaluated(table: Judged, settings: Settings | None = None, baseline: Judged 
     """
     how = settings or Settings()
     whole, other = _together(table, baseline)
+    against = None if how.against is None else _place(whole, how.against)
     draws = Draws(whole.group, how.draws, how.seed)
     found: dict[str, Any] = {
         "questions": int(table.group.size),
@@ -59,7 +62,7 @@ def evaluated(table: Judged, settings: Settings | None = None, baseline: Judged 
         "seed": how.seed,
         "strategies": _strategies(table, how),
         "pair": _pair(whole, draws, how) if len(whole.strategies) > 1 else None,
-        "routing": compared(whole, draws, how.budgets_usd, other),
+        "routing": compared(whole, draws, how.budgets_usd, other, against),
     }
     found["verdict"] = verdict(found)
     found["notes"] = [*whole.notes, *_doubts(whole)]
@@ -130,8 +133,9 @@ def _pair(table: Judged, draws: Draws, how: Settings) -> dict[str, Any] | None:
 def _which(table: Judged, how: Settings) -> tuple[int, int]:
     usd, right = table.usd.mean(axis=0), table.correct.mean(axis=0)
     strong = int(np.lexsort((usd, -right))[0])
-    if how.strong is not None:
-        strong = _place(table, how.strong)
+    named = how.strong or how.against
+    if named is not None:
+        strong = _place(table, named)
     others = np.where(np.arange(usd.size) == strong, np.inf, usd)
     cheap = int(np.lexsort((-right, others))[0]) if how.cheap is None else _place(table, how.cheap)
     return cheap, strong

@@ -47,7 +47,7 @@ class Comparison:
     router: Sweep
     oracle: Sweep
     best: int
-    """The fixed strategy with most right answers, of equals the cheapest."""
+    """The fixed strategy that the router is held against."""
     cheapest: int
     baseline: Sweep | None = None
     """Another router's rule."""
@@ -58,16 +58,21 @@ class Comparison:
 
 
 def compared(
-    table: Judged, draws: Draws, budgets_usd: tuple[float, ...] = (), baseline: Judged | None = None
+    table: Judged,
+    draws: Draws,
+    budgets_usd: tuple[float, ...] = (),
+    baseline: Judged | None = None,
+    best: int | None = None,
 ) -> dict[str, Any]:
     """The section `routing`: curves, figures at equal spend and at equal accuracy, over all budgets, and AIQ.
 
     `table` must know every strategy for every question. `budgets_usd` are spends a question to compare at, besides
-    those of the fixed strategies that a random mix would use.
+    those of the fixed strategies that a random mix would use. `best` is the fixed strategy to hold the router against;
+    without it that with most right answers, of equals the cheapest.
     """
     singles = fixed(table, draws)
     usd, right = singles.usd[0], singles.right[0]
-    best = int(np.lexsort((usd, -right))[0])
+    best = int(np.lexsort((usd, -right))[0]) if best is None else best
     cheapest = int(np.lexsort((-right, usd))[0])
     other = None if baseline is None else by_price(baseline, draws)
     case = Comparison(
@@ -107,7 +112,8 @@ def _spends(case: Comparison, budgets_usd: tuple[float, ...]) -> list[tuple[str,
     names = case.table.strategies
     low, high = case.spend_of(case.cheapest), case.spend_of(case.best)
     marks = [int(row.argmax()) for row in case.mix.share]
-    spends = [(f"always {names[place]}", case.spend_of(place)) for place in marks if place in (case.best, *marks[1:])]
+    places = dict.fromkeys((case.best, *marks[1:]))
+    spends = [(f"always {names[place]}", case.spend_of(place)) for place in places]
     if high[0] > low[0]:
         spends += [(f"{part:.0%} of the way there", low + part * (high - low)) for part in _ON_THE_WAY]
     spends += [("budget", np.full(low.size, budget)) for budget in budgets_usd]

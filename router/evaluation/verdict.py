@@ -47,10 +47,12 @@ def verdict(found: dict[str, Any], least_gain: float = LEAST_GAIN) -> dict[str, 
         text = f"{start}: {says_gain(gain)} over {versus}"
         if first is not None and mean is not None:
             text += f"; {says_gain(mean)} over {budgets}"
+        if over is None:
+            text += ", which is both the cheapest and the best"
     sentences = [
         *(_budgets(mean, budgets) if kind == "pays" and first is not None and mean is not None else ()),
         *_thresholds(routing),
-        *_dual(routing),
+        *(_dual(routing) if over is not None else ()),
         *_difficulty(found),
     ]
     return {"kind": kind, "text": text, "gain": gain, "sentences": sentences}
@@ -124,20 +126,16 @@ def _dual(routing: dict[str, Any]) -> list[str]:
         if saving["value"] is None:
             found.append(f"It is never {goal}, at any spend.")
             continue
-        low = "it may never be" if saving["low"] is None else _share(saving["low"])
-        between = "" if saving["high"] is None else f" ({low} to {_share(saving['high'])})"
-        found.append(
-            f"To be {goal} it spends {_share(abs(saving['value']))} {_more_or_less(saving['value'])}{between}."
-        )
+        between = "" if saving["high"] is None else f" ({_end(saving['low'])} to {_end(saving['high'])})"
+        found.append(f"To be {goal} it spends {_end(saving['value'])}{between}.")
     return found
 
 
-def _share(value: float) -> str:
-    return f"{value + 0.0:.0%}".replace("-0%", "0%")
-
-
-def _more_or_less(saving: float) -> str:
-    return "less" if saving >= 0.0 else "more"
+def _end(saving: float | None) -> str:
+    """A saving in words; none where it may be that no spend is enough."""
+    if saving is None:
+        return "perhaps never enough"
+    return f"{abs(saving):.0%} {'less' if saving >= 0.0 else 'more'}"
 
 
 def _difficulty(found: dict[str, Any]) -> list[str]:

@@ -67,6 +67,10 @@ def evaluate(
     strong: Annotated[
         str | None, typer.Option(metavar="STRATEGY", help="Of the pair; else that most often right.")
     ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(metavar="STRATEGY", help="Compare with it at its spend; else the one most often right."),
+    ] = None,
     usd_per_correct: Annotated[
         float | None, typer.Option(metavar="USD", help="What a right answer is worth to the policy asked of a log.")
     ] = None,
@@ -105,7 +109,7 @@ def evaluate(
         ),
         usd_per_correct=usd_per_correct,
         folds=folds,
-        settings=Settings(draws, seed, cheap, strong, tuple(budget or ())),
+        settings=Settings(draws, seed, cheap, strong, against, tuple(budget or ())),
     )
     found = commands.evaluate(asked, names=names, out=out, progress=_told)
     if as_json:
