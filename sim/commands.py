@@ -290,7 +290,7 @@ def evaluate(
     except RouterError as error:
         raise InputError(error.value, error.rule, error.remedy, where=error.where) from None
     if out is not None:
-        from sim.evaluation import save_evaluation
+        from sim.evaluation.report import save_evaluation
 
         save_evaluation(found, out)
     return found

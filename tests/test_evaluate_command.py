@@ -16,7 +16,7 @@ from router.evaluation.run import Asked
 from sim import commands
 from sim.cli import run
 from sim.errors import InputError
-from sim.evaluation import evaluation_page
+from sim.evaluation.report import evaluation_page
 from tests.browser import Browser, chromium
 
 Write = Callable[..., Path]
