@@ -113,6 +113,14 @@ def test_prices_by_strategy_decide_what_is_cheap(write: Write) -> None:
     assert dear["think"]["usd"]["value"] == pytest.approx(1e-4)
 
 
+def test_a_strategy_with_a_price_of_its_own_needs_no_tokens(write: Write) -> None:
+    rows = rows_of()
+    blank = rows.assign(tokens=rows["tokens"].where(rows["strategy"] != "vote"))
+    prices = TokenPrices(usd={"vote": 0.002})
+
+    assert evaluate(write(blank), prices=prices)["routing"] == evaluate(write(rows, "o.csv"), prices=prices)["routing"]
+
+
 def test_two_strategies_without_tokens_cost_calls_of_the_better_one(write: Write) -> None:
     rows = rows_of().query("strategy != 'vote'").drop(columns="tokens")
 

@@ -241,7 +241,7 @@ def judged(
     guessed = _cells(expected.tokens, rows, columns)
     if guessed is None and tokens is not None:
         notes = [*notes, "No tokens are expected by question: the mean of each strategy is taken for all"]
-        guessed = np.broadcast_to(np.nanmean(tokens, axis=0), tokens.shape)
+        guessed = np.broadcast_to(_means(tokens), tokens.shape)
     usd, expected_usd, unit = _spent(names, correct, tokens, guessed, prompts, prices)
     group = np.arange(len(rows))
     if expected.group is not None:
@@ -280,13 +280,21 @@ def _cells(values: Floats | None, rows: Sequence[int], columns: Sequence[int]) -
     return None if values is None else values[np.ix_(rows, columns)]
 
 
+def _means(tokens: Floats) -> Floats:
+    """Mean tokens of each strategy, [A]; NaN where none are known."""
+    known = ~np.isnan(tokens)
+    total, count = np.where(known, tokens, 0.0).sum(axis=0), known.sum(axis=0)
+    mean: Floats = np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0)
+    return mean
+
+
 def _as_wrong(correct: Floats, tokens: Floats | None, notes: list[str]) -> tuple[Floats, Floats | None, list[str]]:
     lacking = np.isnan(correct)
     if not lacking.any():
         return correct, tokens, notes
     note = f"{int(lacking.sum())} of {lacking.size} answers are missing and count as wrong"
     if tokens is not None:
-        tokens = np.where(np.isnan(tokens), np.nanmean(tokens, axis=0), tokens)
+        tokens = np.where(np.isnan(tokens), _means(tokens), tokens)
     return np.where(lacking, 0.0, correct), tokens, [*notes, note]
 
 

@@ -194,7 +194,7 @@ def saving_rows(found: dict[str, Any]) -> Iterator[tuple[str, ...]]:
 def saving_columns(found: dict[str, Any]) -> tuple[str, ...]:
     """Heads of these rows: how much less accuracy is nearly as much."""
     nearly = found["routing"]["same_accuracy"]["nearly"]
-    return "spends less", "as often", *(f"within {100.0 * row['less']:g} %" for row in nearly)
+    return "spends less to be right", "as often", *(f"{100.0 * row['less']:g} % less often" for row in nearly)
 
 
 def log_lines(off_policy: dict[str, Any]) -> Iterator[str]:

@@ -41,7 +41,7 @@ def _view(found: dict[str, Any]) -> list[RenderableType]:
         parts += ["", Text(named, style="italic"), _table(tables.PAIR_COLUMNS, tables.pair_rows(found))]
     gains = Text("Gain in points at equal spend, over", style="italic")
     parts += ["", gains, _table(tables.gain_columns(found), tables.gain_rows(found))]
-    same = f"To be right as often as always {routing['same_accuracy']['as']}"
+    same = f"Savings against always {routing['same_accuracy']['as']}"
     parts += ["", Text(same, style="italic"), _table(tables.saving_columns(found), tables.saving_rows(found))]
     aiq = ", ".join(f"{name} {tables.figure(value, 4)}" for name, value in routing["aiq"].items())
     drawn = f"{found['questions']:,} questions in {found['groups']:,} groups, {found['draws']} draws"
