@@ -57,7 +57,9 @@ def router_bytes(trained: Trained, *, date: str) -> bytes:
     outputs = _build(graph, trained)
     wide = trained.spec.width
     strategies = len(trained.layout.strategies)
-    shapes = {name: ["n"] if name in _BY_REQUEST else ["n", strategies] for name in outputs}
+    shapes: dict[str, list[str | int | None]] = {
+        name: ["n"] if name in _BY_REQUEST else ["n", strategies] for name in outputs
+    }
     model = helper.make_model(
         helper.make_graph(
             graph.nodes,
@@ -138,6 +140,11 @@ class _Graph:
         """given * factor + offset."""
         return self.add("Add", [self.add("Mul", [given, self.constant(factor)]), self.constant(offset)], output)
 
+    def slice(self, given: str, first: int, end: int) -> str:
+        """Columns from `first` to before `end`."""
+        edges = [self.constant([edge], np.int64) for edge in (first, end, 1)]
+        return self.add("Slice", [given, *edges])
+
     def columns(self, given: str, places: list[int], output: str) -> str:
         """Some columns in this order."""
         return self.add("Gather", [given, self.constant(places, np.int64)], output, axis=1)
@@ -206,17 +213,15 @@ def _sigmoids(graph: _Graph, score: str, sigmoids: Sigmoids) -> str:
 def _ridge(graph: _Graph, head: Head, dense: int) -> str:
     scaling, wide = head.scaling, len(head.linear.weights)
     weights = head.share * head.linear.weights
-    zero, one = graph.constant([0], np.int64), graph.constant([1], np.int64)
-    edge, end = graph.constant([dense], np.int64), graph.constant([wide], np.int64)
     parts = []
     if dense:
-        columns = graph.add("Slice", ["features", zero, edge, one])
+        columns = graph.slice("features", 0, dense)
         centred = graph.add("Sub", [columns, graph.constant(scaling.middle)])
         spread = graph.add("Mul", [centred, graph.constant(scaling.scale)])
         held = graph.add("Clip", [spread, graph.constant(-scaling.reach), graph.constant(scaling.reach)])
         parts.append(graph.add("MatMul", [held, graph.constant(weights[:dense])]))
     if wide > dense:
-        hashed = graph.add("Slice", ["features", edge, end, one])
+        hashed = graph.slice("features", dense, wide)
         parts.append(graph.add("MatMul", [hashed, graph.constant(weights[dense:])]))
     total = graph.add("Add", parts) if len(parts) > 1 else parts[0]
     return graph.add("Add", [total, graph.constant(head.share * head.linear.offset)])

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from router.drift.bins import reference
 from router.errors import RouterError
 from router.features import Features, FeatureSpec
-from router.learning.calibration import fit_line, fit_sigmoids
+from router.learning.calibration import fit_line, fit_sigmoids, lines_left, squares_left
 from router.learning.forest import Growth
 from router.learning.heads import Amounts, Blend, Chances, Head, best_blend, fit_head, out_of_fold
 from router.learning.metrics import figures_of
@@ -157,14 +157,14 @@ def _learn_chances(
     seed: int,
     progress: Callable[[str], None],
 ) -> tuple[Chances, Blend, Floats]:
-    """The head of chances, and chances out of fold: scores of models that have not seen a question, through one sigmoid.
+    """The head of chances, and chances out of fold: scores of models that have not seen a question, through a sigmoid.
 
     A sigmoid fitted without a fold would know by what it leaves out: its offset moves against that fold's mean, and
     so would the ranking across folds, most of all where whole subjects are held out.
     """
     dense = len(spec.names)
     scores = out_of_fold(features, dense, shares, fold, seed, _CHANCES, lambda: progress("a fold of chances"))
-    blend = best_blend(scores, shares)
+    blend = best_blend(scores, lambda found: squares_left(found, shares))
     sigmoids = fit_sigmoids(blend.of(scores), shares)
     scaling, fitted = fit_head(features, dense, shares, seed, _CHANCES)
     head = Head(scaling, fitted.linear[blend.penalty], fitted.forest, blend.share)
@@ -185,7 +185,7 @@ def _learn_amounts(
     width = np.where(spread > 1e-9, spread, 1.0)
     scaled = np.where(spread > 1e-9, (amounts - middle) / width, np.where(np.isnan(amounts), np.nan, 0.0))
     scores = out_of_fold(features, dense, scaled, fold, seed, _AMOUNTS, lambda: progress("a fold of amounts"))
-    blend = best_blend(scores, scaled)
+    blend = best_blend(scores, lambda found: lines_left(found, scaled))
     mixed = blend.of(scores)
     lines = np.array([fit_line(mixed[:, column], scaled[:, column]) for column in range(amounts.shape[1])])
     scaling, fitted = fit_head(features, dense, scaled, seed, _AMOUNTS)

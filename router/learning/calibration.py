@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["DEGREE", "Sigmoids", "fit_line", "fit_sigmoid", "fit_sigmoids", "sigmoid"]
+__all__ = ["Sigmoids", "fit_line", "fit_sigmoid", "fit_sigmoids", "lines_left", "sigmoid", "squares_left"]
 
 Floats = NDArray[np.float64]
 
@@ -29,7 +29,7 @@ def sigmoid(values: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class Sigmoids:
-    """Chances of M columns of scores: sigmoid(c0 + c1 u + c2 u^2 + c3 u^3), u the score's place between low and high."""
+    """Chances of M columns: sigmoid(c0 + c1 u + c2 u^2 + c3 u^3), u the score's place between low and high."""
 
     low: Floats
     """Least score that was seen, [M]; what lies below counts as this."""
@@ -48,7 +48,7 @@ class Sigmoids:
 
 
 def fit_sigmoids(scores: Floats, shares: Floats) -> Sigmoids:
-    """A sigmoid for each column of scores [n, M] against the shares of right answers [n, M]; NaN shares do not count."""
+    """A sigmoid for each column of scores [n, M], by shares of right answers [n, M]; NaN shares do not count."""
     fitted = [fit_sigmoid(score, share) for score, share in zip(scores.T, shares.T, strict=True)]
     low, scale, powers = zip(*fitted, strict=True)
     return Sigmoids(np.array(low), np.array(scale), np.array(powers).T)
@@ -57,9 +57,9 @@ def fit_sigmoids(scores: Floats, shares: Floats) -> Sigmoids:
 def fit_sigmoid(scores: Floats, shares: Floats) -> tuple[float, float, Floats]:
     """Low, scale and powers of the sigmoid that makes the shares likeliest, by Newton's method.
 
-    Platt's (1999) with a cubic for its line: of scores that are means of answers the line is bent, most so where one kind
-    of question is nearly always failed. What is beyond the line is drawn to 0, so that few rows give Platt's own. A
-    polynomial that falls anywhere gives way to one of less degree, and a score that tells nothing gives all the mean.
+    Platt's (1999) with a cubic for its line: of scores that are means of answers the line is bent, most so where one
+    kind of question is nearly always failed. What is beyond the line is drawn to 0, so that few rows give Platt's own.
+    A polynomial that falls anywhere gives way to one of less degree, and a score that tells nothing gives the mean.
 
     >>> low, scale, powers = fit_sigmoid(np.arange(2000) % 2 * 1.0, np.arange(2000) % 4 // 2 * 0.5 + 0.25)
     >>> [round(float(value), 2) for value in sigmoid(np.array([powers[0], powers.sum()]))]
@@ -80,6 +80,16 @@ def fit_sigmoid(scores: Floats, shares: Floats) -> tuple[float, float, Floats]:
         if (np.diff(np.polynomial.polynomial.polyval(grid, powers)) >= 0.0).all():
             return low, 1.0 / spread, powers
     return low, 1.0 / spread, flat
+
+
+def squares_left(scores: Floats, shares: Floats) -> float:
+    """Mean squared distance of shares and chances, summed over columns, each column with the sigmoid that suits it."""
+    return float(np.nanmean((fit_sigmoids(scores, shares).of(scores) - shares) ** 2, axis=0).sum())
+
+
+def lines_left(scores: Floats, amounts: Floats) -> float:
+    """Variance that is left of the amounts, summed over columns, each column with the line that suits it."""
+    return float(sum(fit_line(score, amount)[2] ** 2 for score, amount in zip(scores.T, amounts.T, strict=True)))
 
 
 def _likeliest(place: Floats, share: Floats, degree: int) -> Floats:

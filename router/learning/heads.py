@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from router.learning.calibration import Sigmoids, fit_line
+from router.learning.calibration import Sigmoids
 from router.learning.forest import Forest, Growth, fit_forest
 from router.learning.ridge import PENALTIES, Linear, Scaling, fit_ridge, scaling_of
 
@@ -129,18 +129,13 @@ def out_of_fold(
     return OutOfFold(linear, forest)
 
 
-def best_blend(scores: OutOfFold, targets: Floats, weights: Sequence[float] | None = None) -> Blend:
-    """The blend that leaves least of the targets unexplained, each column by the line that suits it best.
-
-    Columns count by their variance, or by `weights`; the first of equals.
-    """
+def best_blend(scores: OutOfFold, unexplained: Callable[[Floats], float]) -> Blend:
+    """The blend whose scores leave least unexplained; the first of equals."""
     best, least = Blend(PENALTIES[0], 0.5), np.inf
     for penalty in PENALTIES:
         for share in SHARES:
             blend = Blend(penalty, share)
-            found = blend.of(scores)
-            left = [fit_line(found[:, column], targets[:, column])[2] ** 2 for column in range(targets.shape[1])]
-            total = float(np.dot(left, np.ones(len(left)) if weights is None else weights))
+            total = unexplained(blend.of(scores))
             if total < least - 1e-12:
                 best, least = blend, total
     return best
