@@ -223,7 +223,7 @@ def _layout(height: int, x: dict[str, Any], y: dict[str, Any]) -> dict[str, Any]
         "plot_bgcolor": "@ground",
         "font": {"color": "@ink", "size": 13},
         "hoverlabel": {"bgcolor": "@card", "font": {"color": "@ink"}},
-        "legend": {"orientation": "h", "yanchor": "top", "y": -0.85 * _BELOW / height},
+        "legend": {"orientation": "h", "yanchor": "top", "y": -70.0 / (height - _BELOW - 12)},
         "xaxis": {**axis, **x},
         "yaxis": {**axis, **y},
     }
