@@ -51,6 +51,8 @@ class Trained:
     calibration: Mapping[str, Any]
     held_out: Floats
     """Chances of each question by models that have not seen it, [Q, A + prepared]."""
+    held_out_log_tokens: Floats
+    """The logarithm of tokens likewise."""
 
     def predict(self, features: NDArray[np.float32]) -> dict[str, Floats]:
         """What the exported file gives, by the names of its outputs."""
@@ -112,7 +114,7 @@ def train(
 
     shares = correct_of(labels, layout)
     correct, blend, chances = _learn_chances(features, spec, shares, fold, seed, progress)
-    amounts, spread = _learn_amounts(features, spec, amounts_of(labels, layout), fold, seed, progress)
+    amounts, spread, foreseen = _learn_amounts(features, spec, amounts_of(labels, layout), fold, seed, progress)
     return Trained(
         spec=spec,
         layout=layout,
@@ -134,6 +136,7 @@ def train(
             },
         },
         held_out=chances,
+        held_out_log_tokens=foreseen[:, : layout.columns],
     )
 
 
@@ -175,8 +178,8 @@ def _learn_amounts(
     fold: NDArray[np.int64],
     seed: int,
     progress: Callable[[str], None],
-) -> tuple[Amounts, Floats]:
-    """The head of amounts, each learned in its own spread, and the spread of what is left out of fold."""
+) -> tuple[Amounts, Floats, Floats]:
+    """The head of amounts, each learned in its own spread; the spread of what is left, and amounts, out of fold."""
     dense = len(spec.names)
     middle, spread = np.nanmean(amounts, axis=0), np.nanstd(amounts, axis=0)
     width = np.where(spread > 1e-9, spread, 1.0)
@@ -187,7 +190,8 @@ def _learn_amounts(
     lines = np.array([fit_line(mixed[:, column], scaled[:, column]) for column in range(amounts.shape[1])])
     scaling, fitted = fit_head(features, dense, scaled, seed, _AMOUNTS)
     head = Head(scaling, fitted.linear[blend.penalty], fitted.forest, blend.share)
-    return Amounts(head, lines[:, 0] * width, lines[:, 1] * width + middle), lines[:, 2] * width
+    slope, offset = lines[:, 0] * width, lines[:, 1] * width + middle
+    return Amounts(head, slope, offset), lines[:, 2] * width, mixed * slope + offset
 
 
 def _provenance(labels: Labels, blocks: NDArray[np.int64], folds: int, seed: int) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sim.evaluation.cli import evaluate
 from sim.lab.cli import lab_app
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ app = typer.Typer(name="nightshift", add_completion=False, **_SETTINGS)
 trace_app = typer.Typer(name="trace", help="Look at, convert and fetch traces of requests.", **_SETTINGS)
 app.add_typer(trace_app)
 app.add_typer(lab_app)
+app.command()(evaluate)
 
 
 class Layout(StrEnum):

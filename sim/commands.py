@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from sim.errors import InputError
 
 if TYPE_CHECKING:
+    from router.evaluation.run import Asked
     from sim.measurements import Assumed, Measurements
     from sim.regions import Grid
     from sim.simulation import Progress
@@ -18,6 +19,7 @@ __all__ = [
     "calibrate",
     "convert",
     "drift",
+    "evaluate",
     "fetch",
     "init",
     "inspect",
@@ -258,6 +260,40 @@ def _again(paths: Sequence[Path], calibration: Path | None, assume: Assumed | No
     named = {"weights": "precision", "tensor_parallel": "tensor-parallel"}
     options = [word for key, value in given.items() if value for word in (f"--{named.get(key, key)}", str(value))]
     return shlex.join(["nightshift", "validate", *(path.resolve().name for path in paths), *options])
+
+
+def evaluate(
+    asked: Asked,
+    *,
+    names: str | None = None,
+    out: Path | None = None,
+    progress: Callable[[str], None] = lambda line: None,
+) -> dict[str, Any]:
+    """How good a router is, and what routing by it is worth at equal spend; with `out` also as a page in that folder.
+
+    `names` maps our columns to those of the outcomes, OURS=THEIRS between commas.
+
+    Raises:
+        InputError: for files that cannot be read or do not fit together, and for an `out` that cannot be written.
+    """
+    from dataclasses import replace
+
+    from router.errors import RouterError
+    from router.evaluation.run import evaluate as run
+
+    try:
+        if names is not None:
+            from router.tables import parse_map
+
+            asked = replace(asked, names=parse_map(names))
+        found = run(asked, progress)
+    except RouterError as error:
+        raise InputError(error.value, error.rule, error.remedy, where=error.where) from None
+    if out is not None:
+        from sim.evaluation.report import save_evaluation
+
+        save_evaluation(found, out)
+    return found
 
 
 def train(

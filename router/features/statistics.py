@@ -6,6 +6,8 @@ the question; a text without options is a question as a whole.
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -138,6 +140,7 @@ def _kinds_of_signs(found: Columns, text: Joined, rows: int) -> None:
     found["sentence_words"] = found["words"] - found["sentences"]
 
 
+@cache
 def _kind_of_byte() -> NDArray[np.int64]:
     table = np.zeros(256, np.int64)
     for place, signs in enumerate(_KINDS.values()):

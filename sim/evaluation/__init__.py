@@ -1,0 +1,1 @@
+"""What `nightshift evaluate` shows: figures on the terminal, and a page."""
