@@ -42,7 +42,7 @@ class Trial(NamedTuple):
 
 
 def run_trial(source: Path | str, overrides: Sequence[str], router: str, at: float, cost: Cost) -> Trial:
-    """Simulate a scenario with its router put in place of its own."""
+    """Simulate a scenario with a router in place of its own; `overrides` hold for every policy."""
     from sim.load import load_scenario
     from sim.simulation import simulate
 
