@@ -365,6 +365,11 @@ class Replica:
     # The beginning of a step.
 
     def begin_step(self, now_s: float) -> None:
+        """Say what is in the next step: something, if anybody is there.
+
+        A row alone that uses a part of a prefix only may need more memory than there is. It makes room for itself, and
+        is admitted again at once: with more of the prefix or without it there is room, and each time it has said more.
+        """
         self.charge(now_s)
         self.wakes = False
         for branch in self.prefilling:
@@ -380,6 +385,8 @@ class Replica:
             self.rows_in_step = []
             if not self.prompt_tokens:
                 self.make_room()
+                if not self.rows:
+                    self.fill_prompts()
                 self.rows_in_step = list(self.rows)
         self.step_end_s = now_s + self.step_s()
 
@@ -406,7 +413,7 @@ class Replica:
         if not tokens:
             return rows_s, rows_s
         pairs = sum(branch.prefilled + i for branch in prompts for i in range(1, branch.chunk + 1))
-        slices = sum(branch.chunk > 0 for branch in prompts)
+        slices = sum(branch.chunk > 1 for branch in prompts)
         return rows_s, law.mixed_step_s(len(rows), kv_tokens, tokens, pairs, slices)
 
     def fill_chunked(self) -> None:
