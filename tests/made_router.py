@@ -28,11 +28,11 @@ def questions(n: int, seed: int = 0) -> np.ndarray:
     return np.stack([draw.random(n), draw.poisson(4.0, n)], axis=1).astype(np.float32)
 
 
-def chances(features: np.ndarray) -> np.ndarray:
-    """p_correct of the made router: direct answers fail at hard questions, thought helps; [n, 2]."""
+def chances(features: np.ndarray, ways: int = 2) -> np.ndarray:
+    """p_correct of the made router: direct answers fail at hard questions, thought helps; [n, ways]."""
     hard = features[:, 0].astype(np.float64)
-    p = 1.0 / (1.0 + np.exp(-np.stack([3.0 - 6.0 * hard, 3.0 - 2.0 * hard], axis=1)))
-    return p + 0.0
+    p: np.ndarray = 1.0 / (1.0 + np.exp(-(3.0 + np.outer(hard, np.linspace(-6.0, -2.0, ways)))))
+    return p
 
 
 @dataclass
@@ -110,7 +110,7 @@ class Made:
     def _metadata(self) -> Mapping[str, str | None]:
         trained = questions(2_000)
         held_out = {name: {"auc": 0.8, "ece": 0.01, "brier": 0.15} for name in self.strategies}
-        known = reference(trained, self.features["names"][:2], chances(trained), self.strategies)
+        known = reference(trained, self.features["names"][:2], chances(trained, len(self.strategies)), self.strategies)
         return {
             "format": "nightshift-router-1",
             "features": json.dumps(self.features),
