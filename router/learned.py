@@ -76,7 +76,10 @@ class LearnedRouter:
         manifest = Manifest.read(metadata)
         features = Features(FeatureSpec.of_document(manifest.feature_spec))
         router = cls(session, device, manifest, features)
-        router._check_ports()
+        try:
+            router._check_ports()
+        except UnicodeDecodeError:
+            raise RouterError("the graph", "has names that are no text", _AGAIN) from None
         router._probe()
         return router
 

@@ -47,7 +47,7 @@ def open_session(file: bytes, device: str, threads: int) -> Any:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     cuda = [(_CUDA, {"device_id": 0, "use_tf32": 0})] if device == "cuda" else []
     try:
-        session = InferenceSession(file, options, providers=[*cuda, _CPU])
+        session = InferenceSession(file, options, providers=[*cuda, _CPU], enable_fallback=0)
     except Exception as error:  # ONNX Runtime's errors have no common class
         told = " ".join(str(error).split())[:200]
         remedy = "export the router again with `nightshift train`"
