@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from sim.regions import Grid
     from sim.simulation import Progress
     from sim.steptime.calibration import Calibration
+    from sim.tune import Plan as TuningPlan
 
 __all__ = [
     "calibrate",
@@ -26,6 +27,7 @@ __all__ = [
     "report",
     "schema",
     "simulate",
+    "tune",
     "validate",
 ]
 
@@ -93,6 +95,37 @@ def regions(
     found = made_map(scenario, plan, workers=workers, progress=progress)
     if out is not None:
         save_regions(found, out)
+    return found
+
+
+def tune(
+    scenario: Path | str,
+    plan: TuningPlan | None = None,
+    *,
+    out: Path | None = None,
+    workers: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Any]:
+    """The settings of a scenario that no other is better than, by cost, accuracy and objectives met at once.
+
+    They are found on the scenario's seed and confirmed on one that the search has not seen, beside the scenario as it
+    is. With `out` that folder holds the result, a scenario for each point, and every run as it is done: a search that
+    was stopped goes on there. An interrupt ends the search early, and what is done is given back. `progress` is told
+    the runs that are done, of how many at most.
+
+    Raises:
+        InputError: for a scenario, a plan or keys that do not allow it, where optuna is missing, and for an `out` that
+            holds something else or cannot be written.
+    """
+    from sim.tune import Plan, save_tuning, tuned
+    from sim.tune.report import TRIALS, check_folder
+
+    if out is not None:
+        check_folder(out)
+    kept = None if out is None else out / TRIALS
+    found = tuned(scenario, plan or Plan(), workers=workers, kept=kept, progress=progress)
+    if out is not None:
+        save_tuning(found, scenario, out)
     return found
 
 
