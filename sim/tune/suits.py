@@ -38,7 +38,7 @@ def suited(source: Path | str, overrides: Sequence[str], dimension: Dimension) -
 
 
 def _is_whole(dimension: Range) -> bool:
-    return dimension.low.is_integer() and dimension.high.is_integer()
+    return float(dimension.low).is_integer() and float(dimension.high).is_integer()
 
 
 def _between(dimension: Range) -> float:
