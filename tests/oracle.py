@@ -406,7 +406,7 @@ class Replica:
         if not tokens:
             return rows_s, rows_s
         pairs = sum(branch.prefilled + i for branch in prompts for i in range(1, branch.chunk + 1))
-        slices = sum(branch.chunk > 0 for branch in prompts)
+        slices = sum(branch.chunk > 1 for branch in prompts)
         return rows_s, law.mixed_step_s(len(rows), kv_tokens, tokens, pairs, slices)
 
     def fill_chunked(self) -> None:

@@ -452,7 +452,7 @@ class TestBadInput:
             measure(asked, command="x", subject=fake(digest="d2"), clock=lawful)
 
     def test_end_to_end_wants_what_it_is_simulated_by(self, tmp_path: Path) -> None:
-        with pytest.raises(InputError, match="needs step times of this model"):
+        with pytest.raises(InputError, match="needs the outcomes of this model"):
             measured(tmp_path / "m", "end-to-end")
 
 

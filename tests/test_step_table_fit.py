@@ -43,7 +43,7 @@ def test_a_law_is_found_again() -> None:
 
 def test_what_a_slice_takes_is_told_by_steps_of_several() -> None:
     law = replace(made_up_law(), slice_s=6e-4)
-    alone = made_up(law).rows.assign(slices=lambda rows: (rows.prompt_tokens > 0).astype(int))
+    alone = made_up(law).rows.assign(slices=lambda rows: (rows.prompt_tokens > 1).astype(int))
     several = [(b, b * 256, 60, n * 60 / n * (60 / n + 1) / 2, n) for b in (4, 16) for n in (2, 3)]
     rows = DataFrame(several, columns=["decode_rows", "kv_tokens", "prompt_tokens", "pairs", "slices"])
     rows["step_s"] = [law.mixed_step_s(*step) for step in several]

@@ -179,20 +179,25 @@ class SleepControl:
 
 
 def best_first(saving_usd: Floats, cost_usd: Floats, min_saving: float, most: int) -> Integers:
-    """Places of those whose saving is worth the cost, by saving over cost, then by saving, then as they stand.
+    """Places of those whose saving is worth the cost, by saving over cost, then by saving, then by cost.
 
-    Without a `min_saving` all are worth it.
+    Without a `min_saving` all are worth it, and those that save nothing come last, the least loss on the least cost
+    first.
 
     >>> best_first(np.array([1.0, 9.0, 4.0, 0.0]), np.array([1.0, 3.0, 1.0, 0.0]), 1.5, 2).tolist()
     [2, 1]
+    >>> best_first(np.array([-1.0, -1.0, 1.0]), np.array([2.0, 1.0, 9.0]), 0.0, 3).tolist()
+    [2, 1, 0]
     """
     worth = np.flatnonzero((min_saving == 0.0) | ((saving_usd > 0.0) & (saving_usd >= min_saving * cost_usd)))
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.nan_to_num(saving_usd[worth] / cost_usd[worth])
+    lost = saving_usd[worth] < 0.0
+    ratio[lost] = (saving_usd * cost_usd)[worth][lost]
     if worth.size > most:
         least = np.partition(ratio, worth.size - most)[worth.size - most]
         worth, ratio = worth[ratio >= least], ratio[ratio >= least]
-    order = np.lexsort((-saving_usd[worth], -ratio))
+    order = np.lexsort((cost_usd[worth], -saving_usd[worth], -ratio))
     return worth[order][:most]
 
 

@@ -136,7 +136,7 @@ def take(rep: Records, req: Records, chunk: int) -> float:
     """Put the next `chunk` tokens of a prompt into the step: each attends to itself and all before it."""
     req.chunk = chunk
     rep.prompt_tokens += chunk
-    rep.prompt_slices += min(chunk, 1)
+    rep.prompt_slices += int(chunk > 1)
     return chunk * (req.prefilled + 0.5 * (chunk + 1))
 
 

@@ -85,7 +85,7 @@ def _chunk(s: State, rep: Records, left: int, read: int, pairs: float, longest_s
         return max(chunk, 0)
     while chunk >= min(LEAST_CHUNK, left):
         all_pairs = pairs + chunk * (read + 0.5 * (chunk + 1))
-        if _step_s(s, rep, rep.prompt_tokens + chunk, all_pairs, rep.prompt_slices + 1) <= longest_s:
+        if _step_s(s, rep, rep.prompt_tokens + chunk, all_pairs, rep.prompt_slices + int(chunk > 1)) <= longest_s:
             return chunk
         chunk //= 2
     return 0

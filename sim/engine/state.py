@@ -274,7 +274,7 @@ REPLICA = np.dtype(
         ("kv_tokens", "i8"),  # KV tokens of the rows
         ("blocks_used", "i8"),
         ("prompt_tokens", "i8"),  # prompt tokens in the running step
-        ("prompt_slices", "i8"),  # of so many prompts
+        ("prompt_slices", "i8"),  # in so many slices of more than one
         ("waiting", "i8"),
         ("admissions", "i8"),
         ("ghosts", "i8"),  # admitted requests whose clients have given up
@@ -305,7 +305,7 @@ POOL = np.dtype(
         ("capacity_blocks", "i8"),
         ("max_model_len", "i8"),  # most tokens of prompt and output together
         ("attention_s_per_pair", "f8"),
-        ("slice_s", "f8"),  # seconds for each slice of a prompt
+        ("slice_s", "f8"),  # seconds for each slice of a prompt of more than one token
         ("front_end_s", "f8"),  # what the server adds outside its steps: seconds
         ("front_end_steps", "f8"),  # and a request's own mean times per output token
         ("ranks", "i8"),  # replicas that are one server

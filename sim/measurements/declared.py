@@ -45,7 +45,8 @@ def drift_notes(paths: Iterable[Path]) -> Iterator[str]:
     """
     for path in paths:
         parts = (_told(path) or {}).get("parts", {})
-        steps, loops = parts.get("steps"), parts.get("loops")
+        loops = parts.get("loops")
+        steps = (loops or {}).get("steps") or parts.get("steps")
         for run in loops["open"] if steps and loops else ():
             drift = sum(run["reference_s"]) / 2 / steps["reference"]["median_s"] - 1.0
             if abs(drift) > _DRIFT:

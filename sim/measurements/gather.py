@@ -36,6 +36,8 @@ _COLUMNS = [
     "max_step_tokens",
 ]
 
+_COMPARISON = "comparison.json"
+
 _READERS: Mapping[tuple[str, ...], Callable[[Sheet, Catalogue, Assumed], Runs | Steps]] = {
     RUNS: read_closed_loop,
     PROMPT_AND_TOKEN: read_prompt_and_token,
@@ -48,7 +50,8 @@ def read_measurements(paths: Sequence[Path], catalogue: Catalogue, *, assume: As
     """Everything measured in these files and folders; `assume` fills what they do not say.
 
     A path is a CSV file, whose kind its columns tell; a folder with requests.jsonl and meta.json, which is an
-    open-loop run; or a folder that holds such files and folders, in which others are passed over with a note.
+    open-loop run; or a folder that holds such files and folders, in which others are passed over with a note, and so
+    are those beside a `comparison.json` in a folder of its own: they belong to what is compared there.
 
     Raises:
         InputError: for a path that holds no measurements, a file that cannot be used, with all of its faults
@@ -93,11 +96,18 @@ def _sources(path: Path) -> tuple[list[Path], list[str]]:
     runs = {file.parent: None for file in files if is_open_loop(file.parent)}
     others = (file for file in files if not file.name.endswith(FOLDER_FILE))
     loose = [file for file in others if not any(folder in file.parents for folder in runs)]
-    tables = [file for file in loose if file.suffix.casefold() == ".csv" and _reader(file)]
+    tables = [
+        file for file in loose if file.suffix.casefold() == ".csv" and _reader(file) and not _is_apart(file, path)
+    ]
     if not tables and not runs:
         remedy = "name a CSV file of measurements, or a folder with requests.jsonl and meta.json"
         raise InputError(path, "holds no measurements", remedy)
     return [*tables, *runs], [str(file.relative_to(path)) for file in loose if file not in tables]
+
+
+def _is_apart(file: Path, folder: Path) -> bool:
+    """Whether a file lies beside a comparison in a folder further in: what was measured for that alone."""
+    return file.parent != folder and (file.parent / _COMPARISON).is_file()
 
 
 def _reader(path: Path) -> Callable[[Sheet, Catalogue, Assumed], Runs | Steps] | None:

@@ -52,8 +52,8 @@ class StepTable:
 
     Columns of `rows`, [n]: `decode_rows`, `kv_tokens` (resident, of all decode rows together),
     `prompt_tokens` (in the step), `pairs` (of a prompt token and a token it attends to,
-    `prompt*(cached + (prompt + 1)/2)` for one slice), `slices` (of as many prompts), `step_s`, `source` (file
-    name) and `line` (in the file, from 1).
+    `prompt*(cached + (prompt + 1)/2)` for one slice), `slices` (of as many prompts, more than one token each),
+    `step_s`, `source` (file name) and `line` (in the file, from 1).
     """
 
     setup: Setup

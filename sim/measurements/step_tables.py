@@ -108,7 +108,7 @@ def _rows(sheet: Sheet, places: Places) -> DataFrame:
             "kv_tokens": _kv_tokens(sheet, places, read),
             "prompt_tokens": prompt,
             "pairs": prompt * (read["cached_tokens"] + (prompt / slices + 1) / 2),
-            "slices": slices.where(prompt > 0, 0.0),
+            "slices": slices.where(prompt > slices, 0.0),
             "step_s": sheet.seconds(places["step_s"]),
         }
     ).assign(source=sheet.path.name, line=rows.index)

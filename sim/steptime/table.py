@@ -23,7 +23,8 @@ class StepTime:
     A decode step of `b` rows with `K` KV tokens resident takes `f[s, b] + k[s, b]*K`. A step with `q` prompt
     tokens besides takes `f[s, b] + k[s, b]*K + (g[b+q] - g[b]) + c*W`, where W counts the pairs of a prompt
     token and a token it attends to: `sum of q_i*(already_i + (q_i+1)/2)` over the prompt slices. So a pure
-    prefill takes `g[q] + c*W`. An engine that reads each slice in a call of its own takes `slice_s` more for each.
+    prefill takes `g[q] + c*W`. An engine that reads each slice in a call of its own takes `slice_s` more for each of
+    more than one token; one token alone is read like those of the decode rows.
 
     Outside its steps a server takes requests in, hands tokens from process to process and streams them: a client sees
     a request `front_end_s + front_end_steps * TPOT` later than its steps say, its first token and its last alike, TPOT
@@ -92,7 +93,7 @@ class StepTime:
         The prompt tokens are of so many slices; of one where that is not told.
         """
         linear = self.linear(rows + prompt_tokens) - self.linear(rows)
-        each = self.slice_s * (min(prompt_tokens, 1) if slices is None else slices)
+        each = self.slice_s * (int(prompt_tokens > 1) if slices is None else slices)
         return self.decode_step_s(rows, kv_tokens) + linear + self.attention_s_per_pair * pairs + each
 
     def linear(self, tokens: int) -> float:

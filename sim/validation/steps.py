@@ -16,10 +16,10 @@ COUNTS = {"decode_rows": "int64", "kv_tokens": "int64", "prompt_tokens": "int64"
 
 
 def with_slices(steps: DataFrame) -> DataFrame:
-    """The steps with how many slices of prompts each holds: where nothing tells, those with prompt tokens hold one."""
+    """The steps with their slices of more than one token: where nothing tells, those with such a prompt hold one."""
     if "slices" in steps:
         return steps
-    return steps.assign(slices=(steps.prompt_tokens > 0).astype(np.int64))
+    return steps.assign(slices=(steps.prompt_tokens > 1).astype(np.int64))
 
 
 def kind_of_step(steps: DataFrame) -> NDArray[np.str_]:

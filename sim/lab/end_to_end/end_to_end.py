@@ -56,13 +56,15 @@ def end_to_end(
     clock: Clock | None = None,
     provenance: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
+    served: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
     """Run a scenario for real on a decoder and simulate it; both side by side in the folder `out`.
 
     The scenario has one pool of one GPU server with step times of its own (`step_time`), streams that are traces of
     question numbers, and `questions: {kind: table}` of a table that the lab has measured. With `load` the trace is
     made anew, for as many seconds, so that this machine is loaded to that share of what full batches could do. Writes
-    `comparison.json`, `comparison.md` and `requests.parquet` (of the real run); gives back the comparison.
+    `comparison.json`, `comparison.md` and `requests.parquet` (of the real run); gives back the comparison. `served` is
+    called when the real run is over, and may then write the step times anew on which it is simulated.
 
     Raises:
         InputError: for a scenario that cannot be run for real.
@@ -73,7 +75,7 @@ def end_to_end(
         from sim.lab.end_to_end.loaded import loaded_to
 
         loaded = loaded_to(loaded, load, out / "stream.csv")
-    real = run_for_real(decoder, loaded, clock=clock, progress=progress)
+    real = run_for_real(decoder, loaded, clock=clock, progress=progress, served=served)
     found = compared(loaded, real.frame(), real.books)
     _write(out, found, real.frame(), provenance or {})
     return found.document()
@@ -137,9 +139,14 @@ class RealRun:
 
 
 def run_for_real(
-    decoder: Model, scenario: Scenario, *, clock: Clock | None = None, progress: Progress | None = None
+    decoder: Model,
+    scenario: Scenario,
+    *,
+    clock: Clock | None = None,
+    progress: Progress | None = None,
+    served: Callable[[], None] = lambda: None,
 ) -> RealRun:
-    """Serve a scenario's stream on a decoder, and book what it costs.
+    """Serve a scenario's stream on a decoder, and book what it costs; `served` is called in between.
 
     Raises:
         InputError: for a scenario that cannot be run for real, or that the decoder has too little room for.
@@ -149,15 +156,20 @@ def run_for_real(
     from sim.fleet import build_fleet
 
     pool = _checked(scenario)
-    spec = build_fleet(scenario).pools[0]
-    assert isinstance(spec, PoolSpec)
+
+    def spec() -> PoolSpec:
+        built = build_fleet(scenario).pools[0]
+        assert isinstance(built, PoolSpec)
+        return built
+
     requests = _requests(scenario)
-    engine = BookedEngine(decoder, _settings(pool, spec), clock)
+    engine = BookedEngine(decoder, _settings(pool, spec()), clock)
     (price,) = price_clocks(scenario, RandomStreams(scenario.seed, 0))
     sleep = None if scenario.sleep is None else _sleep(scenario, scenario.sleep, requests, price)
-    served = serve(engine, requests, _strategies(scenario), sleep=sleep, seed=scenario.seed, progress=progress)
+    answers = serve(engine, requests, _strategies(scenario), sleep=sleep, seed=scenario.seed, progress=progress)
     end_s = engine.steps[-1].begin_s + engine.steps[-1].seconds
-    return RealRun(scenario, requests, served, booked(engine, spec.step_time, price, end_s, pool.gpus_per_replica))
+    served()
+    return RealRun(scenario, requests, answers, booked(engine, spec().step_time, price, end_s, pool.gpus_per_replica))
 
 
 def _strategies(scenario: Scenario) -> Sequence[Strategy]:

@@ -22,6 +22,7 @@ class StepWork(NamedTuple):
     prompt_tokens: int
     pairs: int
     slices: int = 0
+    """Slices of prompts of more than one token: one alone is read with the decodes."""
 
 
 class Clock(Protocol):

@@ -143,7 +143,13 @@ class Engine:
         for row in plan.reading:
             if row.scheduled_s is None:
                 row.scheduled_s = max(begin_s, row.arrival_s)
-        work = StepWork(len(plan.decoding), plan.kv_tokens, plan.prompt_tokens, plan.pairs, len(plan.reading))
+        work = StepWork(
+            len(plan.decoding),
+            plan.kv_tokens,
+            plan.prompt_tokens,
+            plan.pairs,
+            sum(row.unread > 1 for row in plan.reading),
+        )
         drawn = self._forward(plan)
         self.clock.step_done(work)
         end_s = self.clock.now_s()

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from sim.lab.measuring.steps import StepGrid
-    from sim.steptime import StepTime
 
 __all__ = ["Bench", "Progress"]
 
@@ -73,7 +72,10 @@ class Bench:
 
     @cached_property
     def grid(self) -> StepGrid:
-        """The step times measured so far."""
+        """The step times measured so far, beside the loops too."""
+        return self._new_grid()
+
+    def _new_grid(self) -> StepGrid:
         from sim.lab.measuring.steps import StepGrid
 
         return StepGrid(
@@ -89,11 +91,11 @@ class Bench:
         """`steps.csv`: mean step times over the grid."""
         times = self.times
         self.grid.measure(times.grid_s, times.fewest_rounds, times.most_rounds)
-        return self._write_steps(folder)
+        return self._write_steps(self.grid, folder)
 
-    def _write_steps(self, folder: Path) -> Figures:
-        figures = self.grid.figures()
-        table = self.grid.table().assign(**self.subject.setup)
+    def _write_steps(self, grid: StepGrid, folder: Path) -> Figures:
+        figures = grid.figures()
+        table = grid.table().assign(**self.subject.setup)
         self._write_csv(table, folder / "steps.csv", reference=figures["reference"])
         return figures
 
@@ -128,7 +130,7 @@ class Bench:
                 for run, runs in opened
             ],
             "closed": closed,
-            "steps": self._write_steps(folder),
+            "steps": self._write_steps(self.grid, folder),
         }
 
     def _write_open_loop(self, folder: Path, run: Any) -> None:
@@ -188,21 +190,23 @@ class Bench:
         return {name: done[name] for name in ("questions", "rows", "written_tokens", "read_tokens")}
 
     def end_to_end(self, folder: Path) -> Figures:
-        """`end-to-end/`: a stream of mixed strategies served for real, beside what is simulated by the other parts.
+        """`end-to-end/`: a stream of mixed strategies served for real, beside its simulation.
+
+        It is simulated from outcomes and from steps, which are measured anew right before the stream and right after
+        it, on the machine as it is then.
 
         Raises:
-            InputError: where step times and outcomes are not measured yet.
+            InputError: where outcomes are not measured yet.
         """
         from sim.lab.end_to_end.end_to_end import end_to_end
         from sim.lab.language import MAX_POSITIONS
-        from sim.steptime import save_step_time
 
         target, outcomes = folder / "end-to-end", self.asked.out / "outcomes.parquet"
-        target.mkdir()
-        law = self._own_steps().covering(self.subject.limits.max_num_seqs)
-        save_step_time(law, target / "step-times.json")
         if not outcomes.is_file():
             raise InputError("end-to-end", "needs the outcomes of this model", "measure the part outcomes as well")
+        target.mkdir()
+        grid = self._new_grid()
+        self._measure_beside(grid, target)
         limits = self.subject.limits
         fits = limits.capacity >= MAX_POSITIONS
         engine = {
@@ -224,6 +228,7 @@ class Bench:
             clock=self.clock(),
             provenance={KEY: self.origin},
             progress=lambda done, of: self.progress(f"end-to-end: {done} of {of} requests"),
+            served=lambda: self._measure_beside(grid, target),
         )
         return {"scenario": Path(self.asked.scenario).name, "load": _END_TO_END_LOAD}
 
@@ -233,17 +238,19 @@ class Bench:
             return ["horizon=5s"]
         return _SHORT_DAY if self.asked.scenario == "lab-day" else []
 
-    def _own_steps(self) -> StepTime:
-        """Step times fitted to the steps measured here."""
+    def _measure_beside(self, grid: StepGrid, folder: Path) -> None:
+        """More rounds of the grid: `steps.csv` of all of them so far, and `step-times.json`, the law fitted to it."""
         from sim.calibration.step_tables import fit_step_table
         from sim.hardware import load_catalogue
         from sim.measurements import declared_models, read_measurements
+        from sim.steptime import save_step_time
 
-        file = self.asked.out / "steps.csv"
-        if not file.is_file():
-            raise InputError("end-to-end", "needs step times of this model", "measure the part steps as well")
-        (table,) = read_measurements([file], declared_models([file], load_catalogue())).step_tables
-        return fit_step_table(table).step_time
+        grid.measure(self.times.grid_beside_s, 1, self.times.most_rounds)
+        self._write_steps(grid, folder)
+        catalogue = declared_models([self.asked.out], load_catalogue())
+        (table,) = read_measurements([folder / "steps.csv"], catalogue).step_tables
+        law = fit_step_table(table).step_time.covering(self.subject.limits.max_num_seqs)
+        save_step_time(law, folder / "step-times.json")
 
     def _write_csv(self, table: DataFrame, file: Path, **more: object) -> None:
         write_file(file, table.to_csv(index=False, lineterminator="\n"))
