@@ -140,16 +140,22 @@ class _Run:
     def to_the_end(self) -> None:
         """Until every request has its answer."""
         while len(self.served.replies) < self._requests:
-            now_s = self.engine.clock.now_s()
-            while self._due and self._due[0][0] <= now_s:
-                due_s, _, act = heapq.heappop(self._due)
-                act(due_s)
+            self._act_until(self.engine.clock.now_s())
             if self.engine.idle:
                 self.engine.clock.wait_until(self._due[0][0])
                 continue
-            for event in self.engine.step():
+            events = self.engine.step()
+            # What came while the step was under way came before what ended with it.
+            self._act_until(self.engine.steps[-1].begin_s + self.engine.steps[-1].seconds)
+            for event in events:
                 if event.record is not None:
                     self._ended(event.record)
+
+    def _act_until(self, time_s: float) -> None:
+        """Do all that is due by then."""
+        while self._due and self._due[0][0] <= time_s:
+            due_s, _, act = heapq.heappop(self._due)
+            act(due_s)
 
     def _at(self, time_s: float, act: Callable[[float], None]) -> None:
         heapq.heappush(self._due, (time_s, next(self._order), act))
