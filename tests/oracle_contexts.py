@@ -57,8 +57,8 @@ class Contexts:
     def of(self, context: int) -> Prepared:
         return self.table.setdefault(context, Prepared())
 
-    def look_up(self, job: Job, strategy: Strategy, now_s: float) -> None:
-        """A request comes: if its context is ready for it, the branches of its first step, at least, need less."""
+    def look_up(self, job: Job, now_s: float) -> None:
+        """A request comes: if its context is ready for it, the notes are part of its prompt."""
         if job.context is None:
             return
         prepared = self.of(job.context[0])
@@ -66,10 +66,15 @@ class Contexts:
         counts.update(["asked", outcome])
         if outcome == "hits":
             prepared.hits += 1
-            before, job.prepared = job.score(0).output_tokens, True
-            branches = sum(stage.branches * stage.tokens_factor for stage in strategy.stages if stage.step == 0)
-            counts["saved_tokens"] += floor((before - job.score(0).output_tokens) * branches + 0.5)
             job.use_notes(prepared.notes_tokens)
+
+    def count_saved(self, job: Job, strategy: Strategy) -> None:
+        """Where it is prepared the branches of a request's first step, at least, need less."""
+        if job.prepared:
+            now = job.score(0).output_tokens
+            without = job.scores[0][0].output_tokens if job.scores else now
+            branches = sum(stage.branches * stage.tokens_factor for stage in strategy.stages if stage.step == 0)
+            self.counts[job.stream]["saved_tokens"] += floor((without - now) * branches + 0.5)
 
     def begin(self, work: Preparation) -> None:
         self.table[work.context] = Prepared("preparing", work.version, notes_tokens=work.notes_tokens)

@@ -66,6 +66,18 @@ class Score:
     escalates: bool = False
 
 
+@dataclass(frozen=True)
+class Option:
+    """A strategy that a request may get: what is expected of it and what comes of it, without and with a prepared
+    context.
+    """
+
+    estimates: tuple[Sequence[float], Sequence[float]]
+    """Chance to be right, output tokens of all branches, those one after another, spread of their logarithm."""
+    scores: tuple[Sequence[Score], Sequence[Score]]
+    """By step."""
+
+
 @dataclass(eq=False)
 class Job:
     """One request as its client knows it: what it asks for, how often it was sent, what came of it in the end."""
@@ -88,6 +100,8 @@ class Job:
     """First tokens of its prompt and answer that later requests on its context may bring."""
     scores: tuple[Sequence[Score], Sequence[Score]] | None = None
     """By step, without and with a prepared context; where nothing is said every branch has `output_tokens`."""
+    options: Sequence[Option] | None = None
+    """Of every strategy, where it is chosen when the request comes."""
     loop: int | None = None
     """Closed-loop clients that sent it and wait for it."""
     preparation: int | None = None
@@ -317,6 +331,8 @@ class Attempt:
             "prompt_tokens": sum(leader.prompt_tokens for leader in leaders),
             "cached_tokens": sum(leader.cached_tokens or 0 for leader in leaders),
             "output_tokens": sum(branch.produced for branch in self.branches),
+            "branches": len(self.branches),
+            "attended_tokens": sum(branch.prompt_tokens for branch in self.branches),
         }
 
     def next_stage(self) -> int | None:

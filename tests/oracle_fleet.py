@@ -16,6 +16,7 @@ from typing import TypeAlias
 from tests.oracle import DOWN, DRAINING, OFF, OPEN, SLEEP, STARTING, NearTie, Replica, Server, is_near_tie
 from tests.oracle_api import DEADLINE, RESENDING, Api, Endpoint, Timer
 from tests.oracle_balancers import LeastOutstanding, RoundRobin
+from tests.oracle_choices import Chooser, Route
 from tests.oracle_clients import Loop, Stream, backoff_s
 from tests.oracle_contexts import Contexts, Preparation
 from tests.oracle_families import Attempt, Branch, Job, Strategy
@@ -23,7 +24,8 @@ from tests.oracle_luck import API_FIRST, API_SPEED, normal
 
 Place: TypeAlias = Replica | Api
 Event: TypeAlias = tuple[float, str, int, float]
-"""A control event: time, verb, replica (any rank of a server; a pool for prices and APIs), and what the verb needs."""
+"""A control event: time, verb, replica (any rank of a server; a pool for prices and APIs, a stream for budgets), and
+what the verb needs."""
 
 REJECTED = ("too_long", "no_replica", "queue_full", "rate_limited")
 FIRST_JOB = 1 << 40
@@ -59,6 +61,8 @@ class Fleet:
     balancer: Callable[[], RoundRobin] = LeastOutstanding
     preparations: Sequence[Preparation] = ()
     """What control events `prepare`; its requests are those of the last stream."""
+    routes: Sequence[Route] = ()
+    """Of each stream, where requests have options."""
     exact_ties: bool = True
     """False: times may differ by rounding from the engine's, so NearTie is raised where their order matters."""
 
@@ -74,6 +78,7 @@ class Fleet:
         self.memory: dict[tuple[int, ...], RoundRobin] = {}
         self.continued: list[Attempt] = []
         self.contexts = Contexts()
+        self.chooser = Chooser(self, self.routes)
         self.jobs_sent: list[Job] = []
         self.counts: list[Counter[str]] = [Counter() for _ in self.pools]
         self.arrivals, self.events = list(self.jobs), list(self.script)
@@ -180,7 +185,10 @@ class Fleet:
         job.number = len(self.came)
         self.came.append(job)
         if self.preparations:
-            self.contexts.look_up(job, self.strategies[job.strategy], self.now_s)
+            self.contexts.look_up(job, self.now_s)
+        if job.options:
+            self.chooser.choose(job)
+        self.contexts.count_saved(job, self.strategies[job.strategy])
         self.send(job)
 
     def ring(self) -> None:
@@ -242,12 +250,7 @@ class Fleet:
     def choose(self, attempt: Attempt) -> int | None:
         """Its place: tier by tier where no pool spills over yet, else where there is room, else where it can wait."""
         job = attempt.job
-        rules: list[Callable[[Place], bool]] = [
-            lambda place: place.accepting == 1 and not is_full(place, job) and not spills(place, job),
-            lambda place: place.accepting == 1 and not is_full(place, job),
-            lambda place: place.accepting == 2 and not is_full(place, job),
-        ]
-        for rule in rules:
+        for rule in self.passes(job):
             for tier, members in self.tiers(attempt):
                 places = [self.places[r] for r in members]
                 open_ = [at for at, place in enumerate(places) if rule(place) and self.may_take(attempt, place)]
@@ -257,6 +260,14 @@ class Fleet:
                     load = [place.load(job.priority) for place in places]
                     return members[balancer(load, open_, job.luck, found)]
         return None
+
+    def passes(self, job: Job) -> list[Callable[[Place], bool]]:
+        """Which places are asked first, second and last."""
+        return [
+            lambda place: place.accepting == 1 and not is_full(place, job) and not spills(place, job),
+            lambda place: place.accepting == 1 and not is_full(place, job),
+            lambda place: place.accepting == 2 and not is_full(place, job),
+        ]
 
     def tiers(self, attempt: Attempt) -> list[tuple[int, list[int]]]:
         """The places that may serve a request's stage by tier, the lowest first."""
@@ -354,6 +365,7 @@ class Fleet:
             self.timed_out(attempt, attempt.deadline_s)
         else:
             attempt.job.first_token_s = first_token_s
+            self.chooser.learn(attempt)
             self.count(attempt, **attempt.stage_tokens, completed=1)
             self.over(attempt, "completed", finish_s)
 
@@ -405,6 +417,8 @@ class Fleet:
         _, verb, target, value = self.events.pop(0)
         if verb == "prepare":
             self.prepare(self.preparations[target])
+        elif verb == "mu":
+            self.routes[target].mu = value
         elif verb in ("price", "rates", "close_api"):
             for p, place in zip(self.pool_of, self.places, strict=True):
                 if p == target:

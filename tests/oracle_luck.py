@@ -6,7 +6,7 @@ from math import cos, exp, floor, log, pi, sqrt
 
 MASK = (1 << 64) - 1
 GOLDEN = 0x9E3779B97F4A7C15
-ANSWER, LENGTH, API_FIRST, API_SPEED = 0, 1, 3, 5
+ANSWER, LENGTH, API_FIRST, API_SPEED, BANDIT, FEEDBACK = 0, 1, 3, 5, 7, 9
 """Purposes of a uniform number; a normal one takes two of them."""
 
 

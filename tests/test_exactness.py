@@ -15,6 +15,7 @@ from sim.engine import state
 from sim.engine.plane import DataPlane
 from tests.oracle import Job, Replica
 from tests.oracle_fleet import Fleet
+from tests.random_choices import choice_worlds
 from tests.random_families import family_worlds
 from tests.random_worlds import fault_worlds, worlds
 from tests.two_roads import World, fleet_after, serve_fast, serve_slow
@@ -72,6 +73,19 @@ def test_engine_and_oracle_agree_on_families_contexts_and_sleep_work(world: Worl
     assert_same_run(world)
 
 
+@settings(max_examples=300, **QUIET)
+@given(choice_worlds())
+def test_engine_and_oracle_choose_the_same(world: World) -> None:
+    assert_same_run(world)
+
+
+@pytest.mark.long
+@settings(max_examples=20_000, **QUIET)
+@given(choice_worlds())
+def test_engine_and_oracle_choose_the_same_in_many_worlds(world: World) -> None:
+    assert_same_run(world)
+
+
 @pytest.mark.long
 @settings(max_examples=20_000, **QUIET)
 @given(family_worlds())
@@ -91,13 +105,14 @@ def test_the_engine_runs_uncompiled_for_debugging() -> None:
     script = (
         "from hypothesis import given, seed, settings, strategies as st\n"
         "from tests.test_exactness import QUIET, assert_same_run\n"
+        "from tests.random_choices import choice_worlds\n"
         "from tests.random_families import family_worlds\n"
         "from tests.random_worlds import fault_worlds, worlds\n"
         "from sim.engine.serve import serve\n"
         "assert not hasattr(serve, 'signatures')\n"
         "@seed(5)\n"
         "@settings(max_examples=25, database=None, **QUIET)\n"
-        "@given(st.one_of(worlds(), fault_worlds(), family_worlds()))\n"
+        "@given(st.one_of(worlds(), fault_worlds(), family_worlds(), choice_worlds()))\n"
         "def check(world):\n"
         "    assert_same_run(world)\n"
         "check()\n"
@@ -117,6 +132,7 @@ def assert_same_run(world: World) -> None:
     assert_same_lives(plane, fleet)
     assert_same_counts(plane, fleet)
     assert_same_contexts(plane, fleet)
+    assert_same_choices(plane, fleet)
     assert_same_time(plane, fleet)
     assert_same_uses(plane, fleet)
 
@@ -166,6 +182,8 @@ COUNTS = (
     "cached_tokens",
     "preemptions",
     "recomputed_tokens",
+    "branches",
+    "attended_tokens",
 )
 ENDED = {
     "ended_requests": lambda attempt: 1,
@@ -190,6 +208,23 @@ def assert_same_contexts(plane: DataPlane, fleet: Fleet) -> None:
         if prepared.state == "ready":
             assert row.version == prepared.version
             assert [row.ready_s, row.expires_s] == pytest.approx([prepared.ready_s, prepared.expires_s], rel=1e-9)
+
+
+def assert_same_choices(plane: DataPlane, fleet: Fleet) -> None:
+    """Streams were given each strategy as often, as much was expected of it, and as much was learned."""
+    found = {
+        (i, a): [row[name] for name in ("count", "p", "cost_usd", "p_late")]
+        for i, rows in enumerate(plane.routing.chosen())
+        for a, row in enumerate(rows)
+        if row["count"]
+    }
+    assert found.keys() == fleet.chooser.chosen.keys()
+    for pair, sums in fleet.chooser.chosen.items():
+        assert found[pair] == pytest.approx(sums, rel=1e-9, abs=1e-12)
+    if plane.state.run[0].learns:
+        for (i, prepared, a), seen in fleet.chooser.seen.items():
+            row = plane.routing.seen()[i, int(prepared), a]
+            assert {name: int(row[name]) for name in row.dtype.names} == vars(seen)
 
 
 CONTEXT_STATES = {state.UNPREPARED: "unprepared", state.PREPARING: "preparing", state.READY: "ready"}
@@ -225,6 +260,7 @@ def assert_same(rows: state.Records, jobs: list[Job]) -> None:
     """Same fate, place, times and cost for every request."""
     assert rows["status"].tolist() == [STATUS[job.status] for job in jobs]
     assert rows["attempts"].tolist() == [job.sendings for job in jobs]
+    assert rows["strategy"].tolist() == [job.strategy for job in jobs]
     assert rows["replica"].tolist() == [state.NONE if job.replica is None else job.replica for job in jobs]
     assert rows["preemptions"].tolist() == [job.preemptions for job in jobs]
     finish_s = [np.nan if job.finish_s is None else job.finish_s - job.arrival_s for job in jobs]

@@ -11,12 +11,23 @@ from typing import Any
 import numpy as np
 from hypothesis import reject
 
+from router.types import Rule
 from sim.engine import state
 from sim.engine.build import DRAWS
 from sim.engine.plane import DataPlane
-from sim.engine.specs import ApiSpec, PoolSpec, Scored, StrategySpec, StreamSpec
+from sim.engine.specs import (
+    ApiSpec,
+    Corpus,
+    Options,
+    PoolSpec,
+    RouteSpec,
+    Scored,
+    StrategySpec,
+    StreamSpec,
+    undecided,
+)
 from sim.workload.blocks import RequestBlock
-from tests import oracle, oracle_api, oracle_balancers, oracle_clients, oracle_families, oracle_fleet
+from tests import oracle, oracle_api, oracle_balancers, oracle_choices, oracle_clients, oracle_families, oracle_fleet
 from tests.oracle_contexts import Preparation
 from tests.oracle_families import Job
 from tests.worlds import rows_of
@@ -90,6 +101,10 @@ class World:
     preparations: list[Preparation] = field(default_factory=list)
     """Sleep work that the script begins; it belongs to the last stream. Without any nothing is looked up."""
     affinity_slack: int = 0
+    routes: list[RouteSpec] = field(default_factory=list)
+    """Of each stream; where there are some every request has options."""
+    one_corpus: bool = False
+    """Blocks share one table of options; otherwise each brings its own."""
 
     @property
     def all_targets(self) -> list[list[list[list[int]]]]:
@@ -132,6 +147,7 @@ def make_plane(world: World, keep: Any = None) -> DataPlane:
         affinity_slack=world.affinity_slack,
         keep=keep,
         prepares=bool(world.preparations),
+        routes=world.routes,
     )
 
 
@@ -162,12 +178,26 @@ class _Books:
 
     def __init__(self, world: World) -> None:
         self.world, self.left, self.drawn = world, iter(world.jobs), [Job(0.0, 1, 1)]
+        self.table: Corpus | None = None
+        self.scored = 0
 
     def score(self, block: RequestBlock) -> Scored:
         rows = len(block.key)
         asked = [next(self.left) for _ in range(rows)] if rows < DRAWS else self.drawn + [Job(0.0, 1, 1)] * rows
         steps = max(len(strategy.steps) for strategy in self.world.strategies)
-        return _scored(asked[:rows], steps, 2 if self.world.preparations else 1)
+        ways = 2 if self.world.preparations else 1
+        if self.world.routes:
+            return undecided(self._options(asked[:rows], steps, ways))
+        return _scored(asked[:rows], steps, ways)
+
+    def _options(self, asked: Sequence[Job], steps: int, ways: int) -> Options:
+        """Rows of the one table of all requests that arrive, or of a table that has just these."""
+        if len(asked) < DRAWS and self.world.one_corpus:
+            self.table = self.table or _corpus(self.world.jobs, steps, ways)
+            self.scored += len(asked)
+            return Options(self.table, np.arange(self.scored - len(asked), self.scored))
+        known = [job for job in asked if job.options]
+        return Options(_corpus(known, steps, ways), np.minimum(np.arange(len(asked)), len(known) - 1))
 
 
 class _Noted:
@@ -198,6 +228,24 @@ def _scored(jobs: Sequence[Job], steps: int, ways: int) -> Scored:
     return Scored(np.array([job.strategy for job in jobs]), tokens, p_sample, p_correct, escalates)
 
 
+def _corpus(jobs: Sequence[Job], steps: int, ways: int) -> Corpus:
+    """The options of these requests, a row each."""
+    options = [job.options or () for job in jobs]
+    estimates = np.array([[[each.estimates[way] for each in row] for way in range(ways)] for row in options])
+    p, tokens, path_tokens, sd = (np.ascontiguousarray(estimates[..., i]) for i in range(4))
+    shape = (len(jobs), len(options[0]), ways, steps)
+    output_tokens, escalates = np.ones(shape, np.int64), np.zeros(shape, np.int64)
+    p_sample, p_correct = np.full(shape, np.nan), np.full(shape, np.nan)
+    for i, row in enumerate(options):
+        for a, option in enumerate(row):
+            for way in range(ways):
+                for k, score in enumerate(option.scores[way]):
+                    at = (i, a, way, k)
+                    output_tokens[at], escalates[at] = score.output_tokens, score.escalates
+                    p_sample[at], p_correct[at] = score.p_sample, score.p_correct
+    return Corpus(p, tokens, path_tokens, sd, output_tokens, p_sample, p_correct, escalates)
+
+
 def serve_fast(world: World, watch: Callable[[DataPlane], None] = lambda _: None) -> tuple[DataPlane, state.Records]:
     """The engine's run: the plane, and one row a request in order of arrival. `watch` looks on at control events."""
     kept: list[state.Records] = []
@@ -224,6 +272,8 @@ def steer(plane: DataPlane, world: World, event: oracle_fleet.Event) -> None:
         plane.rates(target, int(value))
     elif verb == "close_api":
         plane.close_api(target, bool(value))
+    elif verb == "mu":
+        plane.routing.set_mu(value, [target])
     elif verb == "prepare":
         prepare(plane, world.preparations[target], now_s)
     elif makes_sense(plane, world, verb, target):
@@ -307,6 +357,7 @@ def make_fleet(world: World) -> oracle_fleet.Fleet:
         world.script,
         affinity if world.balancer == state.PREFIX_AFFINITY else BALANCERS[world.balancer],
         world.preparations,
+        [as_route(world, stream) for stream in range(len(world.routes))],
         world.exact_ties,
     )
 
@@ -330,6 +381,19 @@ def as_pool(spec: PoolSpec | ApiSpec) -> oracle_fleet.Pool:
 def as_stream(spec: StreamSpec) -> oracle_clients.Stream:
     retry_on = tuple(name for name in ("rejected", "timed_out", "failed") if getattr(spec, f"retry_{name}"))
     return oracle_clients.Stream(**_shared(spec, oracle_clients.Stream, but=("retry_on",)), retry_on=retry_on)
+
+
+def as_route(world: World, stream: int) -> oracle_choices.Route:
+    spec, targets = world.routes[stream], world.all_targets[stream]
+    every = range(len(world.strategies)) if spec.strategies is None else spec.strategies
+    settings = _shared(spec, oracle_choices.Route, but=("rule", "strategies", "lateness_usd", "e2e_slo_s"))
+    return oracle_choices.Route(
+        rule=Rule(spec.rule),
+        strategies=sorted(a for a in every if all(targets[a])),
+        lateness_usd=spec.value_usd if spec.lateness_usd is None else spec.lateness_usd,
+        e2e_slo_s=world.streams[stream].e2e_slo_s if spec.e2e_slo_s is None else spec.e2e_slo_s,
+        **settings,
+    )
 
 
 def as_strategy(spec: StrategySpec) -> oracle_families.Strategy:

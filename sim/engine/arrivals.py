@@ -1,13 +1,14 @@
 """How requests come in: off the arrival block, from a closed-loop client, or as a sleep-time job.
 
 A request takes a slot. One with branches or a context is a family as well, and meets its context: what is prepared of
-it shortens the answer, and is part of the prompt.
+it shortens the answer, and is part of the prompt. Where a request has options its strategy is chosen then.
 """
 
 from __future__ import annotations
 
 from math import floor, inf, nan
 
+from sim.engine.choose import choose_strategy
 from sim.engine.jit import inlined, kernel
 from sim.engine.luck import FIRST_TOKEN, SPEED, context_key, normal
 from sim.engine.state import FIRST_JOB, NONE, PREPARING, READY, SLEEP, Records, State
@@ -34,7 +35,6 @@ def arrive(s: State, run: Records, now_s: float) -> int:
     run.cursor += 1
     slot = _take_slot(s, run, now_s, s.stream[i], s.priority[i], s.prompt_tokens[i])
     req = s.requests[slot]
-    req.strategy = s.strategy[i]
     req.context_id = s.context_id[i]
     call = s.calls[slot]
     call.key = s.key[i]
@@ -42,6 +42,10 @@ def arrive(s: State, run: Records, now_s: float) -> int:
     if s.api_luck.shape[0] > 0:
         call.first_luck, call.speed_luck = s.api_luck[i, 0], s.api_luck[i, 1]
     call.late = 0
+    if s.option_row.shape[0] > 0:
+        _arrive_undecided(s, slot, i, now_s)
+        return slot
+    req.strategy = s.strategy[i]
     first = s.stages[s.stage_first[req.strategy]]
     if req.context_id == NONE and first.is_plain:
         req.special = 0
@@ -63,12 +67,51 @@ def _arrive_special(s: State, slot: int, i: int, now_s: float) -> None:
     if req.context_id != NONE:
         prepared = _meet_context(s, slot, i, now_s)
     variant = min(prepared, s.step_tokens.shape[1] - 1)
+    if prepared:
+        _count_saved(s, req, s.step_tokens[i, 0, 0] - s.step_tokens[i, variant, 0])
     for k in range(s.step_tokens.shape[2]):
         s.slot_tokens[slot, k] = s.step_tokens[i, variant, k]
         s.slot_chances[slot, k, 0] = s.p_sample[i, variant, k]
         s.slot_chances[slot, k, 1] = s.p_correct[i, variant, k]
         s.slot_escalates[slot, k] = s.escalates[i, variant, k]
     req.output_tokens = s.slot_tokens[slot, 0]
+
+
+@kernel
+def _arrive_undecided(s: State, slot: int, i: int, now_s: float) -> None:
+    """Row i of the arrival block gets its strategy, and with it what really comes of that."""
+    req = s.requests[slot]
+    row = s.option_row[i]
+    prepared = 0
+    req.special = 0
+    if req.context_id != NONE:
+        req.special = 1
+        req.strategy = 0
+        _found_family(s, slot)
+        prepared = _meet_context(s, slot, i, now_s)
+    a = choose_strategy(s, slot, row, NONE, prepared, now_s)
+    variant = min(prepared, s.option_p.shape[1] - 1)
+    _take_strategy(s, slot, a)
+    if prepared:
+        _count_saved(s, req, s.option_output_tokens[row, a, 0, 0] - s.option_output_tokens[row, a, variant, 0])
+    for k in range(s.option_output_tokens.shape[3]):
+        s.slot_tokens[slot, k] = s.option_output_tokens[row, a, variant, k]
+        s.slot_chances[slot, k, 0] = s.option_p_sample[row, a, variant, k]
+        s.slot_chances[slot, k, 1] = s.option_p_correct[row, a, variant, k]
+        s.slot_escalates[slot, k] = s.option_escalates[row, a, variant, k]
+    req.output_tokens = s.slot_tokens[slot, 0]
+
+
+@kernel
+def _take_strategy(s: State, slot: int, a: int) -> None:
+    """A request that has been chosen a strategy for begins with it."""
+    req = s.requests[slot]
+    req.strategy = a
+    if req.special:
+        begin_strategy(s, slot)
+    elif not s.stages[s.stage_first[a]].is_plain:
+        req.special = 1
+        _found_family(s, slot)
 
 
 @kernel
@@ -118,9 +161,6 @@ def _meet_context(s: State, slot: int, i: int, now_s: float) -> int:
         prepared = _is_prepared(s.streams[req.stream], context, family.version, now_s)
         if prepared:
             context.hits += 1
-            variant = s.step_tokens.shape[1] - 1
-            saved = s.step_tokens[i, 0, 0] - s.step_tokens[i, variant, 0]
-            s.streams[req.stream].saved_tokens += floor(saved * _first_step(s, req.strategy) + 0.5)
             req.prompt_tokens += context.notes_tokens
             family.question_tokens = req.prompt_tokens
             family.text_key = context_key(req.context_id, family.version, 0)
@@ -131,6 +171,12 @@ def _meet_context(s: State, slot: int, i: int, now_s: float) -> int:
     family.prepared = prepared
     family.context_key = context_key(req.context_id, family.version, prepared)
     return prepared
+
+
+@kernel
+def _count_saved(s: State, req: Records, tokens: int) -> None:
+    """Each branch of a request's first step needs so many tokens less, as its context is prepared."""
+    s.streams[req.stream].saved_tokens += floor(tokens * _first_step(s, req.strategy) + 0.5)
 
 
 @kernel
@@ -170,7 +216,6 @@ def ask(s: State, run: Records, c: int, now_s: float) -> int:
         client.left -= 1
     slot = _take_slot(s, run, now_s, client.stream, client.priority, s.closed_prompt_tokens[c, i])
     req = s.requests[slot]
-    req.strategy = s.closed_strategy[c, i]
     req.closed = c
     call = s.calls[slot]
     call.key = s.closed_key[c, i]
@@ -178,6 +223,10 @@ def ask(s: State, run: Records, c: int, now_s: float) -> int:
     if s.closed_api_luck.shape[1] > 0:
         call.first_luck, call.speed_luck = s.closed_api_luck[c, i, 0], s.closed_api_luck[c, i, 1]
     call.late = 1
+    if client.chooses:
+        _ask_undecided(s, slot, c, i, now_s)
+        return slot
+    req.strategy = s.closed_strategy[c, i]
     for k in range(s.closed_tokens.shape[2]):
         s.slot_tokens[slot, k] = s.closed_tokens[c, i, k]
         s.slot_chances[slot, k, 0] = s.closed_p_sample[c, i, k]
@@ -189,6 +238,21 @@ def ask(s: State, run: Records, c: int, now_s: float) -> int:
         req.special = 1
         _found_family(s, slot)
     return slot
+
+
+@kernel
+def _ask_undecided(s: State, slot: int, c: int, i: int, now_s: float) -> None:
+    """Request i of closed stream c gets its strategy, and with it what really comes of that."""
+    req = s.requests[slot]
+    req.special = 0
+    a = choose_strategy(s, slot, i, c, 0, now_s)
+    _take_strategy(s, slot, a)
+    for k in range(s.closed_option_output_tokens.shape[3]):
+        s.slot_tokens[slot, k] = s.closed_option_output_tokens[c, i, a, k]
+        s.slot_chances[slot, k, 0] = s.closed_option_p_sample[c, i, a, k]
+        s.slot_chances[slot, k, 1] = s.closed_option_p_correct[c, i, a, k]
+        s.slot_escalates[slot, k] = s.closed_option_escalates[c, i, a, k]
+    req.output_tokens = s.slot_tokens[slot, 0]
 
 
 @kernel

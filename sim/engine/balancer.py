@@ -31,7 +31,19 @@ from sim.engine.state import (
     State,
 )
 
-__all__ = ["choose_replica", "count_in", "count_out", "fits_in", "why_refused"]
+__all__ = [
+    "BEFORE_SPILLING",
+    "TO_THE_LIMIT",
+    "UNTIL_OPEN",
+    "choose_replica",
+    "count_in",
+    "count_out",
+    "fits_in",
+    "load_of",
+    "takes",
+    "target_of",
+    "why_refused",
+]
 
 BEFORE_SPILLING, TO_THE_LIMIT, UNTIL_OPEN = 0, 1, 2
 """The passes."""
@@ -44,7 +56,7 @@ def choose_replica(s: State, slot: int, stage: int, tokens: int, now_s: float) -
     if run.balancer != LEAST_OUTSTANDING or run.spills or run.holds:
         return _in_passes(s, slot, stage, tokens, now_s)
     req = s.requests[slot]
-    target = _target(s, req, stage)
+    target = target_of(s, req, stage)
     for tier in range(s.tier_first[target], s.tier_first[target + 1]):
         r = _least_outstanding(s, req, tier, tokens, now_s, BEFORE_SPILLING)
         if r != NONE:
@@ -72,7 +84,7 @@ def why_refused(s: State, slot: int, stage: int, tokens: int) -> int:
     """
     status = TOO_LONG
     req = s.requests[slot]
-    target = _target(s, req, stage)
+    target = target_of(s, req, stage)
     first, last = s.target_first[s.tier_first[target]], s.target_first[s.tier_first[target + 1]]
     for at in range(first, last):
         r = s.target_replica[at]
@@ -80,7 +92,7 @@ def why_refused(s: State, slot: int, stage: int, tokens: int) -> int:
             continue
         if s.accepting[r] == CLOSED_TO_ALL:
             reason = NO_REPLICA
-        elif _load(s, r, req) >= s.pools[s.replicas[r].pool].max_outstanding:
+        elif load_of(s, r, req) >= s.pools[s.replicas[r].pool].max_outstanding:
             reason = QUEUE_FULL
         else:
             reason = RATE_LIMITED
@@ -89,7 +101,7 @@ def why_refused(s: State, slot: int, stage: int, tokens: int) -> int:
 
 
 @inlined
-def _target(s: State, req: Records, stage: int) -> int:
+def target_of(s: State, req: Records, stage: int) -> int:
     """Number of the request's stream and its stage among all pairs of them."""
     return req.stream * s.stages.size + stage
 
@@ -113,7 +125,7 @@ def count_out(s: State, r: int, priority: int) -> None:
 
 
 @inlined
-def _load(s: State, r: int, req: Records) -> int:
+def load_of(s: State, r: int, req: Records) -> int:
     """Branches on a replica that the request has to share with: class sleep does not count to the others."""
     if req.priority == SLEEP:
         return s.outstanding[r] + s.asleep[r]
@@ -123,7 +135,7 @@ def _load(s: State, r: int, req: Records) -> int:
 @kernel
 def _from_tiers(s: State, slot: int, stage: int, tokens: int, now_s: float, which: int) -> int:
     req = s.requests[slot]
-    target = _target(s, req, stage)
+    target = target_of(s, req, stage)
     balancer = s.run[0].balancer
     for tier in range(s.tier_first[target], s.tier_first[target + 1]):
         if balancer == ROUND_ROBIN:
@@ -140,11 +152,12 @@ def _from_tiers(s: State, slot: int, stage: int, tokens: int, now_s: float, whic
 
 
 @inlined
-def _takes(s: State, r: int, req: Records, tokens: int, now_s: float, which: int) -> bool:
+def takes(s: State, r: int, req: Records, tokens: int, now_s: float, which: int) -> bool:
+    """True if a replica takes a request, whose longest branch has so many tokens, in one of the passes."""
     if s.accepting[r] != (HOLDS if which == UNTIL_OPEN else OPEN_TO_ALL):
         return False
     pool = s.pools[s.replicas[r].pool]
-    if _load(s, r, req) >= (pool.spill_at if which == BEFORE_SPILLING else pool.max_outstanding):
+    if load_of(s, r, req) >= (pool.spill_at if which == BEFORE_SPILLING else pool.max_outstanding):
         return False
     if pool.is_api and not pool.waits and not has_room(pool, req, now_s):
         return False
@@ -167,7 +180,7 @@ def _round_robin(s: State, req: Records, tier: int, tokens: int, now_s: float, w
     for tried in range(count):
         turn = (s.target_turn[tier] + tried) % count
         r = s.target_replica[first + turn]
-        if _takes(s, r, req, tokens, now_s, which):
+        if takes(s, r, req, tokens, now_s, which):
             s.target_turn[tier] = turn + 1
             return r
     return NONE
@@ -192,8 +205,8 @@ def _least(s: State, req: Records, tier: int, tokens: int, now_s: float, which: 
     for _ in range(first, last):
         at = first if at == last else at
         r = s.target_replica[at]
-        load = _load(s, r, req)
-        if load < least and _takes(s, r, req, tokens, now_s, which):
+        load = load_of(s, r, req)
+        if load < least and takes(s, r, req, tokens, now_s, which):
             best, least = at, load
         at += 1
     return best, least
@@ -212,15 +225,15 @@ def _prefix_affinity(s: State, slot: int, tier: int, tokens: int, now_s: float, 
     if req.special and family.context_key:
         for at in range(s.target_first[tier], s.target_first[tier + 1]):
             r = s.target_replica[at]
-            if not s.pools[s.replicas[r].pool].prefix_cache or not _takes(s, r, req, tokens, now_s, which):
+            if not s.pools[s.replicas[r].pool].prefix_cache or not takes(s, r, req, tokens, now_s, which):
                 continue
             cached = _cached(s, r, family)
-            if cached > most or (cached == most > 0 and _load(s, r, req) < _load(s, best, req)):
+            if cached > most or (cached == most > 0 and load_of(s, r, req) < load_of(s, best, req)):
                 best, most = r, cached
     if best == NONE:
         return _least_outstanding(s, req, tier, tokens, now_s, which)
     least = _least(s, req, tier, tokens, now_s, which)[1]
-    if _load(s, best, req) > least + s.run[0].affinity_slack:
+    if load_of(s, best, req) > least + s.run[0].affinity_slack:
         return _least_outstanding(s, req, tier, tokens, now_s, which)
     return best
 
@@ -255,14 +268,14 @@ def _power_of_two(s: State, req: Records, tier: int, luck: float, tokens: int, n
         return first
     two = min(int((scaled - one) * (count - 1)), count - 2)
     second = _nth_open(s, req, tier, two if two < one else two + 1, tokens, now_s, which)
-    return second if _load(s, second, req) < _load(s, first, req) else first
+    return second if load_of(s, second, req) < load_of(s, first, req) else first
 
 
 @kernel
 def _count_open(s: State, req: Records, tier: int, tokens: int, now_s: float, which: int) -> int:
     count = 0
     for at in range(s.target_first[tier], s.target_first[tier + 1]):
-        count += _takes(s, s.target_replica[at], req, tokens, now_s, which)
+        count += takes(s, s.target_replica[at], req, tokens, now_s, which)
     return count
 
 
@@ -271,7 +284,7 @@ def _nth_open(s: State, req: Records, tier: int, n: int, tokens: int, now_s: flo
     at = s.target_first[tier]
     while True:
         r = s.target_replica[at]
-        if _takes(s, r, req, tokens, now_s, which):
+        if takes(s, r, req, tokens, now_s, which):
             if n == 0:
                 return r
             n -= 1

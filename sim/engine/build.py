@@ -11,7 +11,8 @@ import numpy as np
 
 from sim.engine import state as st
 from sim.engine.meter import BINS
-from sim.engine.specs import ApiSpec, ClientSpec, PoolSpec, StageSpec, StrategySpec, StreamSpec
+from sim.engine.routing import routing_arrays
+from sim.engine.specs import ApiSpec, ClientSpec, PoolSpec, RouteSpec, StageSpec, StrategySpec, StreamSpec
 
 __all__ = ["DRAWS", "FINISHED_ROWS", "longer", "new_state"]
 
@@ -29,6 +30,7 @@ def new_state(
     clients: Sequence[ClientSpec],
     keep_rows: bool,
     api_luck: bool,
+    routes: Sequence[RouteSpec],
 ) -> st.State:
     """The data plane of a fleet at time zero, without room for requests or prefixes yet."""
     replicas = sum(pool.replicas for pool in pools)
@@ -67,6 +69,7 @@ def new_state(
         **_laws(pools),
         **_targets(pools, targets),
         **_empty_block(),
+        **routing_arrays(pools, streams, strategies, targets, routes),
         **_client_buffers(clients, most_steps, api_luck),
         histogram=np.zeros((len(streams), 3, BINS), np.int64),
         latency_sum_s=np.zeros((len(streams), 3)),

@@ -14,9 +14,20 @@ import numpy as np
 from sim.engine.jit import inlined, kernel
 from sim.engine.state import NONE, Records
 
-__all__ = ["BLANK", "answer", "branch_tokens", "context_key", "family_key", "normal", "right", "uniform"]
+__all__ = [
+    "BANDIT",
+    "BLANK",
+    "FEEDBACK",
+    "answer",
+    "branch_tokens",
+    "context_key",
+    "family_key",
+    "normal",
+    "right",
+    "uniform",
+]
 
-ANSWER, LENGTH, FIRST_TOKEN, SPEED = 0, 1, 3, 5
+ANSWER, LENGTH, FIRST_TOKEN, SPEED, BANDIT, FEEDBACK = 0, 1, 3, 5, 7, 9
 """Purposes; those of normal numbers take two."""
 
 RIGHT, BLANK = 0, NONE

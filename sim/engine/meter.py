@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from sim.engine.bandit import learn
 from sim.engine.jit import inlined, kernel
 from sim.engine.luck import right
 from sim.engine.state import COMPLETED, E2E, NONE, TPOT, TTFT, Floats, Integers, Records, State
@@ -105,7 +106,10 @@ def measure(s: State, slot: int, now_s: float) -> None:
     pool.branches += 1
     pool.attended_tokens += req.prompt_tokens
     chances = s.slot_chances[slot, 0]
-    _count_answer(s, req, right(s.calls[slot].key, chances[0]), chances[1])
+    correct = right(s.calls[slot].key, chances[0])
+    _count_answer(s, req, correct, chances[1])
+    if s.run[0].learns:
+        learn(s, slot, 0, correct, req.output_tokens, req.output_tokens)
     _count_request(s, req, req.prompt_tokens, req.output_tokens, req.output_tokens, now_s)
 
 
@@ -115,6 +119,8 @@ def measure_family(s: State, slot: int, now_s: float) -> None:
     req = s.requests[slot]
     family = s.families[slot]
     _count_answer(s, req, family.correct, s.slot_chances[slot, family.step, 1])
+    if s.run[0].learns and req.stream != s.run[0].sleep_stream:
+        learn(s, slot, family.prepared, family.correct, family.generated_tokens, family.path_tokens)
     _count_request(s, req, family.read_tokens, family.generated_tokens, family.path_tokens, now_s)
 
 

@@ -11,8 +11,20 @@ import numpy as np
 from sim.engine import state as st
 from sim.engine.build import DRAWS, FINISHED_ROWS, longer, new_state
 from sim.engine.lives import reprice, take_off
+from sim.engine.routing import Routing, client_options, corpus_columns, rows_of
 from sim.engine.serve import close_books, serve, settle
-from sim.engine.specs import DIRECT_SPEC, ApiSpec, ClientSpec, PoolSpec, Scored, StrategySpec, StreamSpec
+from sim.engine.specs import (
+    DIRECT_SPEC,
+    ApiSpec,
+    ClientSpec,
+    Corpus,
+    Options,
+    PoolSpec,
+    RouteSpec,
+    Scored,
+    StrategySpec,
+    StreamSpec,
+)
 from sim.engine.throughput import full_batch_s
 from sim.errors import EngineError
 from sim.workload.blocks import RequestBlock, plain_block
@@ -30,6 +42,7 @@ class DataPlane:
     `targets[stream][strategy][stage]` lists the pools that may serve such a request. `score(block)` gives the strategy
     of each request of a block and what is known of it, the first one and no more without it; `luck(n)` n uniform
     numbers for the balancer; `api_luck(n)` n pairs of standard normal ones for the latencies of APIs.
+    Where that leaves a choice (`options`), it is made as each request arrives, by the `routes` of its stream.
     `keep` is called with finished requests' records (ROW), in order of their end, if they are wanted. With
     `prepares` the last stream is that of sleep-time jobs, and contexts may be prepared.
     """
@@ -51,6 +64,7 @@ class DataPlane:
         warm_up_s: float = 0.0,
         keep: Callable[[st.Records], None] | None = None,
         prepares: bool = False,
+        routes: Sequence[RouteSpec] = (),
     ) -> None:
         self._blocks = blocks or iter(())
         self._clients = clients
@@ -61,8 +75,13 @@ class DataPlane:
         self._pools = pools
         self.first_replica = np.concatenate(([0], np.cumsum([pool.replicas for pool in pools]))).tolist()
         self._prepares = prepares
-        self.state = new_state(pools, streams, strategies, targets, clients, keep is not None, api_luck is not None)
+        self.state = new_state(
+            pools, streams, strategies, targets, clients, keep is not None, api_luck is not None, routes
+        )
+        self.routing = Routing(self.state)
+        self._corpus: Corpus | None = None
         run = self.state.run[0]
+        run.learns = int(any(route.rule == st.BY_BANDIT for route in routes))
         for list_name in ("free", "lost", "over", "continued", "free_segment"):
             run[list_name] = st.NONE
         run.most_branches = max(stage.branches for strategy in strategies for stage in strategy.stages)
@@ -311,11 +330,23 @@ class DataPlane:
             "api_luck": self._api_luck(len(block.arrival_s)),
         }
         self.state = self.state._replace(**{name: _plain_array(column) for name, column in columns.items()})
+        self._take_options(scored.options, run.block_rows)
         last_context = int(block.context_id.max())
         if last_context >= 0:
             self._more_segments(FIRST_SEGMENTS)
         if self._prepares:
             self._more_contexts(last_context + 1)
+
+    def _take_options(self, options: Options | None, requests: int) -> None:
+        """What the block's requests may become. A corpus that has come before is not looked at again."""
+        if options is None:
+            self.state = self.state._replace(option_row=np.zeros(0, np.int64))
+            return
+        columns = {"option_row": rows_of(options, requests)}
+        if options.corpus is not self._corpus:
+            columns |= corpus_columns(options.corpus, self.state.choices.size, self.state.slot_tokens.shape[1])
+            self._corpus = options.corpus
+        self.state = self.state._replace(**columns)
 
     def _draw_lengths(self) -> None:
         s = self.state
@@ -326,11 +357,16 @@ class DataPlane:
             scored = self._score(block)
             s.closed_prompt_tokens[c] = block.prompt_tokens
             s.closed_key[c] = block.key
-            s.closed_strategy[c] = scored.strategy
-            s.closed_tokens[c] = scored.output_tokens[:, 0]
-            s.closed_p_sample[c] = scored.p_sample[:, 0]
-            s.closed_p_correct[c] = scored.p_correct[:, 0]
-            s.closed_escalates[c] = scored.escalates[:, 0]
+            s.closed[c].chooses = int(scored.options is not None)
+            if scored.options is not None:
+                made = client_options(s, c, scored.options, len(self._clients), DRAWS)
+                self.state = s = s._replace(**made)
+            else:
+                s.closed_strategy[c] = scored.strategy
+                s.closed_tokens[c] = scored.output_tokens[:, 0]
+                s.closed_p_sample[c] = scored.p_sample[:, 0]
+                s.closed_p_correct[c] = scored.p_correct[:, 0]
+                s.closed_escalates[c] = scored.escalates[:, 0]
             s.closed_luck[c] = self._luck(DRAWS)
             if s.closed_api_luck.shape[1]:
                 s.closed_api_luck[c] = self._api_luck(DRAWS)

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import NamedTuple, Protocol
 
+import numpy as np
+
 from sim.engine import state as st
 from sim.steptime import StepTime
 
@@ -17,11 +19,13 @@ __all__ = [
     "Corpus",
     "Options",
     "PoolSpec",
+    "RouteSpec",
     "Scored",
     "StageSpec",
     "StepSpec",
     "StrategySpec",
     "StreamSpec",
+    "undecided",
 ]
 
 
@@ -175,24 +179,6 @@ DIRECT_SPEC = StrategySpec()
 """One branch."""
 
 
-class Scored(NamedTuple):
-    """What is known of a block of n requests once each has a strategy, of at most K steps.
-
-    V is 2 where answers may come from a prepared context (index 1), else 1.
-    """
-
-    strategy: st.Integers
-    """Its index, [n]."""
-    output_tokens: st.Integers
-    """Tokens of one branch of each step, [n, V, K]."""
-    p_sample: st.Floats
-    """Chance that one sample is right, [n, V, K]; NaN where quality is not modelled."""
-    p_correct: st.Floats
-    """Chance that the step's answer is right, [n, V, K]."""
-    escalates: st.Integers
-    """1 where a cascade goes on after the step, [n, V, K]."""
-
-
 class Corpus(NamedTuple):
     """What is expected of R questions with each of A strategies, and what really comes of it.
 
@@ -220,6 +206,59 @@ class Options(NamedTuple):
     corpus: Corpus
     row: st.Integers
     """Row of each request in the corpus, [n]."""
+
+
+class Scored(NamedTuple):
+    """What is known of a block of n requests once each has a strategy, of at most K steps.
+
+    V is 2 where answers may come from a prepared context (index 1), else 1.
+    """
+
+    strategy: st.Integers
+    """Its index, [n]."""
+    output_tokens: st.Integers
+    """Tokens of one branch of each step, [n, V, K]."""
+    p_sample: st.Floats
+    """Chance that one sample is right, [n, V, K]; NaN where quality is not modelled."""
+    p_correct: st.Floats
+    """Chance that the step's answer is right, [n, V, K]."""
+    escalates: st.Integers
+    """1 where a cascade goes on after the step, [n, V, K]."""
+    options: Options | None = None
+    """What each may become when it arrives; `strategy` and the columns above are not looked at then."""
+
+
+def undecided(options: Options) -> Scored:
+    """What is known of a block whose requests get their strategies when they arrive."""
+    no_tokens, no_chances = np.zeros((0, 1, 1), np.int64), np.zeros((0, 1, 1))
+    return Scored(np.zeros(0, np.int64), no_tokens, no_chances, no_chances, no_tokens, options)
+
+
+@dataclass(frozen=True)
+class RouteSpec:
+    """How the requests of a stream get their strategies where they have options; `router.choose` has the rules."""
+
+    rule: int = st.BY_UTILITY
+    strategies: Sequence[int] | None = None
+    """Those that they may get; all where nothing is said. Of these only such as have pools for all of their stages."""
+    value_usd: float = 0.0
+    """Of a right answer."""
+    lateness_usd: float | None = None
+    """What an answer after the objective costs; as much as a right one is worth where nothing is said."""
+    e2e_slo_s: float | None = None
+    """Time until the answer that counts for that; the stream's objective where nothing is said."""
+    mu: float = 1.0
+    """The budget's multiplier of costs."""
+    price: bool = True
+    """Prices count as they are now; otherwise by their means over time."""
+    load: bool = True
+    """It counts how busy the replicas are."""
+    cheap: int = 0
+    """Strategies between which DIFFICULTY and GAIN decide."""
+    strong: int = 0
+    threshold: float = 0.0
+    feedback: float = 1.0
+    """Chance that BANDIT learns whether an answer was right."""
 
 
 class ClientSpec(Protocol):

@@ -56,6 +56,9 @@ AT_REPLICA, API_QUEUED, API_RUNNING, BACKING_OFF, HELD, CONTINUED, ENDED = 0, 1,
 """Where a request in flight is, or a branch of one. BACKING_OFF: its client waits before it sends it again; HELD: until
 its leader has read the prompt; CONTINUED: between two stages; ENDED: a branch that has its answer, or was dropped."""
 
+BY_UTILITY, BY_DIFFICULTY, BY_GAIN, BY_BANDIT = 0, 1, 2, 3
+"""How a request's strategy is chosen: the numbers of `router.types.Rule`."""
+
 UNPREPARED, PREPARING, READY = 0, 1, 2
 """What a context is."""
 
@@ -390,8 +393,65 @@ CLOSED = np.dtype(
         ("used", "i8"),
         ("first", "i8"),  # ring of the times at which its clients send next
         ("ready", "i8"),
+        ("chooses", "i8"),  # 1: its requests have options
     ]
 )
+
+ROUTE = np.dtype(
+    [
+        ("rule", "i8"),  # of router.types.Rule
+        ("only", "i8"),  # the one strategy that the stream may get, or NONE
+        ("mu", "f8"),  # the budget's multiplier of costs
+        ("value_usd", "f8"),  # of a right answer
+        ("lateness_usd", "f8"),  # what an answer after the objective costs
+        ("e2e_slo_s", "f8"),  # time until the answer that counts for that
+        ("price", "i8"),  # 1: prices as they are now; 0: their means over time
+        ("load", "i8"),  # 1: it is looked at how busy replicas are
+        ("cheap", "i8"),  # strategies between which a threshold decides
+        ("strong", "i8"),
+        ("threshold", "f8"),
+        ("feedback", "f8"),  # chance that it is learned whether an answer was right
+    ]
+)
+"""How the requests of a stream get their strategies."""
+
+CHOICE = np.dtype(
+    [
+        ("available", "i8"),
+        ("p", "f8"),  # as in specs.Corpus, or as the bandit has learned
+        ("tokens", "f8"),
+        ("path_tokens", "f8"),
+        ("sd", "f8"),
+        ("usd_per_prompt_token", "f8"),
+        ("usd_per_output_token", "f8"),
+        ("wait_s", "f8"),
+        ("prompt_s_per_token", "f8"),
+        ("tpot_s", "f8"),
+        ("replica", "i8"),  # the least loaded that takes the request, or NONE; what follows is said of it
+        ("ahead", "i8"),  # branches there
+        ("places", "f8"),  # for branches in its batch
+        ("row_kv", "f8"),  # mean KV tokens of a row
+        ("mean_tokens", "f8"),  # of the branches that its pool has ended so far
+        ("read_usd", "f8"),  # a token of a prompt
+        ("write_usd", "f8"),  # a token of output
+    ]
+)
+"""What is known of a strategy while a request is given one."""
+
+WAY = np.dtype(
+    [
+        ("branches", "i8"),  # of its first stage
+        ("prompts", "i8"),  # how often a replica reads the prompt in the first step
+        ("calls", "i8"),  # how often an API is sent it
+    ]
+)
+"""What a strategy asks for."""
+
+CHOSEN = np.dtype([("count", "i8"), ("p", "f8"), ("cost_usd", "f8"), ("p_late", "f8")])
+"""How often a strategy was chosen, and sums of what was expected of it."""
+
+SEEN = np.dtype([("right", "i8"), ("wrong", "i8"), ("ended", "i8"), ("tokens", "i8"), ("path_tokens", "i8")])
+"""What has come of a strategy: answers known to be right or wrong, answers, and their tokens."""
 
 RUN = np.dtype(
     [
@@ -428,6 +488,7 @@ RUN = np.dtype(
         ("jobs_in_flight", "i8"),
         ("next_job", "i8"),
         ("sleep_stream", "i8"),  # stream of sleep-time jobs, or NONE
+        ("learns", "i8"),  # 1: what comes of strategies is noted
     ]
 )
 
@@ -461,7 +522,8 @@ ROW = np.dtype(
 class State(NamedTuple):
     """The data plane. R replicas, P pools, N slots, S streams, A strategies, C closed streams, W tariff windows.
 
-    K is the most steps of a strategy; V is 2 where answers may come from a prepared context, else 1.
+    K is the most steps of a strategy; V is 2 where answers may come from a prepared context, else 1. Where requests
+    get their strategies as they arrive, what may come of them stands in O rows.
 
     An API is a pool with one replica that has no steps.
     """
@@ -536,6 +598,25 @@ class State(NamedTuple):
     luck: Floats  # uniform in [0, 1): the balancer's draw
     api_luck: Floats  # [rows, 2] standard normal: an API's time to first token, its speed
 
+    option_row: Integers  # [rows] row of each request in the options below; empty where strategies are given
+    option_p: Floats  # [O, V, A] estimates, as in specs.Corpus
+    option_tokens: Floats  # [O, V, A]
+    option_path_tokens: Floats  # [O, V, A]
+    option_sd: Floats  # [O, V, A]
+    option_output_tokens: Integers  # [O, A, V, K] what really comes of it
+    option_p_sample: Floats  # [O, A, V, K]
+    option_p_correct: Floats  # [O, A, V, K]
+    option_escalates: Integers  # [O, A, V, K]
+    routes: Records  # ROUTE [S]
+    allowed: Integers  # [S, A] 1: the stream may get the strategy
+    like: Integers  # [S, A] first allowed strategy whose first stage goes to the same pools
+    ways: Records  # WAY [A]
+    choices: Records  # CHOICE [A] of the request that is being looked at
+    chosen: Records  # CHOSEN [S, A]
+    seen: Records  # SEEN [S, 2, A] without and with a prepared context
+    mean_usd_per_s: Floats  # [P] what a replica costs on average over time
+    mean_rates_usd: Floats  # [P, 3] what an API takes on average over time
+
     closed_prompt_tokens: Integers  # [C, draws]
     closed_key: Integers
     closed_strategy: Integers
@@ -546,6 +627,14 @@ class State(NamedTuple):
     closed_luck: Floats
     closed_api_luck: Floats  # [C, draws, 2]
     closed_ring_s: Floats  # [C, clients]
+    closed_option_p: Floats  # [C, draws, A] estimates of the requests drawn, as above; empty where they have no options
+    closed_option_tokens: Floats  # [C, draws, A]
+    closed_option_path_tokens: Floats  # [C, draws, A]
+    closed_option_sd: Floats  # [C, draws, A]
+    closed_option_output_tokens: Integers  # [C, draws, A, K]
+    closed_option_p_sample: Floats  # [C, draws, A, K]
+    closed_option_p_correct: Floats  # [C, draws, A, K]
+    closed_option_escalates: Integers  # [C, draws, A, K]
 
     histogram: Integers  # [S, 3, BINS] TTFT, TPOT, E2E of measured requests
     latency_sum_s: Floats  # [S, 3]
