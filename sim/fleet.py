@@ -17,7 +17,6 @@ from sim.scenario import (
     ApiPool,
     DirectStrategy,
     GpuPool,
-    PlacedStrategy,
     Pool,
     Reserved,
     Scenario,
@@ -25,7 +24,7 @@ from sim.scenario import (
     Stream,
     VerifyStrategy,
 )
-from sim.scenario.choices import choices
+from sim.scenario.choices import strategies_at_work
 from sim.scenario.reach import may_answer, may_verify, own_steps
 from sim.steptime import StepTime, step_time_for
 from sim.steptime.calibration import Trust
@@ -226,7 +225,7 @@ def _verifiers(stream: Stream, strategy: VerifyStrategy, pools: Sequence[Pool]) 
 def _check_models(scenario: Scenario) -> None:
     """Refuse strategies that may be chosen for a stream whose model their pools do not serve."""
     for stream in scenario.workload:
-        for strategy in _in_use(scenario, stream):
+        for strategy in strategies_at_work(scenario, stream) if scenario.strategies else ():
             remedy = "change or leave out the stream's `model` and `pools`, or the strategy's `pool` and `model`"
             if not any(may_answer(stream, strategy, pool) for pool in scenario.fleet):
                 rule = f"cannot be answered by strategy '{strategy.name}', as none of its pools may serve the stream"
@@ -234,11 +233,3 @@ def _check_models(scenario: Scenario) -> None:
             if isinstance(strategy, VerifyStrategy) and not _verifiers(stream, strategy, scenario.fleet):
                 rule = f"cannot be verified by strategy '{strategy.name}', as its verifiers may not serve the stream"
                 raise InputError(f"stream '{stream.name}'", rule, remedy)
-
-
-def _in_use(scenario: Scenario, stream: Stream) -> list[PlacedStrategy]:
-    """The strategies that do the work of those that requests can get; what a cascade may go on to is among them."""
-    strategies = scenario.strategies
-    if not strategies:
-        return []
-    return [placed for chosen in choices(scenario, stream) for placed in own_steps(chosen, strategies)]

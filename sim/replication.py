@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from sim.engine.state import Records
 from sim.ledger import Charges
+from sim.routing.account import RoutingAccount
 from sim.sleep import SleepAccount
 from sim.tally import Tally
 
@@ -50,3 +51,5 @@ class Replication:
     """Rows of traces that could not be read and were skipped."""
     sleep: SleepAccount | None = None
     """What preparing contexts came to; None without sleep-time work."""
+    routing: RoutingAccount | None = None
+    """What a router that looks at requests decided, and why; None without one."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,8 +11,9 @@ from router.policies import Policy
 from sim.engine.specs import Scored
 from sim.outcomes import Outcomes
 from sim.outcomes.asked import Asked, Luck
-from sim.outcomes.confidence import confidences
+from sim.outcomes.doubts import doubts
 from sim.outcomes.law import Answers, PlainLaw
+from sim.routing.corpora import Corpora, Routed
 from sim.scenario import CascadeStrategy, CurveQuestions, Scenario, VoteStrategy
 from sim.scenario.choices import own_choice
 from sim.scenario.strategies import PlacedStrategy
@@ -18,15 +21,20 @@ from sim.streams import RandomStreams
 from sim.workload.blocks import NOTHING, Integers, RequestBlock
 from sim.workload.predictability import Ranks
 
-__all__ = ["Scorer", "with_own_choices"]
+__all__ = ["Scorer", "variants_of", "with_own_choices"]
 
 
 class Scorer:
     """Scores the requests of one replication, stream by stream in the order of their arrival."""
 
-    def __init__(self, outcomes: Outcomes, policy: Policy, streams: RandomStreams) -> None:
-        """`streams` are the replication's; luck comes from the requests' keys and these alone."""
-        self._outcomes, self._policy = outcomes, policy
+    def __init__(
+        self, outcomes: Outcomes, policy: Policy, streams: RandomStreams, corpora: Corpora | None = None
+    ) -> None:
+        """`streams` are the replication's; luck comes from the requests' keys and these alone.
+
+        With `corpora` requests of streams that have no strategy of their own get theirs when they arrive.
+        """
+        self._outcomes, self._policy, self._corpora = outcomes, policy, corpora
         scenario = outcomes.scenario
         self._ranks = [Ranks.of(stream, streams) for stream in scenario.workload]
         self._luck = [
@@ -37,13 +45,14 @@ class Scorer:
             )
             for stream in scenario.workload
         ]
-        contexts = any(stream.has_contexts for stream in scenario.workload)
-        self._variants = 2 if scenario.sleep is not None and contexts else 1
+        self._variants = variants_of(scenario)
         self._most_steps = max(len(steps) for steps in outcomes.steps)
-        self._is_plain = self._variants == self._most_steps == 1 and self._brings_all()
+        self._is_plain = corpora is None and self._variants == self._most_steps == 1 and self._brings_all()
 
     def score(self, block: RequestBlock) -> Scored:
         """What is known of a block once each request has its strategy; views of its columns where they will do."""
+        if self._corpora is not None:
+            return self._undecided(block, self._corpora)
         strategy = self.chosen(block)
         if self._is_plain:
             return _plain(strategy, block.output_tokens)
@@ -81,21 +90,46 @@ class Scorer:
         return _scored(strategy, self._outcomes.law(0, placed).answers(self._asked(0, block, slice(None))))
 
     def _mixed(self, strategy: Integers, block: RequestBlock) -> Scored:
-        shape = (block.stream.size, self._variants, self._most_steps)
+        scored = self._blank(strategy)
+        for stream, rows in self._by_stream(block):
+            self._fill(scored, rows, stream, self._asked(stream, block, rows))
+        return scored
+
+    def _undecided(self, block: RequestBlock, corpora: Corpora) -> Scored:
+        """A block of which a router looks at some requests, or all of them."""
+        scored = self._blank(self.chosen(block))
+        routed = []
+        for stream, rows in self._by_stream(block):
+            asked = self._asked(stream, block, rows)
+            if stream in corpora.streams:
+                routed.append(Routed(stream, rows, asked))
+            else:
+                self._fill(scored, rows, stream, asked)
+        return scored._replace(options=corpora.options(block.stream.size, routed))
+
+    def _blank(self, strategy: Integers) -> Scored:
+        """Nothing known yet of requests with these strategies."""
+        shape = (strategy.size, self._variants, self._most_steps)
         unknown, one, no = np.full(shape, np.nan), np.ones(shape, np.int64), np.zeros(shape, np.int64)
-        scored = Scored(strategy, one, unknown, unknown.copy(), no)
+        return Scored(strategy, one, unknown, unknown.copy(), no)
+
+    def _by_stream(self, block: RequestBlock) -> Iterator[tuple[int, Integers | slice]]:
+        """Streams of a block, and where their requests stand in it."""
+        if len(self._luck) == 1:
+            yield 0, slice(None)
+            return
         for stream in range(len(self._luck)):
             rows = np.flatnonzero(block.stream == stream)
             if rows.size:
-                self._fill(scored, rows, stream, self._asked(stream, block, rows))
-        return scored
+                yield stream, rows
 
     def _asked(self, stream: int, block: RequestBlock, rows: Integers | slice) -> Asked:
         columns = block.key, block.output_tokens, block.context_id, block.question_id
         return self._luck[stream].asked(*(column[rows] for column in columns))
 
-    def _fill(self, scored: Scored, rows: Integers, stream: int, asked: Asked) -> None:
+    def _fill(self, scored: Scored, place: Integers | slice, stream: int, asked: Asked) -> None:
         """The columns of the requests of one stream."""
+        rows = np.arange(scored.strategy.size)[place]
         chosen = scored.strategy[rows]
         for index, steps in enumerate(self._outcomes.steps):
             mine = np.flatnonzero(chosen == index)
@@ -118,7 +152,13 @@ class Scorer:
             scored.p_correct[rows, variant, step] = answers.p_correct
             if isinstance(cascade, CascadeStrategy) and not isinstance(placed, VoteStrategy):
                 prior = law.prior(prepared=bool(variant))
-                scored.escalates[rows, variant, step] = _doubts(cascade, asked, answers, prior, step)
+                scored.escalates[rows, variant, step] = doubts(cascade, asked, answers, prior, step)
+
+
+def variants_of(scenario: Scenario) -> int:
+    """2 where answers may come from a prepared context, else 1."""
+    contexts = any(stream.has_contexts for stream in scenario.workload)
+    return 2 if scenario.sleep is not None and contexts else 1
 
 
 def with_own_choices(scenario: Scenario, block: RequestBlock, strategy: Integers) -> Integers:
@@ -128,14 +168,6 @@ def with_own_choices(scenario: Scenario, block: RequestBlock, strategy: Integers
         return strategy
     theirs = np.array([NOTHING if index is None else index for index in own])[block.stream]
     return np.where(theirs == NOTHING, strategy, theirs)
-
-
-def _doubts(cascade: CascadeStrategy, asked: Asked, answers: Answers, prior: float, step: int) -> NDArray[np.bool_]:
-    """Which answers are not sure enough; none where nothing is known of their quality."""
-    if np.isnan(prior):
-        return np.zeros(asked.key.size, np.bool_)
-    sure = confidences(asked.key, answers.p_correct, prior=prior, auc=cascade.confidence_auc, step=step)
-    return sure < cascade.escalate_below
 
 
 def _plain(strategy: Integers, output_tokens: Integers) -> Scored:

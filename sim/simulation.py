@@ -19,6 +19,7 @@ from sim.control.energy import Energy
 from sim.control.fleet_control import FleetControl
 from sim.control.prices import Prices, price_clocks
 from sim.control.recorder import Batches, Buckets
+from sim.control.routing import RouterControl
 from sim.control.sleep import SleepControl
 from sim.engine.plane import DataPlane
 from sim.engine.specs import PoolSpec
@@ -30,10 +31,21 @@ from sim.outcomes import Outcomes
 from sim.prices import PriceClock
 from sim.replication import Replication
 from sim.results import Results
+from sim.routing.contexts import ForeseenContexts
+from sim.routing.corpora import Corpora
+from sim.routing.routes import routes_of
 from sim.rows import RowSpool
-from sim.scenario import AlwaysRouter, ApiPool, GpuPool, PredictiveAutoscale, RandomRouter, Scenario
+from sim.scenario import (
+    AlwaysRouter,
+    ApiPool,
+    GpuPool,
+    LookingRouter,
+    PredictiveAutoscale,
+    RandomRouter,
+    Scenario,
+)
 from sim.scenario.quantities import format_duration
-from sim.scoring import Scorer
+from sim.scoring import Scorer, variants_of
 from sim.sleep import with_sleep
 from sim.sleep_section import sleep_warnings
 from sim.streams import RandomStreams
@@ -81,6 +93,7 @@ def simulate(
         InputError: for what the scenario names and cannot be used: a trace, a step-time file, a GPU or model.
     """
     outcomes = Outcomes(scenario)
+    corpora = Corpora(outcomes, variants_of(scenario)) if isinstance(scenario.router, LookingRouter) else None
     fleet = with_sleep(scenario, build_fleet(scenario, outcomes.pluralities))
     # Here, so that a faulty trace is refused before anything runs.
     first = build_workload(scenario, RandomStreams(scenario.seed, 0))
@@ -91,7 +104,7 @@ def simulate(
     def run(index: int, stop: Event) -> Replication:
         workload = first if index == 0 else first.replicated(RandomStreams(scenario.seed, index))
         watch = _watch(scenario, index, progress, stop)
-        return _Run(outcomes, fleet, workload, index, watch, spool).replication()
+        return _Run(outcomes, corpora, fleet, workload, index, watch, spool).replication()
 
     replications = _side_by_side(run, scenario.replications)
     _check_warm_up(scenario, replications)
@@ -141,6 +154,7 @@ class _Run:
     def __init__(
         self,
         outcomes: Outcomes,
+        corpora: Corpora | None,
         fleet: Fleet,
         workload: Workload,
         index: int,
@@ -151,7 +165,7 @@ class _Run:
         self.workload = workload
         streams = RandomStreams(scenario.seed, index)
         clocks = price_clocks(scenario, streams)
-        scorer = Scorer(outcomes, policy_of(scenario, fleet, streams), streams)
+        scorer = Scorer(outcomes, policy_of(scenario, fleet, streams), streams, corpora)
         self.plane = plane = _data_plane(scenario, fleet, clocks, streams, workload, scorer, spool, index)
         self.clock = Clock(plane, lambda now_s: watch(now_s, int(plane.state.run[0].next_id)))
         self.prices = Prices(plane, scenario.fleet, clocks)
@@ -160,7 +174,13 @@ class _Run:
         self.bill = Bill(plane, scenario, self.prices, self.energy, self.servers, spreads_of(scenario, fleet))
         self.sleep: SleepControl | None = None
         if scenario.sleep is not None:
-            self.sleep = SleepControl(scenario, fleet, plane, self.clock, workload, self.prices, streams, outcomes)
+            foreseen = None
+            if scenario.sleep.prepare == "learned" and corpora is not None:
+                foreseen = ForeseenContexts(outcomes, corpora, streams)
+            self.sleep = SleepControl(
+                scenario, fleet, plane, self.clock, workload, self.prices, streams, outcomes, foreseen
+            )
+        self.routing = None if corpora is None else RouterControl(scenario, plane, self.clock)
         self.buckets = Buckets(plane, scenario.bucket, scenario.fleet, self.prices, self.energy, self.bill)
         keep = scenario.replications == 1
         self.batches = Batches(plane, scenario.warm_up, self.bill, keep=keep)
@@ -174,6 +194,8 @@ class _Run:
         self.servers.start()
         if self.sleep is not None:
             self.sleep.start()
+        if self.routing is not None:
+            self.routing.start()
         end_s = self.clock.run_to(self.scenario.horizon)
         self.plane.finish(end_s)
         self.servers.close(end_s)
@@ -198,6 +220,7 @@ class _Run:
             windows=[clock.windows for clock in self.prices.clocks],
             skipped_rows=sum(self.workload.skipped.values()),
             sleep=sleep,
+            routing=None if self.routing is None else self.routing.close(end_s),
         )
 
 
@@ -256,6 +279,7 @@ def _data_plane(
         warm_up_s=scenario.warm_up,
         keep=None if spool is None else lambda rows: spool.add(index, rows),
         prepares=scenario.sleep is not None,
+        routes=routes_of(scenario),
     )
 
 
@@ -273,7 +297,8 @@ def policy_of(scenario: Scenario, fleet: Fleet, streams: RandomStreams) -> Polic
     """What chooses the strategies of one replication."""
     names = [strategy.name for strategy in fleet.strategies]
     router = scenario.router
-    if router is None:
+    if router is None or isinstance(router, LookingRouter):
+        # What looks at requests chooses when they arrive; no policy is asked then.
         return Always(0)
     if isinstance(router, AlwaysRouter):
         return Always(names.index(router.strategy))

@@ -10,6 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
+import numpy as np
+from scipy.special import betaincinv, ndtri
+
 from sim.engine.specs import StageSpec, StepSpec, StrategySpec
 from sim.engine.state import NO_LIMIT
 from sim.scenario import CascadeStrategy, PlacedStrategy, Strategy, TreeStrategy, VerifyStrategy, VoteStrategy
@@ -19,6 +22,7 @@ __all__ = [
     "NO_PLURALITIES",
     "Plurality",
     "output_multiples",
+    "path_multiples",
     "stages_of",
     "strategy_spec",
     "strategy_specs",
@@ -27,6 +31,10 @@ __all__ = [
     "verify_stages",
     "vote_stage",
 ]
+
+
+_NODES = 96
+"""Of Gauss' rule, for means of order statistics."""
 
 
 @dataclass(frozen=True)
@@ -179,6 +187,33 @@ def output_multiples(spec: StrategySpec) -> list[float]:
         sum(stage.branches * stage.tokens_factor for stage in spec.stages if stage.step == step)
         for step in range(len(spec.steps))
     ]
+
+
+def path_multiples(spec: StrategySpec) -> list[float]:
+    """Mean tokens that are written one after another in each step, as a multiple of its base tokens.
+
+    That is the sum over its stages of the branch with which the stage ends: the longest one, or the m-th of n where a
+    stage waits for m. Lengths are lognormal with mean 1: the m-th of n is the mean of their quantile at numbers of
+    Beta(m, n - m + 1), taken by Gauss' rule. A stage that ends when branches agree is taken to wait for all.
+
+    >>> path_multiples(StrategySpec(stages=[vote_stage(8)]))
+    [1.0]
+    """
+    found = [0.0] * len(spec.steps)
+    for stage in spec.stages:
+        found[stage.step] += stage.tokens_factor * _last_branch(stage)
+    return found
+
+
+def _last_branch(stage: StageSpec) -> float:
+    """Mean length of the branch with which a stage ends, as a multiple of the mean branch."""
+    branches = stage.branches
+    last = min(stage.wait_for, branches)
+    if stage.sigma == 0.0:
+        return 1.0
+    nodes, weights = np.polynomial.legendre.leggauss(_NODES)
+    at = betaincinv(last, branches - last + 1, (nodes + 1.0) / 2.0)
+    return float(weights @ np.exp(stage.sigma * ndtri(at) - stage.sigma**2 / 2.0) / 2.0)
 
 
 def _vote_stage(vote: VoteStrategy) -> StageSpec:

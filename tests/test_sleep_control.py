@@ -263,7 +263,8 @@ def test_a_trace_is_foreseen_by_what_it_has_shown() -> None:
     trace = {"kind": "trace", "path": "there.csv", "format": "nightshift"}
     forecast = QuestionForecast(scenario(workload=[chat(arrivals=trace, lengths=None)], sleep={}), RandomStreams(7, 0))
     row = np.zeros(1, LIVE)
-    none = LiveContexts(iter([]), 1, lambda stream, rank: (rank, rank))
+    row["question_factor"] = 1.0
+    none = LiveContexts(iter([]), 1, lambda stream, ids, rank: (rank, rank, rank))
     before = forecast.remaining(ZERO, row, ZERO, 1e9), forecast.remaining(ZERO, row, ZERO + 3, 1e9)
     none.appeared[:], none.ended[:], none.lived_s[:] = 3, 2, 200.0
     forecast.learn(none, ZERO + 9)

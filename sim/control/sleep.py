@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from functools import partial
 from itertools import count
 from typing import Any, Protocol
 
@@ -26,6 +25,7 @@ from sim.engine.state import Floats, Integers
 from sim.errors import EngineError
 from sim.fleet import Fleet
 from sim.outcomes import SleepWork
+from sim.routing.contexts import ForeseenContexts
 from sim.scenario import Scenario
 from sim.scenario.choices import strategy_shares
 from sim.sleep import SLEEP, SleepAccount, sleep_pools
@@ -72,8 +72,9 @@ class SleepControl:
         prices: Prices,
         streams: RandomStreams,
         savings: Savings,
+        foreseen: ForeseenContexts | None = None,
     ) -> None:
-        """`fleet` is one `with_sleep`."""
+        """`fleet` is one `with_sleep`. What `foreseen` knows of a context goes before what `savings` say of its rank."""
         if scenario.sleep is None:
             raise EngineError("there is sleep-time work to control, and the scenario has none")
         self._sleep, self._plane, self._clock = scenario.sleep, plane, clock
@@ -85,7 +86,8 @@ class SleepControl:
         self._draft_tokens, self._notes_tokens = (
             np.array([getattr(each, name) for each in work]) for name in ("draft_tokens", "notes_tokens")
         )
-        self._live = LiveContexts(workload.contexts(), self._streams, partial(_effects, savings, scenario))
+        self._savings, self._scenario, self._foreseen = savings, scenario, foreseen
+        self._live = LiveContexts(workload.contexts(), self._streams, self._effects)
         self._forecast = QuestionForecast(scenario, streams)
         self._value = Value(scenario, fleet, plane, prices, work)
         self._gate = Gate(scenario.sleep, pools, fleet, plane, self._value.prices)
@@ -120,6 +122,13 @@ class SleepControl:
         ids = self._candidates(now_s)
         if ids.size:
             self._send(*self._chosen(ids, tokens, room, now_s), now_s)
+
+    def _effects(self, stream: int, ids: Integers, predictability: Floats) -> tuple[Floats, Floats, Floats]:
+        """What preparing contexts saves and gains a question, and the factor on their questions, [n] each."""
+        if self._foreseen is not None and self._foreseen.knows(stream):
+            return self._foreseen.effects(stream, ids, lambda: self._value.output_usd(stream, float(self._clock.now)))
+        saved, gained = _effects(self._savings, self._scenario, stream, predictability)
+        return saved, gained, np.ones(ids.size)
 
     def _candidates(self, now_s: float) -> Integers:
         ids, rows = self._live.ids, self._live.rows

@@ -21,6 +21,7 @@ LIVE = np.dtype(
         ("appeared_s", "f8"),
         ("saving_tokens", "f8"),  # output tokens that a question needs less once it is prepared
         ("gained", "f8"),  # chance of a right answer that it then has more
+        ("question_factor", "f8"),  # questions expected on it, as a multiple of the mean
         ("is_live", "?"),
     ]
 )
@@ -32,12 +33,15 @@ _FIRST_ROWS = 1024
 class LiveContexts:
     """Follows a flow of what happens to contexts of so many streams.
 
-    `effects(stream, predictability)` says what preparing contexts of a stream saves their questions and what they gain,
-    [n] each.
+    `effects(stream, context_id, predictability)` says what preparing contexts of a stream saves their questions, what
+    they gain, and how many questions they get as a multiple of the mean, [n] each.
     """
 
     def __init__(
-        self, blocks: Iterator[ContextBlock], streams: int, effects: Callable[[int, Floats], tuple[Floats, Floats]]
+        self,
+        blocks: Iterator[ContextBlock],
+        streams: int,
+        effects: Callable[[int, Integers, Floats], tuple[Floats, Floats, Floats]],
     ) -> None:
         self.rows: Records = np.zeros(_FIRST_ROWS, LIVE)
         """All contexts so far, by their number; of type LIVE."""
@@ -77,9 +81,9 @@ class LiveContexts:
             self.rows[name][ids] = getattr(block, name)
         for stream in np.unique(block.stream).tolist():
             mine = block.stream == stream
-            saving_tokens, gained = self._effects(stream, block.predictability[mine])
-            self.rows["saving_tokens"][ids[mine]] = saving_tokens
-            self.rows["gained"][ids[mine]] = gained
+            found = self._effects(stream, ids[mine], block.predictability[mine])
+            for name, effect in zip(("saving_tokens", "gained", "question_factor"), found, strict=True):
+                self.rows[name][ids[mine]] = effect
 
     def _appear(self, block: ContextBlock) -> None:
         self.rows["appeared_s"][block.context_id] = block.at_s

@@ -25,7 +25,8 @@ class QuestionForecast:
 
     The mean of a constant number of questions is what has not been asked of it. Of a geometric one with mean m there
     are m to come before the first question and m - 1 after each, as it has no memory. A trace tells no law: it is
-    taken to be geometric, with the mean of the contexts seen so far. An oracle knows the number of each context. An
+    taken to be geometric, with the mean of the contexts seen so far. A router file may say which contexts get more than
+    the mean. An oracle knows the number of each context. An
     error is a lognormal factor of mean one, the same for a context whenever it is looked at.
 
     When they come follows from the mean gap g between questions in all cases: m of them thin out as exp(-t / (m g)),
@@ -69,7 +70,9 @@ class QuestionForecast:
             left: Floats = (rows["questions"] - asked).astype(np.float64)
             return left
         stream = rows["stream"]
-        mean: Floats = self._mean[stream] - np.where(self._is_constant[stream], asked, asked > 0)
+        mean: Floats = rows["question_factor"] * self._mean[stream] - np.where(
+            self._is_constant[stream], asked, asked > 0
+        )
         return mean
 
     def _error(self, ids: Integers) -> Floats | float:

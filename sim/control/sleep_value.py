@@ -18,6 +18,8 @@ from sim.sleep import sleep_pools
 
 __all__ = ["Value"]
 
+_DAY_S = 86_400.0
+
 
 class Value:
     """Values contexts by the prices of the pools that prepare them and of those that answer their questions.
@@ -66,6 +68,11 @@ class Value:
         if not self._is_marginal:
             return planned, planned
         return self._jobs_usd(rows, context_tokens, now_s, marginal=True), planned
+
+    def output_usd(self, stream: int, now_s: float) -> float:
+        """What an output token of a stream is expected to cost over the day to come."""
+        ahead_s = np.full(len(self._may_answer), _DAY_S)
+        return float(self._by_stream(np.array([stream]), ahead_s, 1.0, now_s)[0][stream])
 
     def _jobs_usd(self, rows: Records, context_tokens: float, now_s: float, *, marginal: bool) -> Floats:
         stream, tokens = rows["stream"], rows["tokens"].astype(np.float64)

@@ -28,6 +28,7 @@ _FILES = (
     ("workload", "arrivals", "tokens"),
     ("workload", "questions", "path"),
     ("fleet", "step_time", "path"),
+    ("router", "model"),
 )
 """Where a scenario may name a file, beside those of prices."""
 
@@ -191,7 +192,7 @@ def _resolve(tree: Tree, path: TreePath, canonical: Callable[[str], str]) -> Non
 
 
 def _each(tree: Tree, section: str, *keys: str) -> list[TreePath]:
-    """Paths of the texts at `section.INDEX.keys`, as far as they are there."""
+    """Paths of the texts at `section.INDEX.keys`, or `section.keys` where it is no list, as far as they are there."""
     items = tree.get((section,))
-    paths = [(section, index, *keys) for index in range(len(items))] if isinstance(items, list) else []
+    paths = [(section, index, *keys) for index in range(len(items))] if isinstance(items, list) else [(section, *keys)]
     return [path for path in paths if isinstance(tree.get(path), str)]

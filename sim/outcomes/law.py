@@ -194,10 +194,15 @@ class TableLaw:
         bare, prepared = self.table.correct[self.strategy]
         return np.full(predictability.size, float(np.mean(prepared - bare)))
 
+    def tokens_of(self, question: Integers, row: Integers | np.int64 | int) -> Floats:
+        """Tokens of a branch at these questions of the table, without preparation (row 0) or with it (1), [n]."""
+        found: Floats = self.table.tokens[self.strategy][row, question] * self._per_branch
+        return found
+
     def _answers(self, asked: Asked, row: Integers | np.int64) -> Answers:
         question = self.table.questions_of(asked)
         p = self.table.correct[self.strategy][row, question]
-        tokens = whole(self.table.tokens[self.strategy][row, question] * self._per_branch)
+        tokens = whole(self.tokens_of(question, row))
         sampled = (uniforms(asked.key, ANSWER) < p).astype(np.float64) if self.is_vote else p
         return Answers(tokens, sampled, p)
 

@@ -30,7 +30,7 @@ from sim.scenario import (
     VerifyStrategy,
     VoteStrategy,
 )
-from sim.scenario.choices import choices
+from sim.scenario.choices import strategies_at_work
 from sim.scenario.reach import own_steps
 from sim.scenario.strategies import PlacedStrategy
 from sim.strategies import Plurality, output_multiples, strategy_spec
@@ -85,7 +85,11 @@ class Outcomes:
         """What the outcomes rest on beyond what was measured, one sentence each."""
         self._laws: dict[tuple[int, str], Law] = {}
         self._tables: dict[Path, OutcomeTable] = {}
-        used = [(stream, step) for stream in range(len(scenario.workload)) for step in self._in_use(stream)]
+        used = [
+            (stream, step)
+            for stream, each in enumerate(scenario.workload)
+            for step in strategies_at_work(scenario, each)
+        ]
         for stream, step in used:
             self.law(stream, step)
         self.pluralities: Mapping[str, Plurality] = dict(self._pluralities(used))
@@ -119,6 +123,12 @@ class Outcomes:
         draft = sleep.tokens or round(self._measured_draft(stream) or self._draft_of_class(stream, sleep))
         return SleepWork(draft, sleep.drafts, draft * sleep.drafts)
 
+    def table(self, stream: int) -> OutcomeTable:
+        """The measured outcomes of a stream whose questions are those of a table."""
+        questions = self.scenario.workload[stream].questions
+        assert isinstance(questions, TableQuestions)
+        return self._read(questions.path)
+
     def _measured_draft(self, stream: int) -> float | None:
         """Output tokens of a draft, where the stream's table says them."""
         questions = self.scenario.workload[stream].questions
@@ -134,11 +144,6 @@ class Outcomes:
     def _stream_class(self, stream: int) -> str | None:
         questions = self.scenario.workload[stream].questions
         return None if questions is None else questions.class_name
-
-    def _in_use(self, stream: int) -> Sequence[PlacedStrategy]:
-        """Strategies that do the work for requests of a stream."""
-        chosen = choices(self.scenario, self.scenario.workload[stream])
-        return [step for strategy in chosen for step in own_steps(strategy, self.strategies)]
 
     def _pluralities(self, used: Sequence[tuple[int, PlacedStrategy]]) -> Iterator[tuple[str, Plurality]]:
         for name in dict.fromkeys(step.name for _, step in used if isinstance(step, VoteStrategy)):

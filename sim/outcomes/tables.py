@@ -15,7 +15,7 @@ from sim.outcomes.asked import Asked
 from sim.outcomes.luck import QUESTION, mixed, uniforms
 from sim.workload.blocks import NOTHING, Floats, Integers
 
-__all__ = ["OutcomeTable", "OutcomeTableError", "read_outcomes"]
+__all__ = ["OutcomeTable", "OutcomeTableError", "read_outcomes", "read_rows"]
 
 _NEEDED = ("question", "strategy", "correct", "tokens")
 _CORRECT = "correct the row, or leave it out"
@@ -40,6 +40,8 @@ class OutcomeTable:
     by_id: Mapping[int, int] = field(repr=False)
     """Place of the questions that are numbers."""
     has_prepared: bool
+    questions: tuple[str, ...] = field(default=(), repr=False)
+    """Names of the questions, in their order."""
     notes_tokens: float | None = None
     """Mean output tokens that preparing a context took; None where the table does not say."""
 
@@ -49,9 +51,8 @@ class OutcomeTable:
         A trace's question that the table knows by its number is that one. Other requests draw one, those on a context
         among the questions of one context of the table.
         """
-        contexts = self.first.size - 1
         owner = np.where(asked.context_id == NOTHING, asked.identity, mixed(asked.luck.word, asked.context_id))
-        context = (uniforms(owner, QUESTION, place=1) * contexts).astype(np.int64)
+        context = self._drawn_context(owner)
         on_context = asked.context_id != NOTHING
         low = np.where(on_context, self.first[context], 0)
         high = np.where(on_context, self.first[context + 1], self.first[-1])
@@ -60,6 +61,14 @@ class OutcomeTable:
             return drawn
         known = np.array([self.by_id.get(number, NOTHING) for number in asked.question_id.tolist()])
         return np.where(known == NOTHING, drawn, known)
+
+    def contexts_of(self, word: int, context_id: Integers) -> Integers:
+        """Place of the context of the table that these contexts ask about, [n]; `word` is that of the questions."""
+        return self._drawn_context(mixed(word, context_id))
+
+    def _drawn_context(self, owner: Integers) -> Integers:
+        contexts = self.first.size - 1
+        return (uniforms(owner, QUESTION, place=1) * contexts).astype(np.int64)
 
 
 def read_outcomes(path: Path, effort: str = "medium") -> OutcomeTable:
@@ -73,7 +82,7 @@ def read_outcomes(path: Path, effort: str = "medium") -> OutcomeTable:
         InputError: for a file that cannot be read, or lacks columns.
         OutcomeTableError: with every row that is wrong.
     """
-    rows = _read(path)
+    rows = read_rows(path)
     lacking = [name for name in _NEEDED if name not in rows]
     if lacking:
         rule = f"lacks the column {lacking[0]}"
@@ -88,7 +97,7 @@ def _of_effort(rows: pd.DataFrame, effort: str) -> pd.DataFrame:
     return rows[(rows["prepared"] == 0.0) | rows["effort"].isin(["", effort])]
 
 
-def _read(path: Path) -> pd.DataFrame:
+def read_rows(path: Path) -> pd.DataFrame:
     """The rows as texts and numbers, their index the line of the file, or the number of the row in Parquet."""
     name = path.name.removesuffix(".gz")
     try:
@@ -168,6 +177,7 @@ def _table(rows: pd.DataFrame, path: Path) -> OutcomeTable:
         np.append(first, len(questions)).astype(np.int64),
         places,
         has_prepared=not prepared_rows.empty,
+        questions=tuple(map(str, questions.index)),
         notes_tokens=_notes_tokens(prepared_rows),
     )
 

@@ -68,6 +68,18 @@ from sim.scenario.offers import Availability, Billing, Offer, OnDemand, Reserved
 from sim.scenario.operation import Admission, Failures, Power
 from sim.scenario.part import Part, refuse_all
 from sim.scenario.quantities import Count, Duration, LengthOfTime, Whole
+from sim.scenario.routers import (
+    BanditRouter,
+    Budget,
+    DifficultyThresholdRouter,
+    FileRouter,
+    GainThresholdRouter,
+    LearnedRouter,
+    LookingRouter,
+    OracleRouter,
+    ThresholdRouter,
+    WeighingRouter,
+)
 from sim.scenario.shape import Growth, SpecialDay, Weekday, Weekly
 from sim.scenario.sleep import Sleep, SleepForecast
 from sim.scenario.strategies import (
@@ -108,7 +120,9 @@ __all__ = [
     "Autoscale",
     "Availability",
     "Balancer",
+    "BanditRouter",
     "Billing",
+    "Budget",
     "BusyAutoscale",
     "Carbon",
     "CarbonSeries",
@@ -127,6 +141,7 @@ __all__ = [
     "CurveQuestions",
     "Daily",
     "DemandCharge",
+    "DifficultyThresholdRouter",
     "DirectStrategy",
     "EarlyStop",
     "Electricity",
@@ -137,7 +152,9 @@ __all__ = [
     "ElectricityWindows",
     "Engine",
     "Failures",
+    "FileRouter",
     "ForecastError",
+    "GainThresholdRouter",
     "Gamma",
     "Generated",
     "GeometricCount",
@@ -149,13 +166,16 @@ __all__ = [
     "Growth",
     "InlineClient",
     "InlineModel",
+    "LearnedRouter",
     "Lengths",
     "LognormalCount",
     "LognormalLengths",
     "LognormalTime",
+    "LookingRouter",
     "NamedTokens",
     "Offer",
     "OnDemand",
+    "OracleRouter",
     "PlacedStrategy",
     "Poisson",
     "Pool",
@@ -188,6 +208,7 @@ __all__ = [
     "Stream",
     "TableQuestions",
     "ThinkStrategy",
+    "ThresholdRouter",
     "Times",
     "TokenRates",
     "TokenTariff",
@@ -202,6 +223,7 @@ __all__ = [
     "VoteStrategy",
     "Weekday",
     "Weekly",
+    "WeighingRouter",
     "Window",
 ]
 

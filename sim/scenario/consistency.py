@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 from sim.errors import did_you_mean
 from sim.scenario.api import ApiPool
 from sim.scenario.autoscale import PredictiveAutoscale
-from sim.scenario.demand import Closed
+from sim.scenario.contexts import CurveQuestions, TableQuestions
+from sim.scenario.demand import Closed, TraceArrivals
 from sim.scenario.part import Refusal
 from sim.scenario.quantities import format_duration
 from sim.scenario.reach import may_work
+from sim.scenario.routers import FileRouter, LookingRouter, WeighingRouter
 from sim.scenario.strategies import CascadeStrategy, DirectStrategy
 from sim.scenario.supply import GpuPool
 from sim.scenario.ways import AlwaysRouter, RandomRouter
@@ -136,12 +138,30 @@ def _sleep_refusals(scenario: Scenario) -> Iterator[Refusal]:
     if not any(stream.has_contexts for stream in scenario.workload):
         rule, remedy = "has no contexts to prepare", "add `contexts` to a stream of the workload, or leave it out"
         yield Refusal(("sleep",), "sleep", rule, remedy)
+    if sleep.prepare == "learned":
+        yield from _learned_sleep_refusals(scenario)
     for place, name in enumerate(sleep.pools or []):
         known = [pool.name for pool in scenario.fleet]
         yield from _strangers(("sleep", "pools", place), [name], known, "is no pool of the fleet")
     if sleep.pools is None and not any(isinstance(pool, GpuPool) for pool in scenario.fleet):
         remedy = f"add it, such as [{scenario.fleet[0].name}]"
         yield Refusal(("sleep", "pools"), "pools", "is missing, and the fleet has no GPUs", remedy)
+
+
+def _learned_sleep_refusals(scenario: Scenario) -> Iterator[Refusal]:
+    """Whether a router file can tell which contexts are worth preparing."""
+    place = ("sleep", "prepare")
+    if not isinstance(scenario.router, FileRouter):
+        remedy = "use a router with a `model`, or prepare by rank"
+        yield Refusal(place, "learned", "needs a router file, and the router has none", remedy)
+        return
+    for stream in scenario.workload:
+        if stream.has_contexts and not isinstance(stream.questions, TableQuestions):
+            rule = f"needs questions with features, and those of stream '{stream.name}' are not of kind table"
+            yield Refusal(place, "learned", rule, "use a table of measured outcomes, or prepare by rank")
+        elif stream.has_contexts and isinstance(stream.arrivals, TraceArrivals):
+            rule = f"cannot tell the contexts of the trace of stream '{stream.name}' before their questions"
+            yield Refusal(place, "learned", rule, "prepare by rank")
 
 
 def _strategies_say_where(scenario: Scenario) -> bool:
@@ -173,11 +193,39 @@ def _router_refusals(scenario: Scenario) -> Iterator[Refusal]:
     router, names = scenario.router, [strategy.name for strategy in scenario.strategies]
     if router is not None and not names:
         yield Refusal(("router",), "router", "has no strategies to choose from", "add `strategies`")
-    elif isinstance(router, AlwaysRouter):
-        yield from _strangers(("router", "strategy"), [router.strategy], names, "is no strategy of the scenario")
+        return
+    named: dict[tuple[str, ...], str] = {}
+    if isinstance(router, AlwaysRouter):
+        named = {("strategy",): router.strategy}
     elif isinstance(router, RandomRouter):
-        for name in router.weights:
-            yield from _strangers(("router", "weights", name), [name], names, "is no strategy of the scenario")
+        named = {("weights", name): name for name in router.weights}
+    elif isinstance(router, FileRouter):
+        named = {("labels", name): name for name in router.labels}
+        named |= {(key,): getattr(router, key) for key in ("cheap", "strong") if hasattr(router, key)}
+    for place, name in named.items():
+        yield from _strangers(("router", *place), [name], names, "is no strategy of the scenario")
+    if isinstance(router, LookingRouter):
+        yield from _looking_refusals(scenario, router)
+
+
+def _looking_refusals(scenario: Scenario, router: LookingRouter) -> Iterator[Refusal]:
+    """What a router lacks that looks at requests."""
+    routed = {index: stream for index, stream in enumerate(scenario.workload) if stream.strategy is None}
+    for index, stream in routed.items():
+        if stream.questions is None:
+            rule = f"are missing, and the router of policy {router.policy} weighs chances of right answers"
+            remedy = "add `questions`, or the stream's own `strategy`"
+            yield Refusal(("workload", index, "questions"), "questions", rule, remedy)
+        elif isinstance(router, FileRouter) and isinstance(stream.questions, CurveQuestions):
+            rule = "of kind curves have no features that a router file could look at"
+            remedy = "use a table of measured outcomes with features, or policy oracle or bandit"
+            yield Refusal(("workload", index, "questions"), "questions", rule, remedy)
+    if isinstance(router, WeighingRouter) and router.value_usd is None:
+        for stream in routed.values():
+            if stream.usd_per_correct is None:
+                rule = f"is missing, and stream '{stream.name}' does not say what a right answer is worth"
+                remedy = "add it, or the stream's `usd_per_correct`"
+                yield Refusal(("router", "value_usd"), "value_usd", rule, remedy)
 
 
 def _strangers(path: tuple[str | int, ...], named: Iterable[str], known: list[str], rule: str) -> Iterator[Refusal]:

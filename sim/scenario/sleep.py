@@ -29,6 +29,9 @@ class Sleep(Part):
     )
     """When: while the price is below the mean of its day or in a window named off-peak, while replicas have little else
     to do, or always; one of them is enough."""
+    prepare: Literal["rank", "learned"] = "rank"
+    """What tells which contexts save most: their rank by how far they foretell their questions, as if it were known, or
+    what a router file expects of them."""
     effort: Literal["low", "medium", "high"] = "medium"
     """How hard a context is thought about; its tokens follow from it."""
     tokens: Count | None = None

@@ -8,6 +8,14 @@ from pydantic import Field, field_validator
 
 from sim.scenario.part import Part, refuse
 from sim.scenario.quantities import Amount
+from sim.scenario.routers import (
+    BanditRouter,
+    DifficultyThresholdRouter,
+    GainThresholdRouter,
+    LearnedRouter,
+    OracleRouter,
+    ThresholdRouter,
+)
 
 __all__ = ["AlwaysRouter", "RandomRouter", "RoundRobinRouter", "Router"]
 
@@ -44,4 +52,15 @@ class RoundRobinRouter(Part):
     """Every strategy in turn."""
 
 
-Router = Annotated[AlwaysRouter | RandomRouter | RoundRobinRouter, Field(discriminator="policy")]
+Router = Annotated[
+    AlwaysRouter
+    | RandomRouter
+    | RoundRobinRouter
+    | LearnedRouter
+    | OracleRouter
+    | DifficultyThresholdRouter
+    | GainThresholdRouter
+    | ThresholdRouter
+    | BanditRouter,
+    Field(discriminator="policy"),
+]

@@ -1,0 +1,1 @@
+"""Whether questions and outcomes still are what a router was trained on."""

@@ -1,0 +1,76 @@
+"""A router file held against a scenario: whose columns its scores are, and what it says of the questions of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from router.errors import RouterError
+from router.types import Scores
+from sim.errors import InputError, did_you_mean
+from sim.outcomes import Outcomes
+from sim.outcomes.columns import number_columns, texts_of
+from sim.routing.rows import can_choose
+from sim.scenario import FileRouter, TableQuestions
+
+if TYPE_CHECKING:
+    from router.learned import LearnedRouter
+
+__all__ = ["columns_of", "open_router", "scores_of"]
+
+
+def open_router(router: FileRouter) -> LearnedRouter:
+    """The file that a scenario's router names, opened.
+
+    Raises:
+        InputError: where it cannot be used.
+    """
+    from router.learned import LearnedRouter
+
+    with _in_our_words():
+        return LearnedRouter.load(router.model)
+
+
+def columns_of(outcomes: Outcomes, opened: LearnedRouter, stream: int) -> Mapping[int, int]:
+    """Which column of the scores belongs to each strategy that may be chosen for a stream.
+
+    Raises:
+        InputError: for a strategy that the file does not know.
+    """
+    router = outcomes.scenario.router
+    assert isinstance(router, FileRouter)
+    known = list(opened.strategies)
+    found = {}
+    for strategy in can_choose(outcomes, stream):
+        name = outcomes.strategies[strategy].name
+        label = router.labels.get(name, name)
+        if label not in known:
+            called = f"strategy '{name}'" if label == name else f"label '{label}' of strategy '{name}'"
+            remedy = f"say by `labels` what the file calls it, or leave it out; {did_you_mean(label, known)}"
+            raise InputError(called, f"is not known to {router.model.name}", remedy, where="router.labels")
+        found[strategy] = known.index(label)
+    return found
+
+
+def scores_of(outcomes: Outcomes, opened: LearnedRouter, stream: int) -> Scores:
+    """What the file expects of every question of a stream's table, in the order of the table.
+
+    Raises:
+        InputError: for a table without what the router looks at.
+    """
+    questions, table = outcomes.scenario.workload[stream].questions, outcomes.table(stream)
+    assert isinstance(questions, TableQuestions)
+    spec = opened.features.spec
+    numbers = number_columns(questions.path, table, spec.numbers)
+    texts = texts_of(questions.path, table) if spec.text else None
+    with _in_our_words():
+        return opened.score(opened.features.of(texts, numbers))
+
+
+@contextmanager
+def _in_our_words() -> Iterator[None]:
+    try:
+        yield
+    except RouterError as error:
+        raise InputError(error.value, error.rule, error.remedy, where=error.where) from None
