@@ -313,6 +313,60 @@ def calibrate(
 
 
 @app.command()
+def train(
+    outcomes: Annotated[Path, typer.Argument(help="Outcomes in CSV, JSON lines or Parquet.", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", metavar="FILE.onnx", help="File to write.", show_default=False)],
+    names: Annotated[
+        str, typer.Option("--map", metavar="OURS=THEIRS,..", help="Columns: text=prompt,a:correct=x.")
+    ] = "",
+    texts: Annotated[Path | None, typer.Option(metavar="FILE", help="Texts and more columns, by question.")] = None,
+    group: Annotated[str | None, typer.Option(metavar="COLUMN", help="Held out whole, as subjects are.")] = None,
+    features: Annotated[
+        str, typer.Option(metavar="A,B", help="Columns of numbers to use; auto: all, where there is no text.")
+    ] = "auto",
+    signals: Annotated[
+        str, typer.Option(metavar="A,B", help="Of a first answer: confidence:STRATEGY, agreement:STRATEGY.")
+    ] = "",
+    strategies: Annotated[str | None, typer.Option(metavar="A,B", help="Only these, in this order.")] = None,
+    effort: Annotated[str, typer.Option(help="Of the notes on prepared contexts.")] = "medium",
+    hashed: Annotated[int | None, typer.Option(min=0, help="Places of hashed n-grams, a power of two.")] = None,
+    folds: Annotated[int, typer.Option(min=2, help="Parts, each left out once for the figures.")] = 5,
+    hold_out: Annotated[float, typer.Option(min=0.0, max=0.9, help="Share of contexts left out of training.")] = 0.0,
+    seed: Annotated[int, typer.Option(min=0, help="Of folds and trees.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Train a router on outcomes: each strategy's chance of a right answer and its tokens."""
+    from sim import commands
+    from sim.training_terminal import format_training
+
+    found = commands.train(
+        outcomes,
+        out,
+        names=names,
+        texts=texts,
+        group=group,
+        features=_words(features),
+        signals=_words(signals),
+        strategies=None if strategies is None else _words(strategies),
+        effort=effort,
+        hashed=hashed,
+        folds=folds,
+        hold_out=hold_out,
+        seed=seed,
+        progress=lambda line: typer.echo(line, err=True),
+    )
+    if as_json:
+        _print_json(found)
+    else:
+        _show(format_training(found))
+
+
+def _words(text: str) -> list[str]:
+    """The words between commas."""
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+@app.command()
 def measure(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to fill.", show_default=False)],
     model: Annotated[

@@ -27,6 +27,7 @@ __all__ = [
     "report",
     "schema",
     "simulate",
+    "train",
     "tune",
     "validate",
 ]
@@ -265,6 +266,83 @@ def _again(paths: Sequence[Path], calibration: Path | None, assume: Assumed | No
     named = {"weights": "precision", "tensor_parallel": "tensor-parallel"}
     options = [word for key, value in given.items() if value for word in (f"--{named.get(key, key)}", str(value))]
     return shlex.join(["nightshift", "validate", *(path.resolve().name for path in paths), *options])
+
+
+def train(
+    outcomes: Path,
+    out: Path,
+    *,
+    names: str = "",
+    texts: Path | None = None,
+    group: str | None = None,
+    features: Sequence[str] = ("auto",),
+    signals: Sequence[str] = (),
+    strategies: Sequence[str] | None = None,
+    effort: str = "medium",
+    seed: int = 0,
+    folds: int = 5,
+    hashed: int | None = None,
+    hold_out: float = 0.0,
+    progress: Callable[[str], None] | None = None,
+) -> dict[str, Any]:
+    """Train a router on outcomes and write it to `out`; gives back what it was trained on, and figures held out.
+
+    `names` maps the file's columns, as `router.tables` says. `hold_out` leaves this share of the contexts out of all
+    training, for `evaluate` or a simulation; which ones follows from their names and the seed.
+
+    Raises:
+        InputError: for outcomes that cannot be read, contradict themselves or are too few, and for an `out` that is no
+            name of an ONNX file or cannot be written.
+    """
+    from datetime import UTC, datetime
+
+    from router.errors import RouterError
+    from sim.folders import check_place
+
+    if out.suffix != ".onnx":
+        raise InputError(out, "is not the name of an ONNX file", "give one that ends in .onnx")
+    check_place(out)
+    _needs_training()
+    from router.export import export
+    from router.rows import read_labels
+    from router.splits import without_held_out
+    from router.tables import parse_map
+    from router.train import HASHED
+    from router.train import train as learn
+
+    try:
+        labels = read_labels(
+            outcomes,
+            names=parse_map(names),
+            texts_path=texts,
+            group=group,
+            features=features,
+            signals=signals,
+            strategies=strategies,
+            effort=effort,
+        )
+        trained = learn(
+            without_held_out(labels, hold_out, seed),
+            seed=seed,
+            folds=folds,
+            hashed=HASHED if hashed is None else hashed,
+            progress=progress or (lambda line: None),
+        )
+        export(trained, out, date=datetime.now(UTC).strftime("%Y-%m-%d"))
+    except RouterError as error:
+        raise InputError(error.value, error.rule, error.remedy, where=error.where) from None
+    return {"file": str(out), **trained.document()}
+
+
+def _needs_training() -> None:
+    """Raises:
+    InputError: where a library that training needs is not installed.
+    """
+    from importlib.util import find_spec
+
+    for module in ("sklearn", "onnx"):
+        if find_spec(module) is None:
+            raise InputError(module, "is needed to train and not installed", "pip install 'nightshift[train]'")
 
 
 def report(folder: Path) -> dict[str, Any]:
