@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from router.policies import Policy
-from sim.engine.specs import Scored
+from sim.engine.specs import Scored, undecided
 from sim.outcomes import Outcomes
 from sim.outcomes.asked import Asked, Luck
 from sim.outcomes.doubts import doubts
@@ -97,15 +97,16 @@ class Scorer:
 
     def _undecided(self, block: RequestBlock, corpora: Corpora) -> Scored:
         """A block of which a router looks at some requests, or all of them."""
+        asked = [(stream, rows, self._asked(stream, block, rows)) for stream, rows in self._by_stream(block)]
+        routed = [Routed(*each) for each in asked if each[0] in corpora.streams]
+        options = corpora.options(block.stream.size, routed)
+        if options is not None and len(routed) == len(asked):
+            return undecided(options)
         scored = self._blank(self.chosen(block))
-        routed = []
-        for stream, rows in self._by_stream(block):
-            asked = self._asked(stream, block, rows)
-            if stream in corpora.streams:
-                routed.append(Routed(stream, rows, asked))
-            else:
-                self._fill(scored, rows, stream, asked)
-        return scored._replace(options=corpora.options(block.stream.size, routed))
+        for stream, rows, others in asked:
+            if stream not in corpora.streams:
+                self._fill(scored, rows, stream, others)
+        return scored._replace(options=options)
 
     def _blank(self, strategy: Integers) -> Scored:
         """Nothing known yet of requests with these strategies."""

@@ -74,7 +74,7 @@ class SleepControl:
         savings: Savings,
         foreseen: ForeseenContexts | None = None,
     ) -> None:
-        """`fleet` is one `with_sleep`. What `foreseen` knows of a context goes before what `savings` say of its rank."""
+        """`fleet` is one `with_sleep`. What `foreseen` knows of contexts goes before what `savings` say."""
         if scenario.sleep is None:
             raise EngineError("there is sleep-time work to control, and the scenario has none")
         self._sleep, self._plane, self._clock = scenario.sleep, plane, clock

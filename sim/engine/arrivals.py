@@ -42,7 +42,7 @@ def arrive(s: State, run: Records, now_s: float) -> int:
     if s.api_luck.shape[0] > 0:
         call.first_luck, call.speed_luck = s.api_luck[i, 0], s.api_luck[i, 1]
     call.late = 0
-    if s.option_row.shape[0] > 0:
+    if s.option_row.shape[0] > 0 and s.option_row[i] != NONE:
         _arrive_undecided(s, slot, i, now_s)
         return slot
     req.strategy = s.strategy[i]
@@ -299,7 +299,7 @@ def _take_slot(s: State, run: Records, now_s: float, stream: int, priority: int,
     run.in_flight += 1
     req.id = run.next_id
     run.next_id += 1
-    req.arrival_s = now_s
+    req.arrival_s = now_s - s.routes[stream].latency_s
     req.cost_usd = 0.0
     req.stream = stream
     req.priority = priority
@@ -313,11 +313,11 @@ def _take_slot(s: State, run: Records, now_s: float, stream: int, priority: int,
     req.branch = 0
     req.replica = NONE
     call = s.calls[slot]
-    call.due_s = now_s + s.streams[stream].timeout_s
+    call.due_s = req.arrival_s + s.streams[stream].timeout_s
     call.spent_usd = 0.0
     call.attempts = 0
     call.retries = 0
     s.streams[stream].offered += 1
-    if now_s >= run.warm_up_s:
+    if req.arrival_s >= run.warm_up_s:
         s.streams[stream].measured_offered += 1
     return slot

@@ -67,7 +67,7 @@ def _fill_way(way: st.Records, strategy: StrategySpec) -> None:
 
 
 def _fill_route(record: st.Records, route: RouteSpec, stream: StreamSpec, allowed: st.Integers) -> None:
-    for name in ("rule", "mu", "value_usd", "price", "load", "cheap", "strong", "threshold", "feedback"):
+    for name in ("rule", "mu", "value_usd", "price", "load", "cheap", "strong", "threshold", "feedback", "latency_s"):
         record[name] = getattr(route, name)
     record.lateness_usd = route.value_usd if route.lateness_usd is None else route.lateness_usd
     record.e2e_slo_s = stream.e2e_slo_s if route.e2e_slo_s is None else route.e2e_slo_s
@@ -109,7 +109,7 @@ def rows_of(options: Options, requests: int) -> st.Integers:
         EngineError: where they are not as many as the requests, or not all in the corpus.
     """
     row: st.Integers = np.require(options.row, np.int64, ("C", "W"))
-    if row.shape != (requests,) or row.min(initial=0) < 0 or row.max(initial=-1) >= len(options.corpus.p):
+    if row.shape != (requests,) or row.min(initial=0) < st.NONE or row.max(initial=-1) >= len(options.corpus.p):
         raise EngineError(f"options: {row.shape} rows up to {row.max(initial=-1)} of {len(options.corpus.p)}")
     return row
 

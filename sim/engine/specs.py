@@ -205,7 +205,7 @@ class Options(NamedTuple):
 
     corpus: Corpus
     row: st.Integers
-    """Row of each request in the corpus, [n]."""
+    """Row of each request in the corpus, [n]; -1 for those that have their strategy already, as `Scored` says."""
 
 
 class Scored(NamedTuple):
@@ -225,7 +225,7 @@ class Scored(NamedTuple):
     escalates: st.Integers
     """1 where a cascade goes on after the step, [n, V, K]."""
     options: Options | None = None
-    """What each may become when it arrives; `strategy` and the columns above are not looked at then."""
+    """What each may become when it arrives; `strategy` and the columns above are not looked at where it has a row."""
 
 
 def undecided(options: Options) -> Scored:
@@ -259,6 +259,8 @@ class RouteSpec:
     threshold: float = 0.0
     feedback: float = 1.0
     """Chance that BANDIT learns whether an answer was right."""
+    latency_s: float = 0.0
+    """What the choice takes: its client has sent a request so much earlier than it comes here."""
 
 
 class ClientSpec(Protocol):

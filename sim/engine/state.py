@@ -411,6 +411,7 @@ ROUTE = np.dtype(
         ("strong", "i8"),
         ("threshold", "f8"),
         ("feedback", "f8"),  # chance that it is learned whether an answer was right
+        ("latency_s", "f8"),  # what the choice takes before the request comes here
     ]
 )
 """How the requests of a stream get their strategies."""
