@@ -12,6 +12,7 @@ from rich.console import Console
 
 from benchmarks.beside_sleep import beside_sleep
 from benchmarks.cases import CASES
+from benchmarks.choosing import choosing
 from benchmarks.clocks import one_core
 from benchmarks.long_run import long_run
 from benchmarks.measured import calibration_figures
@@ -22,6 +23,7 @@ from benchmarks.startup import compile_s, help_s, quickstart_s
 from benchmarks.table import (
     beside_sleep_table,
     calibration_table,
+    choosing_table,
     fleet_tables,
     long_table,
     month_table,
@@ -35,7 +37,7 @@ def main() -> None:
     options = _options()
     console = Console() if sys.stdout.isatty() else Console(width=110)
     figures: dict[str, Any] = {}
-    if not (options.month or options.servegen or options.beside_sleep):
+    if not (options.month or options.servegen or options.beside_sleep or options.choosing):
         figures |= _usual(console, options.requests, options.runs)
     if options.long:
         figures["long"] = long_run(options.long_requests)
@@ -53,6 +55,10 @@ def main() -> None:
     if options.beside_sleep:
         figures["beside_sleep"] = beside_sleep(options.beside_requests, options.slowdown)
         console.print(beside_sleep_table(figures["beside_sleep"]))
+    if options.choosing:
+        with one_core():
+            figures["choosing"] = choosing(options.requests, options.runs)
+        console.print(choosing_table(figures["choosing"]))
     if options.json:
         options.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
 
@@ -74,6 +80,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--beside-sleep", action="store_true", help=told)
     parser.add_argument("--beside-requests", type=int, default=400_000, help="requests of each load (default 400,000)")
     parser.add_argument("--slowdown", type=float, help="its sleep_slowdown, in place of the default")
+    told = "what choosing strategies as requests arrive costs, and not what is usual"
+    parser.add_argument("--choosing", action="store_true", help=told)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
     return parser.parse_args()
 

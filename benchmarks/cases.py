@@ -9,7 +9,7 @@ from typing import Any
 from sim.scenario import Scenario
 from sim.simulation import simulate
 
-__all__ = ["CASES", "LOAD", "Case", "most_rps", "saturation_rps", "scenario_of"]
+__all__ = ["CASES", "EIGHT", "LOAD", "Case", "most_rps", "saturation_rps", "scenario_of"]
 
 LOAD = 0.6
 """Arrivals as a share of what the fleet can serve."""

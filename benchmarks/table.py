@@ -13,6 +13,7 @@ from benchmarks.serving import Serving
 __all__ = [
     "beside_sleep_table",
     "calibration_table",
+    "choosing_table",
     "fleet_tables",
     "long_table",
     "month_table",
@@ -156,6 +157,17 @@ def beside_sleep_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     for row in rows:
         cells = (_pair(row[name][percent]) for name in ("ttft_s", "tpot_s") for percent in ("p50", "p99"))
         table.add_row(f"{row['load']:.0%}", *cells, f"{row['jobs']:,}", f"{row['asleep_share']:.1%}")
+    return table
+
+
+def choosing_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """What a request costs the engine with so many strategies to choose from; one is none to choose from."""
+    table = Table(title="Choosing strategies as requests arrive, engine alone, one core", **PLAIN)
+    for heading in ("", "strategies", "M req/s", "ns", "ratio"):
+        table.add_column(heading, justify="left" if heading == "" else "right")
+    for row in rows:
+        rate = f"{row['requests_per_s'] / 1e6:.2f}"
+        table.add_row(row["case"], str(row["strategies"]), rate, f"{row['ns']:.0f}", f"{row['ratio']:.2f}")
     return table
 
 

@@ -64,7 +64,7 @@ class Stakes:
     """What an answer after its objective costs."""
     e2e_slo_s: ArrayLike = np.inf
     """Time until the answer that is promised; infinite: none."""
-    mu: float = 1.0
+    mu: ArrayLike = 1.0
     """The budget's multiplier of costs, at least 1."""
 
 
@@ -136,7 +136,7 @@ def weigh(estimates: Estimates, prompt_tokens: ArrayLike, prices: Prices, load: 
             p_late = normal_cdf(np.log(e2e_s / slo_s) / np.maximum(estimates.sd, LEAST_SD))
     return Terms(
         value_usd=_column(stakes.value_usd) * np.nan_to_num(estimates.p),
-        cost_usd=stakes.mu * cost_usd,
+        cost_usd=_column(stakes.mu) * cost_usd,
         lateness_usd=_column(stakes.lateness_usd) * p_late,
         p_late=p_late,
         e2e_s=e2e_s,
@@ -181,7 +181,8 @@ def thompson(right: ArrayLike, wrong: ArrayLike, normals: ArrayLike) -> Floats:
     a, b = 1.0 + np.asarray(right, np.float64), 1.0 + np.asarray(wrong, np.float64)
     mean = a / (a + b)
     drawn = mean + np.asarray(normals) * np.sqrt(mean * (1.0 - mean) / (a + b + 1.0))
-    return np.clip(drawn, 0.0, 1.0)
+    kept: Floats = np.clip(drawn, 0.0, 1.0)
+    return kept
 
 
 def normal_cdf(x: Floats) -> Floats:

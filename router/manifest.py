@@ -60,15 +60,16 @@ class Manifest:
             rule = "is no format of a router" if found else "stands nowhere in the file's metadata"
             raise RouterError(found or "format", rule, f"this version reads {FORMAT}; {_AGAIN}")
         parsed = {key: _parsed(metadata, key, kind) for key, kind in _JSON.items()}
+        strategies = _strategies(parsed["strategies"])
         return cls(
             parsed["features"],
-            _strategies(parsed["strategies"]),
+            strategies,
             parsed["has_prepared"],
             parsed["labels"],
             _date(_text(metadata, "date")),
             parsed["metrics"],
             parsed["calibration"],
-            _reference(parsed["reference"], parsed["strategies"]),
+            Reference.read({"questions": parsed["labels"].get("questions")} | parsed["reference"], strategies),
             _text(metadata, "package"),
         )
 
@@ -102,10 +103,3 @@ def _date(text: str) -> date:
         return datetime.fromisoformat(text).date()
     except ValueError:
         raise RouterError(f"date={text}", "is no date", _AGAIN) from None
-
-
-def _reference(given: Any, strategies: list[str]) -> Reference:
-    found = Reference.read(given)
-    if set(found.p_correct) != set(strategies):
-        raise RouterError("reference", "holds chances of other strategies than the router", _AGAIN)
-    return found

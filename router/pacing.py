@@ -68,7 +68,7 @@ class Pacer:
         if now_s < self._tick_end_s:
             return
         self._close(self._spent_usd)
-        quiet = int((now_s - self._tick_end_s) // self._tick_s)
+        quiet = max(int((now_s - self._tick_end_s) // self._tick_s) + 1, 0)
         self._mu = max(self._mu * exp(-self._step * quiet), 1.0)
         self._tick_end_s += quiet * self._tick_s
 

@@ -110,13 +110,14 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _report(error: Exception, debug: bool) -> int:
+    from router.errors import RouterError
     from sim.errors import InputError
 
     if debug:
         import traceback
 
         typer.echo("".join(traceback.format_exception(error)), err=True)
-    if isinstance(error, InputError):
+    if isinstance(error, InputError | RouterError):
         typer.echo(str(error), err=True)
         return 2
     text = " ".join(str(error).split())
@@ -220,6 +221,34 @@ def regions(
         _show(format_regions(found))
     if out is not None:
         typer.echo(f"The map is in {out / 'regions.html'}", err=as_json)
+
+
+@app.command()
+def policies(
+    scenario: Annotated[str, typer.Argument(help="A scenario whose router looks at requests.")],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a value: fleet.0.replicas=4."),
+    ] = None,
+    replications: Annotated[int, typer.Option(min=2, help="Independent runs of each policy.")] = 5,
+    places: Annotated[int, typer.Option(min=3, help="Most places of a policy's dial that are run.")] = 8,
+    cost: Annotated[Counted, typer.Option(help="What counts: what is used, or the whole bill.")] = Counted.use,
+    as_json: AsJson = False,
+) -> None:
+    """Tell what routing is worth: all ways to route, at equal spending, on the same requests."""
+    from sim import commands
+    from sim.policies.terminal import format_policies
+
+    def tell(line: str) -> None:
+        typer.echo(line, err=True)
+
+    found = commands.policies(
+        scenario, overrides or (), replications=replications, places=places, cost=cost.value, progress=tell
+    )
+    if as_json:
+        _print_json(found)
+    else:
+        _show(format_policies(found))
 
 
 def _values(axis: str, text: str) -> tuple[float, ...]:

@@ -22,6 +22,7 @@ __all__ = [
     "init",
     "inspect",
     "measure",
+    "policies",
     "prices",
     "regions",
     "report",
@@ -128,6 +129,28 @@ def tune(
     if out is not None:
         save_tuning(found, scenario, out)
     return found
+
+
+def policies(
+    scenario: Path | str,
+    overrides: Sequence[str] = (),
+    *,
+    replications: int = 5,
+    places: int = 8,
+    cost: Literal["use", "bill"] = "use",
+    progress: Callable[[str], None] | None = None,
+) -> dict[str, Any]:
+    """What routing is worth: single strategies, mixes, thresholds, a bandit, a router file and an oracle.
+
+    They are held against each other where they spend the same. Each policy with a dial (what a right answer is worth to it, or its threshold) is run at up to `places` of it.
+    `progress` is told what is run next.
+
+    Raises:
+        InputError: for a scenario whose router does not look at requests, or that has nothing to choose from.
+    """
+    from sim.policies import compare_policies
+
+    return compare_policies(scenario, overrides, replications=replications, places=places, cost=cost, progress=progress)
 
 
 def calibrate(

@@ -32,12 +32,27 @@ class Preparing:
     ends_well: bool
 
 
+class FakeRouting:
+    """Streams that have spent what a test says; `log` tells the multipliers that were set, and for whom."""
+
+    def __init__(self, streams: int) -> None:
+        self.spent = np.zeros(streams)
+        self.log: list[tuple[float, list[int]]] = []
+
+    def spent_usd(self) -> np.ndarray:
+        return self.spent.copy()
+
+    def set_mu(self, mu: float, streams: Sequence[int]) -> None:
+        self.log.append((mu, list(streams)))
+
+
 class FakePlane:
     """Replicas of pools, in servers of so many ranks; `log` tells each call that changed something, with its time."""
 
     def __init__(self, replicas: Sequence[int], ranks: int = 1, streams: int = 1) -> None:
         total = sum(replicas)
         self.contexts = np.zeros(0, st.CONTEXT)
+        self.routing = FakeRouting(streams + 1)
         self.sent: list[tuple[float, int, int]] = []
         """When which context was to be prepared, and in which version."""
         self.job_s, self.job_usd, self.ends_well = 30.0, 0.5, True

@@ -127,7 +127,7 @@ class Chooser:
     def learn(self, attempt: Attempt) -> None:
         """A request is answered: its tokens are known, and perhaps whether the answer was right."""
         job = attempt.job
-        if job.preparation is not None:
+        if job.preparation is not None or not self.routes:
             return
         seen = self.seen.setdefault((job.stream, job.prepared, job.strategy), Seen())
         seen.ended += 1

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.cases import CASES, Case, scenario_of
+from benchmarks.choosing import STRATEGIES, choosing
 from benchmarks.long_run import Seen, first_with, long_run
 from benchmarks.measured import calibration_figures
 from benchmarks.serving import bare_total_s, blocks_of, measure_serving, serve_blocks
@@ -35,6 +36,14 @@ def test_the_reference_does_the_same_work_as_the_engine() -> None:
     front_end_s = sum(len(block.arrival_s) for block in blocks) * law.front_end_s + law.front_end_steps * sums_s[TPOT]
 
     assert bare_total_s(short, blocks) == pytest.approx(sums_s[E2E] - front_end_s, rel=1e-9)
+
+
+def test_choosing_is_measured_beside_the_same_requests_without_a_choice() -> None:
+    rows = choosing(requests=2_000, runs=1)
+
+    assert [row["strategies"] for row in rows] == 2 * [1, *STRATEGIES]
+    assert [row["ratio"] for row in rows[::3]] == [1.0, 1.0]
+    assert min(row["requests_per_s"] for row in rows) > 0
 
 
 def test_the_long_run_measures_a_process_of_its_own() -> None:

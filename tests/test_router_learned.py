@@ -164,11 +164,8 @@ TAMPERED: dict[str, tuple[Made, str]] = {
     "a list for an object": (Made(metadata={"metrics": "[]"}), "metrics=[] is not a JSON object"),
     "no date": (Made(metadata={"date": "soon"}), "date=soon is no date"),
     "a strategy twice": (Made(strategies=("direct", "direct")), "is no list of different names"),
-    "fewer strategies": (Made(metadata={"strategies": '["direct"]'}), "holds chances of other strategies"),
-    "more strategies than outputs": (
-        Made(metadata={"strategies": '["direct", "think"]'}, strategies=("direct", "think", "vote")),
-        "holds chances of other strategies",
-    ),
+    "fewer strategies": (Made(metadata={"strategies": '["direct"]'}), "p_correct ['n', 2] is not of shape [n, 1]"),
+    "other strategies": (Made(metadata={"strategies": '["direct", "vote"]'}), "vote is a strategy without bins"),
     "no bins": (
         Made(metadata={"reference": '{"questions": 5, "features": {}}'}),
         "lacks questions, features or p_correct",

@@ -14,6 +14,8 @@ from router.errors import RouterError
 __all__ = ["Bins", "Reference", "reference"]
 
 _TENTHS = np.arange(1, 10) / 10
+_GAP = 2e-6
+_AGAIN = "export the router again with `nightshift train`"
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,7 @@ class Bins:
     """Bins between quantiles of one column, and the share of the training questions in each.
 
     Bin i holds what is above edge i - 1 and not above edge i. Where many values are equal, bins are fewer and unequal.
+    Edges lie between values that occur, and have seven digits, so that a file may round them.
     """
 
     edges: NDArray[np.float64]
@@ -36,9 +39,14 @@ class Bins:
         [0.0, 0.6, 0.2, 0.2, 0.0]
         """
         known = np.asarray(values, np.float64)
-        edges = np.unique(np.quantile(known, _TENTHS, method="inverted_cdf"))
-        if edges[0] == known.min():
-            edges = np.insert(edges, 0, np.nextafter(edges[0], -np.inf))
+        different = np.unique(known)
+        gap = _GAP * max(1.0, float(np.abs(different).max()))
+        between = np.append((different[:-1] + different[1:]) / 2, different[-1] + gap)
+        tenths = np.unique(np.quantile(known, _TENTHS, method="inverted_cdf"))
+        edges = between[np.searchsorted(different, tenths)]
+        if tenths[0] == different[0]:
+            edges = np.insert(edges, 0, different[0] - gap)
+        edges = np.unique([float(f"{edge:.7g}") for edge in edges])
         return cls(edges, _counts(edges, known) / known.size)
 
     @classmethod
@@ -51,12 +59,12 @@ class Bins:
         try:
             edges, shares = (np.asarray(given[name], np.float64) for name in ("edges", "shares"))
             good = edges.ndim == shares.ndim == 1 and 0 < edges.size == shares.size - 1
-            good = good and bool(np.all(np.diff(edges) > 0) and np.all(shares >= 0) and abs(shares.sum() - 1) < 1e-6)
+            good = good and bool(np.all(np.diff(edges) > 0) and np.all(shares >= 0) and abs(shares.sum() - 1) < 1e-5)
         except (TypeError, KeyError, ValueError):
             good = False
         if not good:
             rule = "holds no bins (rising edges, and one share more than edges that add up to 1)"
-            raise RouterError(where, rule, "export the router again")
+            raise RouterError(where, rule, _AGAIN)
         return cls(edges, shares)
 
     def counts(self, values: ArrayLike) -> NDArray[np.int64]:
@@ -77,23 +85,28 @@ class Reference:
     p_correct: Mapping[str, Bins]
 
     @classmethod
-    def read(cls, given: Any) -> Reference:
-        """The metadata `reference` of a file.
+    def read(cls, given: Any, strategies: Sequence[str]) -> Reference:
+        """The metadata `reference` of a file of these strategies.
 
         Raises:
             RouterError: for what `reference` has not made.
         """
         if not isinstance(given, dict) or not {"questions", "features", "p_correct"} <= set(given):
-            raise RouterError("reference", "lacks questions, features or p_correct", "export the router again")
+            raise RouterError("reference", "lacks questions, features or p_correct", _AGAIN)
         questions = given["questions"]
         if not isinstance(questions, int) or questions < 1:
-            raise RouterError(questions, "is no number of training questions", "export the router again", "reference")
-        columns = {}
+            raise RouterError(questions, "is no number of training questions", _AGAIN, "reference")
         for part in ("features", "p_correct"):
             if not isinstance(given[part], dict):
-                raise RouterError(part, "is no table of bins", "export the router again", "reference")
-            columns[part] = {name: Bins.read(bins, f"{part}.{name}") for name, bins in given[part].items()}
-        return cls(questions, columns["features"], columns["p_correct"])
+                raise RouterError(part, "is no table of bins", _AGAIN, "reference")
+        lacking = [name for name in strategies if name not in given["p_correct"]]
+        if lacking:
+            raise RouterError(lacking[0], "is a strategy without bins of its chances", _AGAIN, "reference")
+        return cls(
+            questions,
+            {name: Bins.read(bins, f"features.{name}") for name, bins in given["features"].items()},
+            {name: Bins.read(given["p_correct"][name], f"p_correct.{name}") for name in strategies},
+        )
 
 
 def reference(

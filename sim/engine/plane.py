@@ -342,7 +342,7 @@ class DataPlane:
         if options is None:
             self.state = self.state._replace(option_row=np.zeros(0, np.int64))
             return
-        columns = {"option_row": rows_of(options, requests)}
+        columns: dict[str, Any] = {"option_row": rows_of(options, requests)}
         if options.corpus is not self._corpus:
             columns |= corpus_columns(options.corpus, self.state.choices.size, self.state.slot_tokens.shape[1])
             self._corpus = options.corpus

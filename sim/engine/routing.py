@@ -139,7 +139,7 @@ class Routing:
     """How requests with options get their strategies, and what has come of it: for control processes and reports.
 
     `routes` are the streams' records (ROUTE), which may be changed between two events: multiplier, values, objective,
-    flags, thresholds, rule.
+    flags, thresholds, rule. A bandit learns only in a run that has one from its start.
     """
 
     def __init__(self, state: st.State) -> None:

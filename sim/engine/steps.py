@@ -43,7 +43,7 @@ def steps_to_reach(start_s: float, time_s: float, base_s: float, per_kv_s: float
 
 
 @inlined
-def law_segment(kv_edge: Floats, pool: int, kv: int) -> int:
+def law_segment(kv_edge: Floats, pool: int, kv: float) -> int:
     """Segment of the pool's decode law that holds at `kv` tokens."""
     segment = 0
     while kv > kv_edge[pool, segment]:
