@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from router.drift.bins import reference
 from router.errors import RouterError
 from router.features import Features, FeatureSpec
 from router.learning.calibration import fit_line, fit_platt, log_odds, sigmoid
@@ -207,15 +208,4 @@ def _provenance(labels: Labels, blocks: NDArray[np.int64], folds: int, seed: int
 
 
 def _reference(features: NDArray[np.float32], spec: FeatureSpec, chances: Floats, layout: Layout) -> dict[str, Any]:
-    names = [layout.name_of(column) for column in range(layout.columns)]
-    return {
-        "features": {name: _bins(features[:, place]) for place, name in enumerate(spec.names)},
-        "p_correct": {name: _bins(chances[:, place]) for place, name in enumerate(names)},
-    }
-
-
-def _bins(values: NDArray[Any]) -> dict[str, list[float]]:
-    """Deciles as edges, and the share of the values at most at each edge but above the one before; the last is the rest."""
-    edges = np.unique(np.quantile(values.astype(np.float64), np.linspace(0.1, 0.9, 9)).astype(np.float32))
-    counts = np.bincount(np.searchsorted(edges, values.astype(np.float32), side="left"), minlength=len(edges) + 1)
-    return {"edges": edges.tolist(), "shares": (counts / len(values)).tolist()}
+    return reference(features, spec.names, chances, [layout.name_of(column) for column in range(layout.columns)])

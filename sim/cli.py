@@ -396,6 +396,27 @@ def _words(text: str) -> list[str]:
 
 
 @app.command()
+def drift(
+    file: Annotated[Path, typer.Argument(metavar="FILE.onnx", help="A router.", show_default=False)],
+    logs: Annotated[Path, typer.Argument(help="Requests in CSV, JSON lines or Parquet.", show_default=False)],
+    window: Annotated[str, typer.Option(metavar="TIME", help="Length of the windows that are judged.")] = "1d",
+    names: Annotated[
+        str, typer.Option("--map", metavar="OURS=THEIRS,..", help="Columns: text=prompt,arrival_s=when.")
+    ] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Hold a log against what a router was trained on: have questions or answers changed, is it to be trained again?"""
+    from sim import commands
+    from sim.drift_terminal import format_drift
+
+    found = commands.drift(file, logs, window=window, names=names)
+    if as_json:
+        _print_json(found)
+    else:
+        _show(format_drift(found))
+
+
+@app.command()
 def measure(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to fill.", show_default=False)],
     model: Annotated[

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = [
     "calibrate",
     "convert",
+    "drift",
     "fetch",
     "init",
     "inspect",
@@ -366,6 +367,27 @@ def _needs_training() -> None:
     for module in ("sklearn", "onnx"):
         if find_spec(module) is None:
             raise InputError(module, "is needed to train and not installed", "pip install 'nightshift[train]'")
+
+
+def drift(file: Path, logs: Path, *, window: str = "1d", names: str = "") -> dict[str, Any]:
+    """How far a gateway's log is from what a router was trained on, window by window, and whether to train it again.
+
+    `names` maps the log's columns, OURS=THEIRS between commas; see `router.drift.logs`.
+
+    Raises:
+        InputError: for a file that is no router, and a log that cannot be read.
+    """
+    from router.drift.drift import drift as run
+    from router.drift.logs import parse_names
+    from router.errors import RouterError
+    from sim.scenario.quantities import parse_duration
+
+    window_s = parse_duration(window)
+    try:
+        found = run(file, logs, window_s=window_s, names=parse_names(names))
+    except RouterError as error:
+        raise InputError(error.value, error.rule, error.remedy, where=error.where) from None
+    return {"file": str(file), "logs": str(logs), "window_s": window_s, **found.document()}
 
 
 def report(folder: Path) -> dict[str, Any]:

@@ -104,8 +104,7 @@ class Made:
     def _metadata(self) -> Mapping[str, str | None]:
         trained = questions(2_000)
         held_out = {name: {"auc": 0.8, "ece": 0.01, "brier": 0.15} for name in self.strategies}
-        known = reference(trained, self.features["names"][:2], chances(trained), self.strategies[:2])
-        known["p_correct"] = {name: known["p_correct"]["direct"] for name in self.strategies}
+        known = reference(trained, self.features["names"][:2], chances(trained), self.strategies)
         return {
             "format": "nightshift-router-1",
             "features": json.dumps(self.features),

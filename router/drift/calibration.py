@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from router.types import Floats
 
-__all__ = ["Calibration", "calibration_of", "calibration_error"]
+__all__ = ["Calibration", "calibration_error", "calibration_of"]
 
 _BINS = 10
 _DRAWS = 200
@@ -87,8 +87,7 @@ def calibration_of(
     sums = np.bincount(belongs_to, weights=residuals)
     clusters = np.unique(belongs_to).size
     correction = clusters / max(clusters - 1, 1)
-    generator = np.random.default_rng(clusters)
-    drawn = [calibration_error(p, (generator.random(p.size) < p).astype(np.float64)) for _ in range(_DRAWS)]
+    drawn = _errors_by_chance(p, np.random.default_rng(clusters))
     return Calibration(
         strategy=strategy,
         outcomes=int(p.size),
@@ -108,6 +107,16 @@ def calibration_error(p: Floats, correct: Floats) -> float:
     >>> calibration_error(np.full(100, 0.5), np.tile([0.0, 1.0], 50))
     0.0
     """
-    order = np.argsort(p, kind="stable")
-    parts = np.array_split((correct - p)[order], min(_BINS, p.size))
-    return float(sum(abs(part.sum()) for part in parts) / p.size)
+    return _error((correct - p)[np.argsort(p, kind="stable")])
+
+
+def _error(residuals: Floats) -> float:
+    """Of residuals in the order of their chances."""
+    bins = min(_BINS, residuals.size)
+    first = np.arange(bins) * residuals.size // bins
+    return float(np.abs(np.add.reduceat(residuals, first)).sum() / residuals.size)
+
+
+def _errors_by_chance(p: Floats, generator: np.random.Generator) -> list[float]:
+    rising = np.sort(p)
+    return [_error((generator.random(p.size) < rising) - rising) for _ in range(_DRAWS)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +117,7 @@ def _slices(log: Log, window_s: float) -> Iterator[tuple[str, slice]]:
     if which[-1] - which[0] > _MOST_WINDOWS:
         raise RouterError(window_s, f"cuts the log into more than {_MOST_WINDOWS:,} windows", "give a longer window")
     edges = [0, *(np.flatnonzero(np.diff(which)) + 1).tolist(), len(log)]
-    for begin, end in zip(edges[:-1], edges[1:], strict=True):
+    for begin, end in pairwise(edges):
         yield _name(which[begin] * window_s, log.begins), slice(begin, end)
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from router.drift.bins import Reference
+from router.drift.bins import Bins, Reference
 from router.drift.calibration import Calibration, calibration_of
 from router.drift.population import Shift, shift_of
 from router.types import Floats
@@ -24,7 +24,7 @@ class Rules:
     """When drift is an alarm, and an alarm a reason to train again."""
 
     false_alarms: float = 0.001
-    """Chance of an alarm on inputs, and of one on outcomes, in a window of unchanged questions; all columns together."""
+    """Chance of an alarm on inputs, and of one on outcomes, in a window where nothing changed; all columns together."""
     tolerance: float = 0.05
     """Observed less expected, or more calibration error than in training, that is let pass."""
     least_questions: int = 100
@@ -91,7 +91,9 @@ class Judged:
                 {"column": shift.column, "psi": shift.psi, "by_chance": shift.by_chance, "level": shift.level}
                 for shift in self.shifts[:shown]
             ],
-            "outcomes_by_strategy": [found.document() | {"off": found.strategy in self.off} for found in self.calibrations],
+            "outcomes_by_strategy": [
+                found.document() | {"off": found.strategy in self.off} for found in self.calibrations
+            ],
         }
 
 
@@ -127,7 +129,7 @@ def judge(window: Window, reference: Reference, ece_then: Mapping[str, float], r
 
 
 def _shifts(window: Window, reference: Reference, questions: int, rules: Rules) -> tuple[Shift, ...]:
-    columns = [
+    columns: list[tuple[str, Bins, NDArray[Any]]] = [
         *((name, bins, window.features[:, place]) for place, (name, bins) in enumerate(reference.features.items())),
         *((f"p({name})", bins, window.p[:, place]) for place, (name, bins) in enumerate(reference.p_correct.items())),
     ]
@@ -140,9 +142,9 @@ def advise(windows: Sequence[Judged], rules: Rules) -> Advice:
     """The retrain rule, on windows in order of time.
 
     Train again when outcomes are off in the last window, or inputs have been off in the last `patience` ones, and when
-    `least_outcomes` are known since the alarms in a row began; collect outcomes until then. An alarm that has gone again, or
-    a moderate shift, is to be watched. Where inputs move and outcomes stay as expected there is nothing to gain, so
-    outcomes that are known and fine hold training back.
+    `least_outcomes` are known since the alarms in a row began; collect outcomes until then. An alarm that has gone
+    again, or a moderate shift, is to be watched. Where inputs move and outcomes stay as expected there is nothing to
+    gain, so outcomes that are known and fine hold training back.
     """
     if not any(window.shifts or window.calibrations for window in windows):
         return Advice("watch", f"no window has {rules.least_questions} questions or outcomes, too few to tell")

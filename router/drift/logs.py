@@ -17,7 +17,7 @@ from router.types import Floats
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Log", "read_log"]
+__all__ = ["Log", "parse_names", "read_log"]
 
 Integers = NDArray[np.int64]
 
@@ -44,14 +44,35 @@ class Log:
         return int(self.strategy.size)
 
 
-def read_log(path: Path, features: Features, strategies: tuple[str, ...], names: Mapping[str, str] | None = None) -> Log:
-    """A log in CSV, JSON lines (either may be gzip) or Parquet.
+def parse_names(text: str) -> dict[str, str]:
+    """Our names and the log's, from OURS=THEIRS between commas.
 
-    Columns: `text` and the numbers that the router reads; and where known `strategy`, `correct` (0, 1, a share or empty),
-    `prepared` (0 or 1), `context` or `question`, and `arrival_s` (seconds) or `time` (ISO 8601). `names` maps these to the file's.
+    >>> parse_names("text=prompt, arrival_s=when")
+    {'text': 'prompt', 'arrival_s': 'when'}
 
     Raises:
-        RouterError: for a file that cannot be read, lacks what the router reads, or has a row that is wrong, with its line.
+        RouterError: for what is no pair.
+    """
+    found = {}
+    for pair in filter(None, (part.strip() for part in text.split(","))):
+        ours, _, theirs = (part.strip() for part in pair.partition("="))
+        if not (ours and theirs):
+            raise RouterError(pair, "is no pair of names", "write OURS=THEIRS, such as text=prompt", "--map")
+        found[ours] = theirs
+    return found
+
+
+def read_log(
+    path: Path, features: Features, strategies: tuple[str, ...], names: Mapping[str, str] | None = None
+) -> Log:
+    """A log in CSV, JSON lines (either may be gzip) or Parquet.
+
+    Columns: `text` and the numbers that the router reads; and where known `strategy`, `correct` (0, 1, a share or
+    empty), `prepared` (0 or 1), `context` or `question`, and `arrival_s` (seconds) or `time` (ISO 8601). `names` maps
+    these to the file's.
+
+    Raises:
+        RouterError: for a file that cannot be read, lacks what the router reads, or has a wrong row, with its line.
     """
     from router.tables import read_table
 
@@ -110,7 +131,9 @@ def _strategies(rows: pd.DataFrame, strategies: tuple[str, ...], path: Path) -> 
     found = np.array([places.get(name, -1) for name in texts(rows["strategy"])], np.int64)
     if found.max() < 0:
         remedy = f"give the log of a router of: {', '.join(strategies)}"
-        raise RouterError(rows["strategy"].iloc[0], "is no strategy of this router, nor is any other in the log", remedy)
+        raise RouterError(
+            rows["strategy"].iloc[0], "is no strategy of this router, nor is any other in the log", remedy
+        )
     return found
 
 
@@ -134,7 +157,7 @@ def _times(rows: pd.DataFrame, path: Path) -> tuple[Floats | None, str | None]:
     from router.tables import numbers
 
     if "arrival_s" in rows:
-        seconds = numbers(rows["arrival_s"]).to_numpy()
+        seconds = np.asarray(numbers(rows["arrival_s"]), np.float64)
         _refuse(rows, "arrival_s", ~np.isfinite(seconds), "must be a number of seconds", path)
         return seconds, None
     if "time" not in rows:
@@ -142,7 +165,7 @@ def _times(rows: pd.DataFrame, path: Path) -> tuple[Floats | None, str | None]:
     moments = pd.to_datetime(rows["time"], errors="coerce", utc=True, format="ISO8601")
     _refuse(rows, "time", moments.isna().to_numpy(), "must be a time such as 2026-03-02T08:30:00Z", path)
     first = moments.min().floor("D")
-    return (moments - first).dt.total_seconds().to_numpy(np.float64), first.strftime("%Y-%m-%d")
+    return np.asarray((moments - first).dt.total_seconds(), np.float64), first.strftime("%Y-%m-%d")
 
 
 def _owners(rows: pd.DataFrame, features: NDArray[np.float32]) -> Integers:
@@ -154,11 +177,12 @@ def _owners(rows: pd.DataFrame, features: NDArray[np.float32]) -> Integers:
     owner = pd.Series("", index=rows.index)
     for column in ("context_id", "context", "question"):
         if column in rows:
-            owner = owner.where(owner != "", texts(rows[column].astype(object)).map(lambda name: name and f"{column}:{name}"))
-    same = np.unique(features, axis=0, return_inverse=True)[1] if (owner == "").any() else np.zeros(len(rows), np.int64)
-    alone = pd.Series(same, index=rows.index).map(lambda place: f"features:{place}")
-    codes: Integers = pd.factorize(owner.where(owner != "", alone))[0].astype(np.int64)
-    return codes
+            named = texts(rows[column].astype(object))
+            owner = owner.where((owner != "") | (named == ""), f"{column}:" + named)
+    if (owner == "").any():
+        same = np.unique(features, axis=0, return_inverse=True)[1].ravel()
+        owner = owner.where(owner != "", pd.Series(same, index=rows.index).map("features:{}".format))
+    return np.asarray(pd.factorize(owner)[0], np.int64)
 
 
 def _refuse(rows: pd.DataFrame, name: str, bad: NDArray[Any], rule: str, path: Path) -> None:

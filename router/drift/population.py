@@ -14,7 +14,7 @@ from router.drift.bins import Bins
 __all__ = ["MAJOR", "MODERATE", "Shift", "psi_by_chance", "shift_of", "stability"]
 
 MODERATE, MAJOR = 0.1, 0.25
-"""The conventional thresholds of the index (Siddiqi 2006, "Credit Risk Scorecards"): a shift to watch, one to act on."""
+"""Conventional thresholds of the index (Siddiqi 2006, "Credit Risk Scorecards"): a shift to watch, one to act on."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def psi_by_chance(bins: int, questions_now: int, questions_then: int, probabilit
     degrees = max(bins - 1, 1)
     z = NormalDist().inv_cdf(1.0 - probability)
     part = 2.0 / (9.0 * degrees)
-    quantile = degrees * (1.0 - part + z * part**0.5) ** 3
+    quantile: float = degrees * (1.0 - part + z * part**0.5) ** 3
     return quantile * (1.0 / questions_now + 1.0 / questions_then)
 
 

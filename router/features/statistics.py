@@ -6,6 +6,8 @@ question; a text without options is a question as a whole.
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -131,6 +133,7 @@ def _kinds_of_signs(found: Columns, text: Joined, rows: int) -> None:
     found["sentence_words"] = found["words"] - np.log1p(stops)
 
 
+@cache
 def _kind_of_byte() -> NDArray[np.int64]:
     table = np.zeros(256, np.int64)
     for place, signs in enumerate(_KINDS.values()):
@@ -158,6 +161,7 @@ def _kinds_of_words(found: Columns, text: Joined, words: Words, option: _Options
         found[kind] = np.log1p(np.bincount(words.row[(kind_of >> bit) & 1 == 1], minlength=rows))
 
 
+@cache
 def _lexicon() -> tuple[NDArray[np.uint64], Integers]:
     """Hashes of all words of the lists in rising order, and for each one bit a list."""
     bits: dict[int, int] = {}

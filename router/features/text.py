@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,17 +100,20 @@ def mixed(words: Hashes) -> Hashes:
     return word ^ (word >> np.uint64(31))
 
 
+@cache
 def _powers() -> Hashes:
     powers: Hashes = np.cumprod(np.full(_LONGEST_WORD, _BASE, np.uint64))
     return powers
 
 
+@cache
 def _small() -> Bytes:
     table = np.arange(256, dtype=np.uint8)
     table[ord("A") : ord("Z") + 1] += 32
     return table
 
 
+@cache
 def _in_words() -> NDArray[np.int8]:
     table = np.zeros(256, np.int8)
     for first, last in ("09", "AZ", "az"):
