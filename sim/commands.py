@@ -143,7 +143,8 @@ def policies(
 ) -> dict[str, Any]:
     """What routing is worth: single strategies, mixes, thresholds, a bandit, a router file and an oracle.
 
-    They are held against each other where they spend the same. Each policy with a dial (what a right answer is worth to it, or its threshold) is run at up to `places` of it.
+    They are held against each other where they spend the same. Each policy with a dial (what a right answer is worth to
+    it, or its threshold) is run at up to `places` of it.
     `progress` is told what is run next.
 
     Raises:

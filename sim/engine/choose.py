@@ -14,7 +14,7 @@ from sim.engine.jit import inlined, kernel
 from sim.engine.loads import look_at_loads
 from sim.engine.state import BY_BANDIT, BY_DIFFICULTY, BY_GAIN, NONE, Records, State
 
-__all__ = ["choose_strategy", "cost_usd", "late_chance", "pick"]
+__all__ = ["choose_strategy", "pick"]
 
 LEAST_SD = 0.1
 """As in `router.choose`."""
@@ -22,24 +22,50 @@ LEAST_SD = 0.1
 
 @kernel
 def pick(choices: Records, route: Records, prompt_tokens: int) -> int:
-    """Index of the choice that the route's rule takes, one of those that are available; NONE if none is."""
+    """Index of the choice that the route's rule takes, one of those that are available; NONE if none is.
+
+    Its `p_late` is filled in.
+    """
+    best = NONE
     if route.rule == BY_DIFFICULTY or route.rule == BY_GAIN:
-        wanted = _switched(choices, route)
-        if wanted != NONE:
-            return wanted
-    best, most_usd = NONE, -inf
+        best = _switched(choices, route)
+    if best == NONE:
+        return _greatest(choices, route, prompt_tokens)
+    choices[best].p_late = late_chance(choices[best], route, prompt_tokens)
+    return best
+
+
+@kernel
+def _greatest(choices: Records, route: Records, prompt_tokens: int) -> int:
+    """The choice of greatest utility, of equals the first.
+
+    Lateness only takes from it, and to know it takes longest. So it is looked at where the rest may still be enough.
+    """
+    best = NONE
     for a in range(choices.size):
         option = choices[a]
-        if option.available == 0:
+        if option.available:
+            option.bound_usd = route.value_usd * _known(option.p) - route.mu * cost_usd(option, prompt_tokens)
+            if best == NONE or option.bound_usd > choices[best].bound_usd:
+                best = a
+    if best == NONE:
+        return NONE
+    first = best
+    most_usd = _utility_usd(choices[best], route, prompt_tokens)
+    for a in range(choices.size):
+        option = choices[a]
+        if option.available == 0 or a == first or option.bound_usd < most_usd:
             continue
-        utility_usd = route.value_usd * _known(option.p) - route.mu * cost_usd(option, prompt_tokens)
-        # Lateness can only take from it.
-        if best != NONE and utility_usd <= most_usd:
-            continue
-        utility_usd -= route.lateness_usd * late_chance(option, route, prompt_tokens)
-        if best == NONE or utility_usd > most_usd:
+        utility_usd = _utility_usd(option, route, prompt_tokens)
+        if utility_usd > most_usd or (utility_usd == most_usd and a < best):
             best, most_usd = a, utility_usd
     return best
+
+
+@inlined
+def _utility_usd(option: Records, route: Records, prompt_tokens: int) -> float:
+    option.p_late = late_chance(option, route, prompt_tokens)
+    return option.bound_usd - route.lateness_usd * option.p_late
 
 
 @inlined
@@ -109,7 +135,7 @@ def choose_strategy(s: State, slot: int, row: int, c: int, prepared: int, now_s:
     chosen.count += 1
     chosen.p += _known(option.p)
     chosen.cost_usd += cost_usd(option, req.prompt_tokens)
-    chosen.p_late += late_chance(option, route, req.prompt_tokens)
+    chosen.p_late += option.p_late
     return a
 
 

@@ -58,28 +58,14 @@ def _look(s: State, req: Records, now_s: float, only_takers: int) -> int:
         option.available = 0
         if s.allowed[req.stream, a] == 0:
             continue
-        b = s.like[req.stream, a]
-        if b == a:
-            _survey(s, req, option, s.stage_first[a], now_s, only_takers)
-        else:
-            _copy_survey(option, s.choices[b])
-        if option.replica != NONE:
+        there = s.choices[s.like[req.stream, a]]
+        if s.like[req.stream, a] == a:
+            _survey(s, req, there, s.stage_first[a], now_s, only_takers)
+        if there.replica != NONE:
             option.available = 1
             found += 1
-            _weigh_on(s, req, option, s.ways[a])
+            _go_on_from(s, option, there, s.ways[a])
     return found
-
-
-@inlined
-def _copy_survey(option: Records, other: Records) -> None:
-    option.replica = other.replica
-    option.ahead = other.ahead
-    option.places = other.places
-    option.row_kv = other.row_kv
-    option.mean_tokens = other.mean_tokens
-    option.read_usd = other.read_usd
-    option.write_usd = other.write_usd
-    option.prompt_s_per_token = other.prompt_s_per_token
 
 
 @kernel
@@ -131,18 +117,10 @@ def _first_of(s: State, req: Records, stage: int) -> int:
 @kernel
 def _survey_api(s: State, req: Records, option: Records, p: int) -> None:
     pool = s.pools[p]
-    if s.routes[req.stream].price:
-        w = pool.window
-        fresh, cached, output = s.rates_usd[p, w, INPUT], s.rates_usd[p, w, CACHED_INPUT], s.rates_usd[p, w, OUTPUT]
-    else:
-        fresh, cached, output = (
-            s.mean_rates_usd[p, INPUT],
-            s.mean_rates_usd[p, CACHED_INPUT],
-            s.mean_rates_usd[p, OUTPUT],
-        )
-    option.read_usd = (1.0 - pool.cached_share) * fresh + pool.cached_share * cached
-    option.write_usd = output
-    option.prompt_s_per_token = 0.0
+    rates = s.rates_usd[p, pool.window] if s.routes[req.stream].price else s.mean_rates_usd[p]
+    option.read_usd = (1.0 - pool.cached_share) * rates[INPUT] + pool.cached_share * rates[CACHED_INPUT]
+    option.write_usd = rates[OUTPUT]
+    option.read_s = 0.0
 
 
 @kernel
@@ -160,7 +138,7 @@ def _survey_replica(s: State, req: Records, option: Records, r: int, now_s: floa
     option.read_usd = usd_per_s * fresh * (linear_s(s, p, whole) / whole + pair_s * 0.5 * prompt)
     option.write_usd = usd_per_s * _full_batch_s(s, pool, p, prompt)
     alone_s = linear_s(s, p, prompt) + pair_s * (0.5 * prompt * (prompt + 1)) + pool.slice_s
-    option.prompt_s_per_token = fresh * (alone_s / prompt)
+    option.read_s = fresh * (alone_s / prompt)
     option.mean_tokens = pool.output_tokens / max(pool.branches, 1)
     option.ahead = load_of(s, r, req)
     option.row_kv = _row_kv(rep, prompt, now_s)
@@ -202,20 +180,20 @@ def _row_kv(rep: Records, prompt: int, now_s: float) -> float:
 
 
 @inlined
-def _weigh_on(s: State, req: Records, option: Records, way: Records) -> None:
-    """What depends on the strategy itself: its branches, and how often the prompt is read."""
-    p = s.replicas[option.replica].pool
+def _go_on_from(s: State, option: Records, there: Records, way: Records) -> None:
+    """What depends on the strategy itself, besides what holds `there`: its branches, how often the prompt is read."""
+    p = s.replicas[there.replica].pool
     pool = s.pools[p]
-    option.usd_per_output_token = option.write_usd
+    option.usd_per_output_token = there.write_usd
+    option.prompt_s_per_token = there.read_s
     if pool.is_api:
-        option.usd_per_prompt_token = option.read_usd * way.calls
+        option.usd_per_prompt_token = there.read_usd * way.calls
         option.wait_s = pool.ttft_median_s
         option.tpot_s = 0.0 if pool.batch_window_s > 0.0 else 1.0 / pool.tokens_per_s
         return
-    option.usd_per_prompt_token = option.read_usd * way.prompts
-    there = option.ahead + way.branches
-    rows = int(min(there, option.places))
-    option.tpot_s = _decode_s(s, p, rows, option.row_kv)
-    over = max(there - option.places, 0.0)
-    queue_s = over * option.mean_tokens * option.tpot_s / option.places
-    option.wait_s = pool.front_end_s + pool.front_end_steps * option.tpot_s + queue_s
+    option.usd_per_prompt_token = there.read_usd * way.prompts
+    branches = there.ahead + way.branches
+    option.tpot_s = _decode_s(s, p, int(min(branches, there.places)), there.row_kv)
+    option.wait_s = pool.front_end_s + pool.front_end_steps * option.tpot_s
+    if branches > there.places:
+        option.wait_s += (branches - there.places) * there.mean_tokens * option.tpot_s / there.places

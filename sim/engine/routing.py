@@ -25,7 +25,11 @@ def routing_arrays(
     targets: Sequence[Sequence[Sequence[Sequence[int]]]],
     routes: Sequence[RouteSpec],
 ) -> dict[str, Any]:
-    """The state's arrays about choosing, without options yet; streams beyond those of `routes` get the usual one."""
+    """The state's arrays about choosing, without options yet; streams beyond those of `routes` get the usual one.
+
+    Raises:
+        EngineError: where a route names a strategy that is not there.
+    """
     ways = st.records(st.WAY, len(strategies))
     for way, strategy in zip(ways, strategies, strict=True):
         _fill_way(way, strategy)
@@ -33,6 +37,8 @@ def routing_arrays(
     allowed = np.array([_allowed(route, by_strategy) for route, by_strategy in zip(every, targets, strict=True)])
     records = st.records(st.ROUTE, len(streams))
     for record, route, stream, mine in zip(records, every, streams, allowed, strict=True):
+        if not 0 <= min(route.cheap, route.strong) <= max(route.cheap, route.strong) < len(strategies):
+            raise EngineError(f"routes: strategies {route.cheap} and {route.strong} of {len(strategies)}")
         _fill_route(record, route, stream, mine)
     mean_usd_per_s = [pool.usd_per_replica_hour / 3600.0 if isinstance(pool, PoolSpec) else 0.0 for pool in pools]
     rates = [pool.rates_usd_per_token[0] if isinstance(pool, ApiSpec) else np.zeros(3) for pool in pools]
@@ -72,7 +78,8 @@ def _fill_route(record: st.Records, route: RouteSpec, stream: StreamSpec, allowe
     record.lateness_usd = route.value_usd if route.lateness_usd is None else route.lateness_usd
     record.e2e_slo_s = stream.e2e_slo_s if route.e2e_slo_s is None else route.e2e_slo_s
     mine = np.flatnonzero(allowed)
-    record.only = mine[0] if mine.size == 1 else st.NONE
+    # Where it may get none, nobody takes its requests, whatever they get.
+    record.only = st.NONE if mine.size > 1 else mine[0] if mine.size else 0
 
 
 def _allowed(route: RouteSpec, targets: Sequence[Sequence[Sequence[int]]]) -> list[int]:

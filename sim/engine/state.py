@@ -428,12 +428,15 @@ CHOICE = np.dtype(
         ("wait_s", "f8"),
         ("prompt_s_per_token", "f8"),
         ("tpot_s", "f8"),
+        ("bound_usd", "f8"),  # its utility if it were never late
+        ("p_late", "f8"),  # of the one that is picked
         ("replica", "i8"),  # the least loaded that takes the request, or NONE; what follows is said of it
         ("ahead", "i8"),  # branches there
         ("places", "f8"),  # for branches in its batch
         ("row_kv", "f8"),  # mean KV tokens of a row
         ("mean_tokens", "f8"),  # of the branches that its pool has ended so far
         ("read_usd", "f8"),  # a token of a prompt
+        ("read_s", "f8"),
         ("write_usd", "f8"),  # a token of output
     ]
 )

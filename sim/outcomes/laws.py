@@ -21,6 +21,7 @@ from sim.outcomes.verifier import verified_chances
 from sim.outcomes.warnings import curve_warnings
 from sim.scenario import (
     DirectStrategy,
+    HeldOut,
     Scenario,
     Sleep,
     Strategy,
@@ -84,7 +85,7 @@ class Outcomes:
         self.warnings: tuple[str, ...] = ()
         """What the outcomes rest on beyond what was measured, one sentence each."""
         self._laws: dict[tuple[int, str], Law] = {}
-        self._tables: dict[Path, OutcomeTable] = {}
+        self._tables: dict[tuple[Path, HeldOut | None], OutcomeTable] = {}
         used = [
             (stream, step)
             for stream, each in enumerate(scenario.workload)
@@ -127,14 +128,14 @@ class Outcomes:
         """The measured outcomes of a stream whose questions are those of a table."""
         questions = self.scenario.workload[stream].questions
         assert isinstance(questions, TableQuestions)
-        return self._read(questions.path)
+        return self._read(questions)
 
     def _measured_draft(self, stream: int) -> float | None:
         """Output tokens of a draft, where the stream's table says them."""
         questions = self.scenario.workload[stream].questions
         if not isinstance(questions, TableQuestions):
             return None
-        tokens = self._read(questions.path).notes_tokens
+        tokens = self._read(questions).notes_tokens
         return None if tokens is None else tokens * questions.tokens_factor
 
     def _draft_of_class(self, stream: int, sleep: Sleep) -> float:
@@ -191,24 +192,24 @@ class Outcomes:
         sleeps = self.scenario.sleep is not None and self.scenario.workload[stream].has_contexts
         if budget and sleeps:
             told = f"thinks {_PREPARED_SHARE:.0%} as much on a prepared context: assumed, as there are no questions"
-            self._warn(f"strategy '{strategy.name}' {told}")
+            self.warn(f"strategy '{strategy.name}' {told}")
         share = _PREPARED_SHARE if sleeps else 1.0
         return PlainLaw(budget or 0, self._effect(strategy).tokens_factor, share)
 
     def _table(self, questions: TableQuestions, strategy: PlacedStrategy) -> Law:
-        table = self._read(questions.path)
+        table = self._read(questions)
         if strategy.name not in table.correct:
             rule = f"holds no outcomes of strategy '{strategy.name}'"
             remedy = f"add them, or the `class` whose curves hold for it; {did_you_mean(strategy.name, table.correct)}"
             raise InputError(questions.path.name, rule, remedy)
         if self.scenario.sleep is not None and not table.has_prepared:
-            self._warn(f"{questions.path.name} holds no outcomes on prepared contexts: they are as on others")
+            self.warn(f"{questions.path.name} holds no outcomes on prepared contexts: they are as on others")
         effect, is_vote = self._effect(strategy), isinstance(strategy, VoteStrategy)
         if effect.logit or effect.class_name:
             told = f"training makes its answers no better, as {questions.path.name} holds them as measured"
-            self._warn(f"strategy '{strategy.name}': {told}")
+            self.warn(f"strategy '{strategy.name}': {told}")
         if questions.tokens_factor != 1.0:
-            self._warn(f"tokens of {questions.path.name} count {questions.tokens_factor:g} times: assumed")
+            self.warn(f"tokens of {questions.path.name} count {questions.tokens_factor:g} times: assumed")
         factor = effect.tokens_factor * questions.tokens_factor
         return TableLaw(table, strategy.name, is_vote, self._branches(strategy), factor)
 
@@ -217,20 +218,22 @@ class Outcomes:
         return output_multiples(strategy_spec(strategy, self.strategies))[0]
 
     def _measured(self, questions: TableQuestions, strategy: PlacedStrategy) -> bool:
-        lacks = strategy.name not in self._read(questions.path).correct
+        lacks = strategy.name not in self._read(questions).correct
         return not (lacks and (strategy.class_name or questions.class_name))
 
-    def _read(self, path: Path) -> OutcomeTable:
-        if path not in self._tables:
-            self._tables[path] = read_outcomes(path, (self.scenario.sleep or _NO_SLEEP).effort)
-        return self._tables[path]
+    def _read(self, questions: TableQuestions) -> OutcomeTable:
+        place = questions.path, questions.held_out
+        if place not in self._tables:
+            effort = (self.scenario.sleep or _NO_SLEEP).effort
+            self._tables[place] = read_outcomes(questions.path, effort, questions.held_out)
+        return self._tables[place]
 
     def _curve(self, stream: int, strategy: PlacedStrategy, curves: Curves) -> Law:
         source = _Source(curves, strategy, self._mean_own_tokens(stream), self.scenario.sleep or _NO_SLEEP)
         effect = self._effect(strategy)
         has_prepared = self.scenario.sleep is not None and self.scenario.workload[stream].has_contexts
         for warning in curve_warnings(curves, strategy, source.tokens, prepared=has_prepared):
-            self._warn(warning)
+            self.warn(warning)
         weights = curves.sleep.weights if has_prepared else []
         rows = [(source.tokens, source.tokens), *(source.prepared(weight) for weight in weights)]
         spread = curves.difficulty.concentration
@@ -251,7 +254,8 @@ class Outcomes:
         lengths = self.scenario.workload[stream].lengths
         return None if lengths is None else mean_tokens(lengths)[1]
 
-    def _warn(self, text: str) -> None:
+    def warn(self, text: str) -> None:
+        """Note what is to be held against the figures, once."""
         if text not in self.warnings:
             self.warnings += (text,)
 

@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from router.splits import is_held_out
 from sim.errors import Fault, FaultsError, InputError
 from sim.outcomes.asked import Asked
 from sim.outcomes.luck import QUESTION, mixed, uniforms
+from sim.scenario import HeldOut
 from sim.workload.blocks import NOTHING, Floats, Integers
 
 __all__ = ["OutcomeTable", "OutcomeTableError", "read_outcomes", "read_rows"]
@@ -71,12 +73,13 @@ class OutcomeTable:
         return (uniforms(owner, QUESTION, place=1) * contexts).astype(np.int64)
 
 
-def read_outcomes(path: Path, effort: str = "medium") -> OutcomeTable:
+def read_outcomes(path: Path, effort: str = "medium", held_out: HeldOut | None = None) -> OutcomeTable:
     """A table in CSV, JSON lines (either may be gzip) or Parquet.
 
     Columns are question, strategy, correct (0, 1, or a share) and tokens, and may be context, prepared (0 or 1), and of
     prepared contexts effort (low, medium, high; other efforts than `effort` do not count) and notes_tokens. Rows of the
-    same question and strategy are trials, of which the mean counts. Every strategy must hold the same questions.
+    same question and strategy are trials, of which the mean counts. Every strategy must hold the same questions. With
+    `held_out` only the questions count that a router's training left out.
 
     Raises:
         InputError: for a file that cannot be read, or lacks columns.
@@ -89,7 +92,18 @@ def read_outcomes(path: Path, effort: str = "medium") -> OutcomeTable:
         raise InputError(path.name, rule, f"the file has: {', '.join(map(str, rows.columns))}", where=str(path))
     if rows.empty:
         raise InputError(path.name, "holds no rows", "give a table with rows", where=str(path))
-    return _table(_of_effort(_checked(rows, path), effort), path)
+    rows = _of_effort(_checked(rows, path), effort)
+    return _table(rows if held_out is None else _held_out(rows, held_out, path), path)
+
+
+def _held_out(rows: pd.DataFrame, held_out: HeldOut, path: Path) -> pd.DataFrame:
+    owner = rows["context"].where(rows["context"] != "", rows["question"])
+    names = sorted(set(owner))
+    kept = np.array(names)[is_held_out(names, held_out.share, held_out.seed)]
+    if not kept.size:
+        rule = f"holds out none of the {len(names)} contexts of {path.name}"
+        raise InputError(f"held_out.share={held_out.share:g}", rule, "raise the share", where=str(path))
+    return rows[owner.isin(kept)]
 
 
 def _of_effort(rows: pd.DataFrame, effort: str) -> pd.DataFrame:

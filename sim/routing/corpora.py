@@ -66,6 +66,8 @@ class Corpora:
         self.opened: LearnedRouter | None = open_router(router) if isinstance(router, FileRouter) else None
         """The router file; None for routers without one."""
         self._multiples = Multiples.of(outcomes)
+        # Sleep-time work has a strategy of its own in the engine.
+        self._hidden = int(scenario.sleep is not None)
         self.streams = [place for place, stream in enumerate(scenario.workload) if is_routed(scenario, stream)]
         """Those whose requests are looked at."""
         self.scores: dict[int, Scores] = {}
@@ -120,14 +122,14 @@ class Corpora:
             estimates = Estimates(*(column[rows.question] for column in self.expected[stream]))
         else:
             estimates = self._known(stream, None, rows.least, reals)
-        return _Part(rows, _corpus(estimates, reals))
+        return _Part(rows, _corpus(estimates, reals, self._hidden))
 
     def _of_asked(self, stream: int, asked: Asked) -> Corpus:
         reals = asked_reals(self._outcomes, stream, asked, self._variants)
         if stream in self.expected:
             question = self._outcomes.table(stream).questions_of(asked)
-            return _corpus(Estimates(*(column[question] for column in self.expected[stream])), reals)
-        return _corpus(self._known(stream, asked.key, uniforms(asked.key, ANSWER), reals), reals)
+            return _corpus(Estimates(*(column[question] for column in self.expected[stream])), reals, self._hidden)
+        return _corpus(self._known(stream, asked.key, uniforms(asked.key, ANSWER), reals), reals, self._hidden)
 
     def _known(self, stream: int, key: Integers | None, least: Floats, reals: Reals) -> Estimates:
         """What an oracle knows; of it a bandit knows how long answers are on average, and learns the rest."""
@@ -135,7 +137,14 @@ class Corpora:
         return on_average(known) if isinstance(self._outcomes.scenario.router, BanditRouter) else known
 
 
-def _corpus(estimates: Estimates, reals: Reals) -> Corpus:
+def _corpus(estimates: Estimates, reals: Reals, hidden: int) -> Corpus:
+    """With columns for strategies that no request may choose, behind the others."""
+    if hidden:
+        estimates = Estimates(*(np.pad(column, ((0, 0), (0, 0), (0, hidden))) for column in estimates))
+        wide = ((0, 0), (0, hidden), (0, 0), (0, 0))
+        output_tokens, escalates = (np.pad(column, wide) for column in (reals.output_tokens, reals.escalates))
+        p_sample, p_correct = (np.pad(column, wide) for column in (reals.p_sample, reals.p_correct))
+        reals = Reals(output_tokens, p_sample, p_correct, escalates)
     return Corpus(*estimates, *reals)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from router.errors import RouterError
@@ -62,10 +63,27 @@ def scores_of(outcomes: Outcomes, opened: LearnedRouter, stream: int) -> Scores:
     questions, table = outcomes.scenario.workload[stream].questions, outcomes.table(stream)
     assert isinstance(questions, TableQuestions)
     spec = opened.features.spec
+    _note_trained_on(outcomes, opened, questions)
     numbers = number_columns(questions.path, table, spec.numbers)
     texts = texts_of(questions.path, table) if spec.text else None
     with _in_our_words():
         return opened.score(opened.features.of(texts, numbers))
+
+
+def _note_trained_on(outcomes: Outcomes, opened: LearnedRouter, questions: TableQuestions) -> None:
+    """Warn where a router is asked about questions that it was trained on."""
+    labels = opened.manifest.labels
+    if labels.get("sha256") != sha256(questions.path.read_bytes()).hexdigest():
+        return
+    left_out = labels.get("held_out") or {}
+    asked = questions.held_out
+    share = left_out.get("share", 0.0)
+    if asked is None or asked.seed != left_out.get("seed", 0) or asked.share > share:
+        remedy = f"`held_out: {{share: {share:g}}}` asks others" if share else "train one on other questions"
+        told = f"was trained on questions of {questions.path.name}, which it is asked here: it looks too good; {remedy}"
+        router = outcomes.scenario.router
+        assert isinstance(router, FileRouter)
+        outcomes.warn(f"router {router.model.name} {told}")
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from sim.scenario.autoscale import (
 )
 from sim.scenario.clients import ClientArrivals, InlineClient
 from sim.scenario.consistency import contradictions
-from sim.scenario.contexts import Contexts, CurveQuestions, Questions, TableQuestions
+from sim.scenario.contexts import Contexts, CurveQuestions, HeldOut, Questions, TableQuestions
 from sim.scenario.demand import (
     Arrivals,
     Client,
@@ -164,6 +164,7 @@ __all__ = [
     "GpuWindow",
     "GpuWindows",
     "Growth",
+    "HeldOut",
     "InlineClient",
     "InlineModel",
     "LearnedRouter",

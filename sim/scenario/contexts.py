@@ -9,9 +9,9 @@ from pydantic import Field
 
 from sim.scenario.distributions import ConstantTime, Queries, Times, Tokens
 from sim.scenario.part import Part
-from sim.scenario.quantities import LengthOfTime, Rate, Share
+from sim.scenario.quantities import LengthOfTime, Rate, Share, Whole
 
-__all__ = ["Contexts", "CurveQuestions", "Questions", "TableQuestions"]
+__all__ = ["Contexts", "CurveQuestions", "HeldOut", "Questions", "TableQuestions"]
 
 
 class Contexts(Part):
@@ -52,6 +52,16 @@ class CurveQuestions(Part):
     held against published figures."""
 
 
+class HeldOut(Part):
+    """Questions that `nightshift train --hold-out` leaves out: those whose context, or own name without one, falls into
+    a share by its hash."""
+
+    share: Annotated[Rate, Field(le=1)]
+    """Share of the contexts."""
+    seed: Whole = 0
+    """Seed of the training."""
+
+
 class TableQuestions(Part):
     """Questions whose answers were measured, strategy by strategy."""
 
@@ -62,6 +72,8 @@ class TableQuestions(Part):
     scenario."""
     class_name: str | None = Field(default=None, min_length=1, validation_alias="class", serialization_alias="class")
     """Class of response curves for strategies that the table does not hold; they are refused where left out."""
+    held_out: HeldOut | None = None
+    """Only the questions that a router's training left out; all of them where left out."""
     tokens_factor: Rate = 1.0
     """How many times the tokens of the table count, for a model of more words than the one that was measured."""
 
