@@ -196,8 +196,8 @@ def measure(
 ) -> dict[str, Any]:
     """Measure a model on this machine into the folder `out`; gives back what was measured, and which parts anew.
 
-    Parts are steps, loops, router, outcomes and end-to-end, all of them unless `parts` names some; one that the folder
-    holds, made with the same settings, is kept. `how` is the rest of `sim.lab.measuring.Asked`: model, shape, layers,
+    Parts are steps, loops, router, outcomes and end-to-end, all of them unless `parts` names some, and router-day where
+    it is named; one that the folder holds, made with the same settings, is kept. `how` is the rest of `sim.lab.measuring.Asked`: model, shape, layers,
     provider, precision, threads, gpu, max_num_seqs, router, questions, seed, quick.
 
     Raises:

@@ -31,6 +31,7 @@ Progress = Callable[[str], None]
 _QUESTIONS, _QUICK_QUESTIONS = 5000, 4
 _WIDTH, _QUICK_WIDTH = {"cpu": 64, "cuda": 256}, 8
 _SHORT_DAY = ("start=2026-03-02T00:02:00", "horizon=2m")
+_ROUTER_DAY = "lab-router-day"
 _END_TO_END_LOAD = 0.3
 """Of what full batches could do."""
 
@@ -54,6 +55,7 @@ class Bench:
             "router": self.router,
             "outcomes": self.outcomes,
             "end-to-end": self.end_to_end,
+            "router-day": self.router_day,
         }
 
     @cached_property
@@ -192,18 +194,40 @@ class Bench:
     def end_to_end(self, folder: Path) -> Figures:
         """`end-to-end/`: a stream of mixed strategies served for real, beside its simulation.
 
-        It is simulated from outcomes and from steps, which are measured anew right before the stream and right after
-        it, on the machine as it is then.
-
         Raises:
             InputError: where outcomes are not measured yet.
+        """
+        outcomes = self.asked.out / "outcomes.parquet"
+        if not outcomes.is_file():
+            raise InputError("end-to-end", "needs the outcomes of this model", "measure the part outcomes as well")
+        asks = [f"workload.0.questions.path={outcomes}", *self._shortened()]
+        return self._served(folder / "end-to-end", self.asked.scenario, asks)
+
+    def router_day(self, folder: Path) -> Figures:
+        """`router-day/`: a learned router asked about each request that this machine serves, beside its simulation.
+
+        It takes the outcomes measured here, or for the shipped model those that are shipped.
+
+        Raises:
+            InputError: where neither is there.
+        """
+        outcomes = self.asked.out / "outcomes.parquet"
+        if not outcomes.is_file() and self.asked.model is not None:
+            raise InputError("router-day", "needs the outcomes of this model", "measure the part outcomes as well")
+        asks = [f"workload.0.questions.path={outcomes}"] if outcomes.is_file() else []
+        asks += [] if self.asked.router is None else [f"router.model={self.asked.router}"]
+        asks += ["horizon=5s"] if self.asked.quick else []
+        return self._served(folder / "router-day", _ROUTER_DAY, asks)
+
+    def _served(self, target: Path, scenario: str, overrides: Sequence[str]) -> Figures:
+        """A scenario served for real in a folder of its own.
+
+        It is simulated from outcomes and from steps, which are measured anew right before the stream and right after
+        it, on the machine as it is then.
         """
         from sim.lab.end_to_end.end_to_end import end_to_end
         from sim.lab.language import MAX_POSITIONS
 
-        target, outcomes = folder / "end-to-end", self.asked.out / "outcomes.parquet"
-        if not outcomes.is_file():
-            raise InputError("end-to-end", "needs the outcomes of this model", "measure the part outcomes as well")
         target.mkdir()
         grid = self._new_grid()
         self._measure_beside(grid, target)
@@ -217,20 +241,19 @@ class Bench:
         end_to_end(
             self.model if fits else self.subject.open(capacity=MAX_POSITIONS),
             target,
-            scenario=self.asked.scenario,
+            scenario=scenario,
             overrides=[
                 f"fleet.0.step_time.path={target / 'step-times.json'}",
-                f"workload.0.questions.path={outcomes}",
                 *(f"fleet.0.engine.{name}={value}" for name, value in engine.items()),
-                *self._shortened(),
+                *overrides,
             ],
             load=_END_TO_END_LOAD,
             clock=self.clock(),
             provenance={KEY: self.origin},
-            progress=lambda done, of: self.progress(f"end-to-end: {done} of {of} requests"),
+            progress=lambda done, of: self.progress(f"{target.name}: {done} of {of} requests"),
             served=lambda: self._measure_beside(grid, target),
         )
-        return {"scenario": Path(self.asked.scenario).name, "load": _END_TO_END_LOAD}
+        return {"scenario": Path(scenario).name, "load": _END_TO_END_LOAD}
 
     def _shortened(self) -> Sequence[str]:
         """The scenario cut short: to seconds, or our own day to two minutes, which hold both prices."""
