@@ -430,15 +430,11 @@ def measure(
     precision: Annotated[Numbers, typer.Option(help="Numbers that it runs in.")] = Numbers.fp32,
     parts: Annotated[
         str | None,
-        typer.Option(
-            metavar="A,B", help="Some of steps, loops, router, outcomes, end-to-end, router-day; else all but that."
-        ),
+        typer.Option(metavar="A,B", help="Some of steps, loops, router, outcomes, end-to-end, router-day."),
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Seconds instead of minutes, to see that it works.")] = False,
     scenario: Annotated[str, typer.Option(metavar="NAME", help="What to run end to end.")] = "lab-day",
-    router: Annotated[
-        Path | None, typer.Option(metavar="FILE.onnx", help="A router to time, and to ask on its day.")
-    ] = None,
+    router: Annotated[Path | None, typer.Option(metavar="FILE.onnx", help="A router to time, and to ask.")] = None,
     questions: Annotated[int | None, typer.Option(min=1, help="Asked for the outcomes.")] = None,
     rows: Annotated[int | None, typer.Option(min=1, help="Most requests in a batch.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="On a CPU; else all cores but one.")] = None,

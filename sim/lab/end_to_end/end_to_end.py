@@ -45,6 +45,8 @@ __all__ = ["end_to_end", "run_for_real"]
 
 Progress = Callable[[int, int], None]
 
+_FIRST_LOOKS = 50
+"""Questions that a router is asked about before the run, as its first answers take longer."""
 _OFF_PEAK = "off-peak"
 """The window in which work is done ahead."""
 
@@ -202,6 +204,8 @@ def _routing(
     if known:
         rule = f"of {len(requests)} requests ask about contexts that the router was trained on"
         raise InputError(known, rule, "give a trace of the contexts that were held out")
+    for request in requests[:_FIRST_LOOKS]:
+        router.expected(request.context, request.question, prepared=False)
     fleet = build_fleet(scenario)
     (spec,) = fleet.pools
     assert isinstance(spec, PoolSpec)

@@ -7,6 +7,7 @@ took, over what the law gives them. On a clock that goes by the law the pace is 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from math import floor
 from typing import NamedTuple
@@ -45,6 +46,7 @@ class LiveLoad:
         self._law: StepTime = spec.step_time.covering(spec.max_num_seqs)
         self._branches = np.array([strategy.stages[0].branches for strategy in strategies], np.float64)
         self._prompts = np.array([_prompts(strategy) for strategy in strategies], np.float64)
+        self._counted, self._last = 0, deque[tuple[float, float]](maxlen=_STEPS)
         self._done_branches = self._prompt_tokens = self._attended_tokens = self._output_tokens = 0
 
     def stage_over(self, jobs: Sequence[Job], records: Mapping[int, JobRecord]) -> None:
@@ -72,12 +74,16 @@ class LiveLoad:
         return last if at_s <= last.begin_s + last.seconds or self._engine.running else None
 
     def _pace(self) -> float:
-        steps = self._engine.steps[-_STEPS:]
-        told_s = sum(
-            self._law.mixed_step_s(step.decode_rows, step.kv_tokens, step.prompt_tokens, step.pairs, step.slices)
-            for step in steps
-        )
-        return sum(step.seconds for step in steps) / told_s if steps else 1.0
+        """What the last steps took over what they would have by the law."""
+        steps, law = self._engine.steps, self._law
+        for step in steps[max(self._counted, len(steps) - _STEPS) :]:
+            told_s = law.mixed_step_s(step.decode_rows, step.kv_tokens, step.prompt_tokens, step.pairs, step.slices)
+            self._last.append((step.seconds, told_s))
+        self._counted = len(steps)
+        if not self._last:
+            return 1.0
+        taken, told = map(sum, zip(*self._last, strict=True))
+        return float(taken / told)
 
     def prices(self, prompt_tokens: int, usd_per_s: float, seen: Seen) -> Prices:
         """What a token costs of each strategy, the engine's time being worth `usd_per_s`: its part of a full batch."""
