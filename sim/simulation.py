@@ -110,7 +110,8 @@ def simulate(
     _check_warm_up(scenario, replications)
     wall_s = time.perf_counter() - begun_s
     warnings = [*outcomes.warnings, *sleep_warnings(replications)]
-    summary = summarise(scenario, fleet, replications, wall_s, warnings)
+    opened = None if corpora is None else corpora.opened
+    summary = summarise(scenario, fleet, replications, wall_s, warnings, opened)
     return Results(scenario, fleet, replications, summary, spool)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,10 +14,14 @@ from sim.errors import EngineError
 from sim.fleet import Fleet
 from sim.headline import gpus_of, headline_figures, strategy_figures
 from sim.replication import Replication
+from sim.routing.section import router_section
 from sim.scenario import GpuPool, Scenario, Stream
 from sim.sleep_section import sleep_section
 from sim.stats import mean_of_known, ratio
 from sim.tally import ANSWERS, COUNTS, REJECTIONS, figures
+
+if TYPE_CHECKING:
+    from router.learned import LearnedRouter
 
 __all__ = ["summarise"]
 
@@ -28,10 +32,12 @@ def summarise(
     replications: Sequence[Replication],
     wall_s: float,
     warnings: Sequence[str] = (),
+    opened: LearnedRouter | None = None,
 ) -> dict[str, Any]:
     """The contents of `summary.json`: means over the replications, intervals under `intervals`.
 
-    `warnings` are what is to be held against the figures, such as curves used beyond what they were fitted to.
+    `warnings` are what is to be held against the figures, such as curves used beyond what they were fitted to; `opened`
+    is the router file in use.
 
     Counts and dollars are those of one replication, on average. None stands where there is nothing to measure.
     Only `speed` differs from run to run.
@@ -57,6 +63,7 @@ def summarise(
         "streams": _streams(scenario, replications),
         "pools": _pools(scenario, replications),
         "sleep": sleep_section(scenario, replications),
+        "router": router_section(scenario, [run.routing for run in replications if run.routing is not None], opened),
         "fleet": figure["fleet"]
         | {
             "peak_replicas": max(run.peak_replicas for run in replications),

@@ -139,6 +139,7 @@ def _footer(summary: dict[str, Any]) -> Text:
         "; ".join(part for part in (gpus if fleet["peak_replicas"] else "", mean) if part),
         _counted(fleet, _EVENTS),
         _energy(summary),
+        _router(summary),
         f"{words.share(fleet['prefix_hit_share'])} of prompt tokens found in a cache"
         if fleet.get("prefix_hit_share")
         else "",
@@ -187,6 +188,20 @@ def _attempts(requests: dict[str, Any]) -> str:
         ways, {"retries": ("retry of a client", "retries of clients"), "resent": ("sent again after a loss",) * 2}
     )
     return f"{words.count(beyond)} attempts beyond the first: {told}"
+
+
+def _router(summary: dict[str, Any]) -> str:
+    """Which router looked at the requests, what it was trained on, and how its budget was kept."""
+    router = summary.get("router")
+    if not router:
+        return ""
+    file, budget = router["file"], router["budget"]
+    trained = "" if file is None else f", trained on {words.count(file['labels'].get('questions'))} questions"
+    kept = ""
+    if budget is not None:
+        spent, allowed = (words.usd_fine(budget[key]) for key in ("spent_usd_per_hour", "usd_per_hour"))
+        kept = f"; requests used {spent} an hour of {allowed}"
+    return f"router {router['policy']}{trained}: {words.count(router['decisions'])} decisions{kept}"
 
 
 def _energy(summary: dict[str, Any]) -> str:

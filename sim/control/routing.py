@@ -9,11 +9,12 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import simpy
 
-from router.pacing import next_multiplier
 from sim.control.clock import Clock
 from sim.control.moments import until
+from sim.control.pacing import Pacer
 from sim.control.sleep_prices import MeanPrice
 from sim.engine.plane import DataPlane
+from sim.engine.state import Integers
 from sim.prices import PriceClock, gpu_prices, token_prices
 from sim.routing.account import RoutingAccount
 from sim.scenario import ApiPool, GpuPool, Scenario, WeighingRouter
@@ -25,25 +26,28 @@ _WEEK_S = 7.0 * 86_400.0
 
 
 class RouterControl:
-    """Tells the plane what prices are on average, and holds what is spent to the budget."""
+    """Tells the plane what prices are on average, keeps the budget, and notes what is decided as time goes on."""
 
     def __init__(self, scenario: Scenario, plane: DataPlane, clock: Clock) -> None:
-        self._plane, self._clock = plane, clock
+        self._plane, self._clock, self._bucket_s = plane, clock, scenario.bucket
         self._streams = len(scenario.workload)
         self._routed = [place for place, stream in enumerate(scenario.workload) if is_routed(scenario, stream)]
         router = scenario.router
-        self._budget = router.budget if isinstance(router, WeighingRouter) else None
-        self._at_s, self._mu = [0.0], [1.0]
+        budget = router.budget if isinstance(router, WeighingRouter) else None
+        self._pacer = None if budget is None else Pacer(plane, budget, self._routed)
+        self._at_s, self._counts = [0.0], [self._chosen()]
         for index, pool in enumerate(scenario.fleet):
             _tell_mean_price(plane, index, pool, scenario)
 
     def start(self) -> None:
-        """Have the process begin, where there is a budget."""
-        if self._budget is not None:
-            self._clock.process(self._pace())
+        """Have the processes begin."""
+        self._clock.process(self._watch())
+        if self._pacer is not None:
+            self._clock.process(self._pacer.run(self._clock))
 
     def close(self, end_s: float) -> RoutingAccount:
         """What was decided in the whole run, the books of the plane being closed."""
+        self._note(end_s)
         chosen, routes = self._plane.routing.chosen()[: self._streams], self._plane.routing.routes[: self._streams]
         return RoutingAccount(
             chosen=chosen["count"].copy(),
@@ -53,28 +57,26 @@ class RouterControl:
             value_usd=routes["value_usd"].copy(),
             lateness_usd=routes["lateness_usd"].copy(),
             at_s=np.array(self._at_s),
-            mu=np.array(self._mu),
-            spent_usd=self._spent_usd(),
+            counts=np.array(self._counts),
+            paces=[] if self._pacer is None else list(self._pacer.history),
+            spent_usd=float(self._plane.routing.spent_usd()[self._routed].sum()),
             seconds=end_s,
         )
 
-    def _pace(self) -> Generator[simpy.Event]:
-        """At each tick the multiplier follows what has been spent since the last one."""
-        budget = self._budget
-        assert budget is not None
-        allowed_usd, before_usd = budget.usd_per_hour * budget.tick / 3600.0, 0.0
-        for tick in count(1):
-            yield from until(self._clock, tick * budget.tick)
-            spent_usd = self._spent_usd()
-            mu = next_multiplier(self._mu[-1], spent_usd - before_usd, allowed_usd, budget.step, budget.mu_max)
-            before_usd = spent_usd
-            self._plane.routing.set_mu(mu, self._routed)
-            self._at_s.append(float(self._clock.now))
-            self._mu.append(mu)
+    def _watch(self) -> Generator[simpy.Event]:
+        """At the end of each bucket of time note how often every strategy has been chosen."""
+        for bucket in count(1):
+            yield from until(self._clock, bucket * self._bucket_s)
+            self._note(float(self._clock.now))
 
-    def _spent_usd(self) -> float:
-        """By requests of the streams that the router looks at."""
-        return float(self._plane.routing.spent_usd()[self._routed].sum())
+    def _note(self, now_s: float) -> None:
+        self._at_s.append(now_s)
+        self._counts.append(self._chosen())
+
+    def _chosen(self) -> Integers:
+        """By strategy, over all streams, [A]."""
+        found: Integers = self._plane.routing.chosen()["count"][: self._streams].sum(axis=0)
+        return found
 
 
 def _tell_mean_price(plane: DataPlane, index: int, pool: GpuPool | ApiPool, scenario: Scenario) -> None:

@@ -68,6 +68,9 @@ def compare_policies(
 
     every = [*overrides, f"replications={replications}"]
     scenario = load_scenario(source, every)
+    if scenario.sleep is not None:
+        # Contexts are prepared alike under all policies, also under those without a router file.
+        every.append("sleep.prepare=rank")
     names = _strategies(scenario)
     value_usd = _value_usd(scenario)
 

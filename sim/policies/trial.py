@@ -42,7 +42,7 @@ class Trial(NamedTuple):
 
 
 def run_trial(source: Path | str, overrides: Sequence[str], router: str, at: float, cost: Cost) -> Trial:
-    """Simulate a scenario with its router put in place of its own."""
+    """Simulate a scenario with a router in place of its own; `overrides` hold for every policy."""
     from sim.load import load_scenario
     from sim.simulation import simulate
 
@@ -53,8 +53,9 @@ def _trial(results: Results, at: float, cost: Cost) -> Trial:
     scenario = results.scenario
     open_streams = [place for place, stream in enumerate(scenario.workload) if own_choice(scenario, stream) is None]
     rows = [_numbers(scenario, run, open_streams, cost) for run in results.replications]
-    answers = np.sum([run.tally.answers[open_streams, :, 0].sum(axis=0) for run in results.replications], axis=0)
     names = [strategy.name for strategy in scenario.strategies]
+    own = np.ix_(open_streams, range(len(names)))
+    answers = np.sum([run.tally.answers[..., 0][own].sum(axis=0) for run in results.replications], axis=0)
     shares = dict(zip(names, (answers / max(answers.sum(), 1.0)).tolist(), strict=True))
     spend_usd, accuracy, late, worth_usd = np.array(rows).T
     return Trial(at, spend_usd, accuracy, late, worth_usd, shares)

@@ -16,6 +16,7 @@ from sim.report.contexts import context_charts, context_points
 from sim.report.cost import cost_charts, token_table
 from sim.report.latency import latency_charts
 from sim.report.objectives import attainment_chart, endings_chart, stream_table
+from sim.report.routing import router_chart, router_points, router_table
 from sim.report.source import Source, load_source
 from sim.report.timeline import timeline_chart
 from sim.report.trust import run_facts, trust_table
@@ -43,7 +44,10 @@ def report_page(source: Source) -> str:
     timeline, attainment, endings = timeline_chart(source), attainment_chart(source), endings_chart(source)
     cost, latency = cost_charts(source), latency_charts(source)
     answers, contexts = answer_charts(source), context_charts(source)
-    charts = [chart for chart in (*cost, *answers, *contexts, timeline, *latency, attainment, endings) if chart]
+    routing = router_chart(source)
+    charts = [
+        chart for chart in (*cost, *answers, routing, *contexts, timeline, *latency, attainment, endings) if chart
+    ]
     return render_page(
         _TEMPLATE,
         name=words.printable(str(source.summary["scenario"])),
@@ -57,6 +61,9 @@ def report_page(source: Source) -> str:
         tokens=token_table(source),
         answers=answer_table(source),
         answer_charts=answers,
+        routing=routing,
+        router_points=router_points(source),
+        router_table=router_table(source),
         contexts=contexts,
         context_points=context_points(source),
         warnings=source.summary.get("warnings", ()),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sim.control.pacing import Pace
 from sim.workload.blocks import Floats, Integers
 
 __all__ = ["RoutingAccount"]
@@ -11,7 +13,7 @@ __all__ = ["RoutingAccount"]
 
 @dataclass(frozen=True)
 class RoutingAccount:
-    """S streams, A strategies, T ticks."""
+    """S streams, A strategies, T times."""
 
     chosen: Integers
     """How often each strategy was chosen, [S, A]."""
@@ -26,9 +28,11 @@ class RoutingAccount:
     lateness_usd: Floats
     """What a late answer costs it, by stream, [S]."""
     at_s: Floats
-    """Times of the ticks at which a budget was looked at, [T]."""
-    mu: Floats
-    """Multiplier of costs from each of them on, [T]."""
+    """Times at which it was looked, [T]."""
+    counts: Integers
+    """Choices of each strategy up to then, [T, A]."""
+    paces: Sequence[Pace]
+    """Where the budget stood at each of its ticks; none without one."""
     spent_usd: float
     """What requests that have ended used."""
     seconds: float
