@@ -13,7 +13,7 @@ FOLDER = Path(__file__).parent / "golden"
 TRACE = Path(__file__).parents[2] / "shared" / "traces" / "azure-llm-2023-conv.csv.gz"
 """The public trace of `azure-conversation`, where it is at hand."""
 
-STORIES = ("agentic-coding", "small-model-thinks", "lab-day")
+STORIES = ("agentic-coding", "small-model-thinks", "lab-day", "lab-router-day")
 ALWAYS = ("quickstart", "peak-offpeak", "spot-mix", "month", "sleep-time-paper", "solve-or-verify", *STORIES)
 """Scenarios that need no file; of the longest one day."""
 

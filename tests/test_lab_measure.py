@@ -451,6 +451,12 @@ class TestBadInput:
         with pytest.raises(InputError, match="holds measurements of made-up on CPU in fp32"):
             measure(asked, command="x", subject=fake(digest="d2"), clock=lawful)
 
+    def test_a_day_of_a_router_wants_the_outcomes_of_another_model(self, tiny: Path, tmp_path: Path) -> None:
+        asked = Asked(out=tmp_path / "m", model=tiny, parts=("router-day",), quick=True)
+        with pytest.raises(InputError, match="router-day needs the outcomes of this model"):
+            measure(asked, command="x", subject=fake(), clock=lawful)
+        assert "router-day" not in Asked(out=tmp_path / "n").wanted
+
     def test_end_to_end_wants_what_it_is_simulated_by(self, tmp_path: Path) -> None:
         with pytest.raises(InputError, match="needs the outcomes of this model"):
             measured(tmp_path / "m", "end-to-end")

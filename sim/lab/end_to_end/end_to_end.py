@@ -285,9 +285,19 @@ def _sleep(scenario: Scenario, rules: Sleep, requests: Sequence[LiveRequest], pr
     Raises:
         InputError: where it would hang on forecasts or on the load.
     """
-    if "idle" in rules.when or rules.min_saving or rules.drafts > 1 or rules.budget_usd_per_day is not None:
+    if (
+        "idle" in rules.when
+        or rules.prepare == "learned"
+        or rules.min_saving
+        or rules.drafts > 1
+        or rules.budget_usd_per_day is not None
+    ):
         rule = "decides by what the lab does not know"
-        raise InputError("sleep", rule, "give it `when: [always]` or [off-peak], `min_saving: 0`, one draft, no budget")
+        raise InputError(
+            "sleep",
+            rule,
+            "give it `when: [always]` or [off-peak], `min_saving: 0`, `prepare: rank`, one draft, no budget",
+        )
 
     def is_open(now_s: float) -> bool:
         return "always" in rules.when or price.at(now_s).window == _OFF_PEAK
