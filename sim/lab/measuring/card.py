@@ -119,7 +119,8 @@ def _end_to_end(figures: _Document) -> str:
 def _router_day(figures: _Document) -> str:
     return (
         f"## A router, asked for real\n\nThe scenario `{figures['scenario']}` at {figures['load']:.0%} load: a learned "
-        "router chooses for each request by the price and the load of that moment. Beside its simulation: "
+        "router chooses for each request by the price and the load of that moment. For a machine of this speed: "
+        f"{', '.join(f'`{stake}`' for stake in figures['stakes'])}. Beside its simulation: "
         "`router-day/comparison.md`; each choice: `router-day/decisions.parquet`."
     )
 
