@@ -142,6 +142,33 @@ class TestSpace:
         assert [dimension.key for dimension in space] == keys
         assert [suited(SCENARIO, overrides, dimension) for dimension in space] == space
 
+    @pytest.mark.parametrize(
+        ("router", "told"),
+        [
+            (
+                "{policy: learned, model: data/router/default.onnx}",
+                ["router.value_usd=6e-06:0.0006:log", "sleep.effort=low,medium,high"],
+            ),
+            (
+                "{policy: oracle, value_usd: 1, budget: {usd_per_hour: 4}}",
+                [
+                    "router.value_usd=0.1:10:log",
+                    "router.budget.usd_per_hour=2:8:log",
+                    "sleep.effort=low,medium,high",
+                ],
+            ),
+            (
+                "{policy: threshold, by: gain, model: data/router/default.onnx, cheap: direct, strong: think}",
+                ["router.above=0:0.5", "sleep.effort=low,medium,high"],
+            ),
+        ],
+    )
+    def test_of_a_router_what_it_weighs_by(self, router: str, told: list[str]) -> None:
+        overrides = [f"router={router}"]
+        space = default_space(load_scenario("lab-router-day", overrides))
+        assert [str(dimension) for dimension in space] == told
+        assert [suited("lab-router-day", overrides, dimension) for dimension in space] == space
+
     def test_a_scenario_that_leaves_nothing_open_is_refused(self) -> None:
         scenario = load_scenario(SCENARIO, ["router=null", "strategies=[{name: a}]"])
         with pytest.raises(InputError, match="leave something to tune; say what to vary"):

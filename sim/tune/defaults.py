@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sim.errors import InputError
-from sim.scenario import CascadeStrategy, CurveQuestions, RandomRouter, Scenario, ThinkStrategy
+from sim.scenario import (
+    CascadeStrategy,
+    CurveQuestions,
+    RandomRouter,
+    Scenario,
+    ThinkStrategy,
+    ThresholdRouter,
+    WeighingRouter,
+)
 from sim.tune.space import Choices, Dimension, Range
 
 __all__ = ["default_space"]
@@ -14,6 +22,8 @@ _WORTH = 10.0
 """Factor up and down by which the value of a right answer is varied."""
 _VALUE_USD = (1e-5, 1.0)
 """Where the scenario tells no value."""
+_SPENT = 2.0
+"""The same for a budget of dollars."""
 _BUDGET = 4.0
 """Factor up and down by which tokens of thought are varied."""
 _SHARES = {"below": (0.0, 1.0), "above": (0.0, 0.5)}
@@ -23,9 +33,9 @@ _SHARES = {"below": (0.0, 1.0), "above": (0.0, 0.5)}
 def default_space(scenario: Scenario) -> list[Dimension]:
     """The keys that a scenario leaves to be tuned, most telling first.
 
-    Of a router its thresholds, or what it takes a right answer to be worth; the weights of a random mix; the strategy
-    of one that always takes the same. Of sleep-time work its effort and the saving it wants. Of strategies how long
-    they think, where answers follow response curves, and where a cascade goes on.
+    Of a router its threshold, or what it takes a right answer to be worth and its budget; the weights of a random mix;
+    the strategy of one that always takes the same. Of sleep-time work its effort and the saving it wants. Of strategies
+    how long they think, where answers follow response curves, and where a cascade goes on.
 
     Raises:
         InputError: where nothing is left to be tuned.
@@ -45,11 +55,16 @@ def _of_router(scenario: Scenario) -> Iterator[Dimension]:
         yield from (Range(f"router.weights.{name}", 0.0, 1.0) for name in names)
     elif router.policy == "always":
         yield Choices("router.strategy", tuple(names))
+    if isinstance(router, ThresholdRouter):
+        router = router.spelled_out()
     for key, (low, high) in _SHARES.items():
-        if getattr(router, key, None) is not None:
+        if hasattr(router, key):
             yield Range(f"router.{key}", low, high)
-    if hasattr(router, "value_usd"):
+    if isinstance(router, WeighingRouter):
         yield Range("router.value_usd", *_worth(scenario, router.value_usd), is_log=True)
+        if router.budget is not None:
+            usd = router.budget.usd_per_hour
+            yield Range("router.budget.usd_per_hour", usd / _SPENT, usd * _SPENT, is_log=True)
 
 
 def _worth(scenario: Scenario, own: float | None) -> tuple[float, float]:

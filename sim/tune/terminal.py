@@ -68,7 +68,7 @@ def _settings(settings: list[dict[str, Any]]) -> list[Text]:
 def _cell(point: dict[str, Any], name: str) -> str:
     """The mean on the fresh seed with its interval, and whether it differs from that of the scenario as it is."""
     told, fresh = OBJECTIVES[name].told, point["fresh"][name]
-    interval = "" if fresh["low"] is None else f" ({told(fresh['low'])} to {told(fresh['high'])})"
+    interval = "" if fresh["low"] in (None, fresh["high"]) else f" ({told(fresh['low'])} to {told(fresh['high'])})"
     mark = f" {_MARKS[point['verdict'][name]]}" if point["settings"] else ""
     return f"{told(fresh['mean'])}{interval}{mark}"
 

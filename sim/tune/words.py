@@ -50,8 +50,9 @@ def _chosen(found: dict[str, Any]) -> Iterator[str]:
     if len(found["points"]) < 2:
         return
     if found["chosen"] is None:
-        told = "No point is better than the scenario as it is in something and worse in nothing, beyond chance"
-        yield f"{told}{'' if found['slo'] is None else ', and meets the constraint'}: no point is chosen."
+        which = "No point" if found["slo"] is None else "No point that meets the constraint"
+        than = "than the scenario as it is in something and worse in nothing, beyond chance"
+        yield f"{which} is better {than}: none is chosen."
         return
     point = next(point for point in found["points"] if point["point"] == found["chosen"])
     apart = "; ".join(_difference(name, point) for name in point["verdict"])
@@ -96,5 +97,6 @@ def _streams(scenario: Scenario) -> Iterator[str]:
     if traced:
         yield (
             f"Arrivals of {_listed(traced)} come from a trace and are the same on every seed: a fresh seed changes no "
-            "more than luck, and another day may differ by more than the intervals say."
+            "more than luck, and another day may differ by more than the intervals say. Where nothing hangs on luck they "
+            "have no width."
         )
