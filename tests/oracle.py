@@ -365,6 +365,11 @@ class Replica:
     # The beginning of a step.
 
     def begin_step(self, now_s: float) -> None:
+        """Say what is in the next step: something, if anybody is there.
+
+        A row alone that uses a part of a prefix only may need more memory than there is. It makes room for itself, and
+        is admitted again at once: with more of the prefix or without it there is room, and each time it has said more.
+        """
         self.charge(now_s)
         self.wakes = False
         for branch in self.prefilling:
@@ -380,6 +385,8 @@ class Replica:
             self.rows_in_step = []
             if not self.prompt_tokens:
                 self.make_room()
+                if not self.rows:
+                    self.fill_prompts()
                 self.rows_in_step = list(self.rows)
         self.step_end_s = now_s + self.step_s()
 

@@ -5,6 +5,9 @@ A decode step takes a second, a prompt token a quarter of one.
 
 from __future__ import annotations
 
+import pytest
+
+from sim.engine import state
 from sim.engine.specs import StageSpec, StepSpec, StrategySpec
 from tests.oracle_families import RIGHT, Job, Score, Step, answer_of, plurality
 from tests.oracle_luck import length
@@ -31,6 +34,21 @@ def test_without_a_whole_block_there_is_nothing_to_share(tell: Tell) -> None:
     """Four prompt tokens: a second, then all begin again beside the leader's second token, for a second each."""
     world = World([seats(3)], [Job(0.0, 4, 2)], strategies=[vote(3)])
     assert tell(world) == [Told(1.0, 5.0, 4, 0, 6, -1, 1)]
+
+
+@pytest.mark.parametrize("scheduler", [state.PREFILL_FIRST, state.CHUNKED])
+@ROADS
+def test_the_last_row_makes_room_for_itself_and_goes_on(tell: Tell, scheduler: int) -> None:
+    """A prompt of two whole blocks, on three; the leader says one token, at 8 s, and the other branch three.
+
+    So as to have something to read that one finds one block, not two: with its first token, at 12 s, it has filled the
+    third, and has no room for the next. Then it finds both blocks and reads that token only: 12.25 and 13.25 s.
+    """
+    key = 3
+    assert [length(key, 0, j, 3, 1.0, 100) for j in range(2)] == [1, 3]
+    pool = seats(2, kv_capacity_tokens=3 * 16, scheduler=scheduler)
+    world = World([pool], [Job(0.0, 32, 3, key=key)], strategies=[vote(2, sigma=1.0)])
+    assert tell(world) == [Told(8.0, 13.25, 32, 0, 1 + 3, -1, 1)]
 
 
 @ROADS

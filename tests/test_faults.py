@@ -115,7 +115,7 @@ def check(world: World) -> None:
 
 
 def assert_consistent(plane: DataPlane) -> None:
-    """Counters are what the lists say, and KV blocks are no more than there are."""
+    """Counters are what the lists say, KV blocks are no more than there are, and nobody waits for an idle replica."""
     s = plane.state
     taken = s.requests["stream"] != state.NONE
     held = taken & (s.calls["place"] == state.HELD)
@@ -125,6 +125,8 @@ def assert_consistent(plane: DataPlane) -> None:
         waiting, prefilling = listed(s, s.waiting_head, r), listed(s, s.prefill_head, r)
         rows = [int(key) & 0xFFFFFF for key in s.heap[r, : replica.rows]]
         everything = waiting + prefilling + rows + np.flatnonzero(held & (s.requests["replica"] == r)).tolist()
+        begins = replica.mode != state.IDLE or replica.waking or replica.life not in (state.OPEN, state.DRAINING)
+        assert begins or not everything
         asleep = s.requests["priority"][everything] == state.SLEEP
         assert len(set(everything)) == len(everything)
         assert [s.outstanding[r], s.asleep[r]] == [(~asleep).sum(), asleep.sum()]

@@ -63,3 +63,16 @@ def test_questions_go_where_their_context_is(tell: Tell) -> None:
     jobs = [ask(0.0, 0), ask(100.0, 0), ask(200.0, 0), Job(200.0, 4, 1), ask(200.0, 0)]
     world = World([seats(1, replicas=2)], jobs, balancer=state.PREFIX_AFFINITY, affinity_slack=0)
     assert [told.cached_tokens for told in tell(world)] == [0, 32, 32, 0, 32]
+
+
+@ROADS
+def test_a_question_that_leaves_no_room_for_its_answer_is_admitted_again(tell: Tell) -> None:
+    """Of a context of two blocks a prompt that is all of it finds one, and fills the third that there is.
+
+    With its first token, at 4 s, it has no room for the next. Then that is all it reads, and it finds both blocks.
+    """
+    pool = seats(1, kv_capacity_tokens=3 * 16, scheduler=state.PREFILL_FIRST)
+    questions = [Job(100.0 * n, 32, 3 if n else 1, context=(0, 0), prefix_tokens=32, keep_tokens=32) for n in range(2)]
+    world = World([pool], questions)
+    assert waits(tell, world) == [32 / 4, 16 / 4 + 1 / 4 + 1]
+    assert [told.cached_tokens for told in tell(world)] == [0, 16]

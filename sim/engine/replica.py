@@ -347,6 +347,9 @@ def _begin_span(s: State, r: int, rep: Records, now_s: float) -> None:
         pairs = fill_prompts(s, r, rep)
         if rep.prompt_tokens == 0:
             preempted = make_room(s, r, rep)
+            if preempted and rep.rows == 0:
+                # The last row made room for itself, beside a prefix of which it used a part. Nobody is there: it fits.
+                pairs = fill_prompts(s, r, rep)
     rep.span_start_s = now_s
     if rep.prompt_tokens == 0 and rep.rows == 0:
         _begin_idle(s, r, rep, now_s)
