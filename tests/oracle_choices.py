@@ -68,7 +68,7 @@ class Chooser:
     fleet: Fleet
     routes: Sequence[Route]
     chosen: dict[tuple[int, int], list[float]] = field(default_factory=dict)
-    """By stream and strategy: how often, and sums of expected chance, cost and chance to be late."""
+    """By stream and strategy: how often, and sums of expected chance, cost, chance to be late and time."""
     seen: dict[tuple[int, bool, int], Seen] = field(default_factory=dict)
 
     def choose(self, job: Job) -> None:
@@ -105,10 +105,11 @@ class Chooser:
 
     def note(self, job: Job, route: Route, choices: Choices, estimates: Estimates) -> None:
         a = int(choices.strategy[0])
-        sums, terms = self.chosen.setdefault((job.stream, a), [0.0] * 4), choices.terms
+        sums, terms = self.chosen.setdefault((job.stream, a), [0.0] * 5), choices.terms
         p = float(estimates.p[0, a])
         cost_usd = float(terms.cost_usd[0, a]) / route.mu
-        for i, more in enumerate((1.0, 0.0 if isnan(p) else p, cost_usd, float(terms.p_late[0, a]))):
+        e2e_s = float(terms.e2e_s[0, a]) if route.load else 0.0
+        for i, more in enumerate((1.0, 0.0 if isnan(p) else p, cost_usd, float(terms.p_late[0, a]), e2e_s)):
             sums[i] += more
 
     def estimates(self, job: Job, route: Route) -> Estimates:

@@ -24,13 +24,13 @@ _chances = st.floats(0.0, 1.0)
 @st.composite
 def choice_worlds(draw: st.DrawFn, *, drained: bool = False) -> World:
     """A world of faults, or of branches and contexts, with options for requests, budgets and prices that change."""
-    world = draw(st.one_of(fault_worlds(drained=drained), family_worlds(drained=drained)))
+    world = _with_two_ways(draw, draw(st.one_of(fault_worlds(drained=drained), family_worlds(drained=drained))))
     asking = len(world.streams) - bool(world.preparations)
     ways = len(world.strategies) - 2 * bool(world.preparations)
     rows = [_row(draw, world.strategies) for _ in range(draw(st.integers(1, 5)))]
     jobs = [_undecided(draw, job, rows) for job in world.jobs]
     clients = [_undecided_clients(draw, each, rows) for each in world.clients]
-    routes = [_route(draw, ways, world.exact_ties) for _ in range(asking)]
+    routes = [_route(draw, ways) for _ in range(asking)]
     routes += [RouteSpec()] * (len(world.streams) - asking)
     script = [*world.script, *_changes(draw, world, asking)]
     return replace(
@@ -40,6 +40,23 @@ def choice_worlds(draw: st.DrawFn, *, drained: bool = False) -> World:
         routes=routes,
         one_corpus=draw(st.booleans()),
         script=sorted(script, key=lambda event: event[0]),
+    )
+
+
+def _with_two_ways(draw: st.DrawFn, world: World) -> World:
+    """A world in which there is something to choose: where there is one strategy, another plain one on some pools."""
+    ways = len(world.strategies) - 2 * bool(world.preparations)
+    if ways > 1:
+        return world
+    everywhere = st.permutations(range(len(world.pools)))
+    targets = [list(by_strategy) for by_strategy in world.all_targets]
+    for by_strategy in targets:
+        by_strategy.insert(ways, [draw(everywhere)[: draw(st.integers(1, len(world.pools)))]])
+    return replace(
+        world,
+        strategies=[*world.strategies[:ways], StrategySpec(), *world.strategies[ways:]],
+        targets=targets,
+        preparations=[replace(work, strategy=work.strategy + 1) for work in world.preparations],
     )
 
 
@@ -72,12 +89,12 @@ def _option(draw: st.DrawFn, strategy: StrategySpec, known: bool) -> Option:
     return Option((estimates(), estimates()), scores)
 
 
-def _route(draw: st.DrawFn, ways: int, exact_ties: bool) -> RouteSpec:
+def _route(draw: st.DrawFn, ways: int) -> RouteSpec:
     everyone = st.permutations(range(ways))
     objective: Any = st.none() | st.just(inf) | ticks(0, 50, 20_000)
     return RouteSpec(
         rule=draw(st.sampled_from(_RULES)),
-        strategies=draw(everyone)[: draw(st.integers(1, ways))],
+        strategies=draw(everyone)[: draw(st.integers(1, ways))] if draw(st.integers(0, 3)) == 0 else None,
         value_usd=draw(st.sampled_from([0.0, 0.3, 3.0, 30.0])),
         lateness_usd=draw(st.sampled_from([None, 0.0, 1.0, 10.0])),
         e2e_slo_s=draw(objective),

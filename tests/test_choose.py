@@ -315,8 +315,9 @@ def test_what_comes_of_a_choice_is_what_the_table_has_and_not_what_was_expected(
     plane.finish(plane.last_event_s)
     (row,) = rows_of(kept)
     assert (row["strategy"], row["output_tokens"], row["p_correct"]) == (1, 7, 0.9)
-    (count, p, cost_usd, p_late) = plane.routing.chosen()[0, 1]
+    (count, p, cost_usd, p_late, e2e_s) = plane.routing.chosen()[0, 1]
     assert (count, p, p_late) == (1, 0.9, 0.0)
+    assert e2e_s == pytest.approx(100 * 0.01, rel=1e-6)
     assert cost_usd == pytest.approx(100 * 1e-9 + 100 * 0.01 / 4, rel=1e-6)
     assert plane.routing.spent_usd()[0] == pytest.approx(float(row["cost_usd"]))
 

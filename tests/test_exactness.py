@@ -213,7 +213,7 @@ def assert_same_contexts(plane: DataPlane, fleet: Fleet) -> None:
 def assert_same_choices(plane: DataPlane, fleet: Fleet) -> None:
     """Streams were given each strategy as often, as much was expected of it, and as much was learned."""
     found = {
-        (i, a): [row[name] for name in ("count", "p", "cost_usd", "p_late")]
+        (i, a): [row[name] for name in ("count", "p", "cost_usd", "p_late", "e2e_s")]
         for i, rows in enumerate(plane.routing.chosen())
         for a, row in enumerate(rows)
         if row["count"]

@@ -92,11 +92,17 @@ def cost_usd(option: Records, prompt_tokens: int) -> float:
 
 
 @inlined
+def _e2e_s(option: Records, prompt_tokens: int) -> float:
+    """When the answer is expected."""
+    return option.wait_s + prompt_tokens * option.prompt_s_per_token + option.path_tokens * option.tpot_s
+
+
+@inlined
 def late_chance(option: Records, route: Records, prompt_tokens: int) -> float:
     """Chance that the answer comes after the objective: its time is taken as lognormal, as its tokens are."""
     if route.load == 0 or route.e2e_slo_s == inf:
         return 0.0
-    e2e_s = option.wait_s + prompt_tokens * option.prompt_s_per_token + option.path_tokens * option.tpot_s
+    e2e_s = _e2e_s(option, prompt_tokens)
     if e2e_s <= 0.0:
         return 0.0
     return _normal_cdf(log(e2e_s / route.e2e_slo_s) / max(option.sd, LEAST_SD))
@@ -136,6 +142,8 @@ def choose_strategy(s: State, slot: int, row: int, c: int, prepared: int, now_s:
     chosen.p += _known(option.p)
     chosen.cost_usd += cost_usd(option, req.prompt_tokens)
     chosen.p_late += option.p_late
+    if route.load:
+        chosen.e2e_s += _e2e_s(option, req.prompt_tokens)
     return a
 
 

@@ -175,7 +175,8 @@ class Routing:
 
     def chosen(self) -> st.Records:
         """How often each stream's requests have got each strategy so far, and sums of what was expected of the answers:
-        chance to be right, cost, chance to be late. Of type CHOSEN, [S, A].
+        chance to be right, cost, chance to be late, time until the answer (0 where load is not looked at). Of type
+        CHOSEN, [S, A].
         """
         return self._chosen.copy()
 

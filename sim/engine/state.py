@@ -451,7 +451,7 @@ WAY = np.dtype(
 )
 """What a strategy asks for."""
 
-CHOSEN = np.dtype([("count", "i8"), ("p", "f8"), ("cost_usd", "f8"), ("p_late", "f8")])
+CHOSEN = np.dtype([("count", "i8"), ("p", "f8"), ("cost_usd", "f8"), ("p_late", "f8"), ("e2e_s", "f8")])
 """How often a strategy was chosen, and sums of what was expected of it."""
 
 SEEN = np.dtype([("right", "i8"), ("wrong", "i8"), ("ended", "i8"), ("tokens", "i8"), ("path_tokens", "i8")])
