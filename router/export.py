@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from router.errors import RouterError
-from router.learning.calibration import LEAST_CHANCE
+from router.learning.calibration import Sigmoids
 from router.learning.forest import Forest
 from router.learning.heads import Head
 from router.train import Trained
@@ -57,7 +57,9 @@ def router_bytes(trained: Trained, *, date: str) -> bytes:
     outputs = _build(graph, trained)
     wide = trained.spec.width
     strategies = len(trained.layout.strategies)
-    shapes = {name: ["n"] if name in _BY_REQUEST else ["n", strategies] for name in outputs}
+    shapes: dict[str, list[str | int | None]] = {
+        name: ["n"] if name in _BY_REQUEST else ["n", strategies] for name in outputs
+    }
     model = helper.make_model(
         helper.make_graph(
             graph.nodes,
@@ -138,6 +140,11 @@ class _Graph:
         """given * factor + offset."""
         return self.add("Add", [self.add("Mul", [given, self.constant(factor)]), self.constant(offset)], output)
 
+    def slice(self, given: str, first: int, end: int) -> str:
+        """Columns from `first` to before `end`."""
+        edges = [self.constant([edge], np.int64) for edge in (first, end, 1)]
+        return self.add("Slice", [given, *edges])
+
     def columns(self, given: str, places: list[int], output: str) -> str:
         """Some columns in this order."""
         return self.add("Gather", [given, self.constant(places, np.int64)], output, axis=1)
@@ -146,8 +153,10 @@ class _Graph:
 def _build(graph: _Graph, trained: Trained) -> list[str]:
     """All nodes; gives back the outputs' names."""
     layout, first = trained.layout, list(range(len(trained.layout.strategies)))
-    chance = _head(graph, trained.correct, len(trained.spec.names))
-    amount = _head(graph, trained.amounts, len(trained.spec.names))
+    dense = len(trained.spec.names)
+    chance = _sigmoids(graph, _head(graph, trained.correct.head, dense), trained.correct.sigmoids)
+    amounts = trained.amounts
+    amount = graph.scaled(_head(graph, amounts.head, dense), amounts.slope, amounts.offset)
     spread = graph.scaled(
         graph.columns(amount, list(range(layout.columns)), "tokens"), 0.0, trained.spread[: layout.columns], "spreads"
     )
@@ -181,35 +190,38 @@ def _single(graph: _Graph, given: str, column: int, output: str) -> str:
 
 
 def _head(graph: _Graph, head: Head, dense: int) -> str:
-    """slope * (share * ridge + (1 - share) * forest) + offset; of chances the sigmoid of that of the log odds."""
+    """share * ridge + (1 - share) * forest."""
     parts = []
     if head.share > 0.0:
         parts.append(_ridge(graph, head, dense))
     if head.share < 1.0:
         parts.append(_trees(graph, head.forest, 1.0 - head.share))
-    score = graph.add("Add", parts) if len(parts) > 1 else parts[0]
-    if not head.is_chance:
-        return graph.scaled(score, head.slope, head.offset)
-    least = graph.constant(LEAST_CHANCE), graph.constant(1.0 - LEAST_CHANCE)
-    held = graph.add("Clip", [score, *least])
-    odds = graph.add("Div", [held, graph.add("Sub", [graph.constant(1.0), held])])
-    return graph.add("Sigmoid", [graph.scaled(graph.add("Log", [odds]), head.slope, head.offset)])
+    return graph.add("Add", parts) if len(parts) > 1 else parts[0]
+
+
+def _sigmoids(graph: _Graph, score: str, sigmoids: Sigmoids) -> str:
+    """The sigmoid of a polynomial, by Horner's rule."""
+    above = graph.add("Sub", [score, graph.constant(sigmoids.low)])
+    place = graph.add("Mul", [above, graph.constant(sigmoids.scale)])
+    held = graph.add("Clip", [place, graph.constant(0.0), graph.constant(1.0)])
+    raised = graph.scaled(held, sigmoids.powers[-1], sigmoids.powers[-2])
+    for power in sigmoids.powers[-3::-1]:
+        raised = graph.add("Add", [graph.add("Mul", [raised, held]), graph.constant(power)])
+    return graph.add("Sigmoid", [raised])
 
 
 def _ridge(graph: _Graph, head: Head, dense: int) -> str:
     scaling, wide = head.scaling, len(head.linear.weights)
     weights = head.share * head.linear.weights
-    zero, one = graph.constant([0], np.int64), graph.constant([1], np.int64)
-    edge, end = graph.constant([dense], np.int64), graph.constant([wide], np.int64)
     parts = []
     if dense:
-        columns = graph.add("Slice", ["features", zero, edge, one])
+        columns = graph.slice("features", 0, dense)
         centred = graph.add("Sub", [columns, graph.constant(scaling.middle)])
         spread = graph.add("Mul", [centred, graph.constant(scaling.scale)])
         held = graph.add("Clip", [spread, graph.constant(-scaling.reach), graph.constant(scaling.reach)])
         parts.append(graph.add("MatMul", [held, graph.constant(weights[:dense])]))
     if wide > dense:
-        hashed = graph.add("Slice", ["features", edge, end, one])
+        hashed = graph.slice("features", dense, wide)
         parts.append(graph.add("MatMul", [hashed, graph.constant(weights[dense:])]))
     total = graph.add("Add", parts) if len(parts) > 1 else parts[0]
     return graph.add("Add", [total, graph.constant(head.share * head.linear.offset)])

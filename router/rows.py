@@ -19,14 +19,14 @@ __all__ = ["SIGNALS", "Branch", "Labels", "read_labels"]
 Floats = NDArray[np.float64]
 
 SIGNALS = ("confidence", "agreement")
-"""Columns that are known only after a strategy has answered once; `confidence:direct` is that of the strategy direct."""
+"""Columns that are known only after a strategy has answered once; `confidence:direct` is that of direct."""
 
-_TRUTHS = frozenset("correct tokens answer predictable steps trial path_tokens prompt_tokens".split())
+_TRUTHS = frozenset(["correct", "tokens", "answer", "predictable", "steps", "trial", "path_tokens", "prompt_tokens"])
 """Columns that no router can see, asked for or not."""
 
 _NOT_ASKED = frozenset(
-    "question context group strategy prepared effort text temperature notes_tokens question_words question_logprob "
-    "question_logprob_noted verifier_auc split seed".split()
+    {"question", "context", "group", "strategy", "prepared", "effort", "text", "temperature", "notes_tokens"}
+    | {"question_words", "question_logprob", "question_logprob_noted", "verifier_auc", "split", "seed"}
 )
 """Columns that are no features unless they are asked for by name."""
 
@@ -113,11 +113,12 @@ def read_labels(
 ) -> Labels:
     """The outcomes in a file of CSV, JSON lines or Parquet.
 
-    `names` maps our columns to the file's (`router.tables`); `texts_path` is a file that holds texts and further columns by
-    question; `group` is the column whose values are never on both sides of a split. `features` names numeric columns, or
-    "auto": none where there is a text, else all that are the same in all rows of each question, but for those that a router
-    cannot see or should not rely on. `signals` such as confidence:direct become features, those of the named strategy's first answer without preparation.
-    Of prepared contexts only the rows of `effort` count. Rows of one question and strategy are trials.
+    `names` maps our columns to the file's (`router.tables`); `texts_path` is a file that holds texts and further
+    columns by question; `group` is the column whose values are never on both sides of a split. `features` names numeric
+    columns, or "auto": none where there is a text, else all that are the same in all rows of a question, but for those
+    that a router cannot see, or should not rely on. `signals` such as confidence:direct become features, those of the
+    named strategy's first answer without preparation. Of prepared contexts only the rows of `effort` count. Rows of one
+    question and strategy are trials.
 
     Raises:
         RouterError: for the first row or column that breaks a rule, with its place.

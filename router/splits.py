@@ -17,11 +17,7 @@ Integers = NDArray[np.int64]
 
 
 def blocks_of(labels: Labels) -> Integers:
-    """Number of the block of each question, [Q]: questions that share a context, a text or a group, in any chain, are one.
-
-    Raises:
-        RouterError: for a feature named twice, which cannot be.
-    """
+    """Block of each question, [Q]: those that share a context, a text or a group, in any chain, are one."""
     ties = [labels.context, *([labels.group] if labels.group is not None else [])]
     if labels.text is not None and labels.has_contexts:
         ties.append(_codes(labels.text))

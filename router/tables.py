@@ -1,7 +1,7 @@
 """Files of outcomes as rows of question, strategy, correct and tokens, whatever their columns are called.
 
-A mapping names, for what this package calls a column, the file's own one: `text=prompt,small:correct=right_8b`. Names on
-the left are question, context, group, text, strategy, correct, tokens, prepared, effort; and STRATEGY:correct,
+A mapping names, for what this package calls a column, the file's own one: `text=prompt,small:correct=right_8b`. Names
+on the left are question, context, group, text, strategy, correct, tokens, prepared, effort; and STRATEGY:correct,
 STRATEGY:tokens, STRATEGY:chars for files with a column a strategy (characters count as a quarter of a token).
 `text=question+options` puts a list of options below the question, one a line, lettered.
 """
@@ -55,7 +55,7 @@ def parse_map(text: str) -> dict[str, str]:
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """The rows of a file in CSV, JSON lines (either may be gzip) or Parquet; the index is the line, or the row in Parquet.
+    """The rows of a file in CSV, JSON lines (either may be gzip) or Parquet; the index is the line, or Parquet's row.
 
     Raises:
         RouterError: for a file that cannot be read, has no rows, or a column twice.
@@ -66,7 +66,7 @@ def read_table(path: Path) -> pd.DataFrame:
             rows = pd.read_parquet(path)
             rows.index = pd.RangeIndex(1, len(rows) + 1)
         elif name.endswith((".jsonl", ".ndjson")):
-            rows = pd.read_json(path, lines=True, dtype=False, convert_dates=False)
+            rows = pd.read_json(path, lines=True, dtype=False)
             rows.index = pd.RangeIndex(1, len(rows) + 1)
         else:
             rows = _csv(path)

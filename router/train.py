@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from router.drift.bins import reference
 from router.errors import RouterError
 from router.features import Features, FeatureSpec
-from router.learning.calibration import fit_line, fit_platt, log_odds, sigmoid
+from router.learning.calibration import fit_line, fit_sigmoids, lines_left, squares_left
 from router.learning.forest import Growth
-from router.learning.heads import Blend, Head, best_blend, fit_head, out_of_fold
+from router.learning.heads import Amounts, Blend, Chances, Head, best_blend, fit_head, out_of_fold
 from router.learning.metrics import figures_of
 from router.learning.targets import Layout, amounts_of, correct_of, layout_of
 from router.rows import Labels
@@ -27,7 +27,8 @@ Floats = NDArray[np.float64]
 HASHED = 2048
 """Places of hashed n-grams where rows have a text."""
 
-_AMOUNTS = Growth(trees=60, rate=0.1)
+_CHANCES = Growth()
+_AMOUNTS = Growth(trees=40, rate=0.12)
 _FEWEST_ROWS = 20
 
 
@@ -37,8 +38,8 @@ class Trained:
 
     spec: FeatureSpec
     layout: Layout
-    correct: Head
-    amounts: Head
+    correct: Chances
+    amounts: Amounts
     spread: Floats
     """Spread of what the amounts leave, by column."""
     figures: Mapping[str, Any]
@@ -110,7 +111,7 @@ def train(
     progress(f"{len(labels):,} questions, {len(layout.strategies)} strategies, {spec.width:,} features")
 
     shares = correct_of(labels, layout)
-    correct, blend, platt, chances = _learn_chances(features, spec, shares, fold, seed, progress)
+    correct, blend, chances = _learn_chances(features, spec, shares, fold, seed, progress)
     amounts, spread = _learn_amounts(features, spec, amounts_of(labels, layout), fold, seed, progress)
     return Trained(
         spec=spec,
@@ -122,10 +123,15 @@ def train(
         labels=_provenance(labels, blocks, folds, seed),
         reference=_reference(features, spec, chances, layout),
         calibration={
-            "kind": "platt",
+            "kind": "sigmoid of a cubic",
             "penalty": blend.penalty,
             "ridge_share": blend.share,
-            "by_strategy": {layout.name_of(column): list(pair) for column, pair in enumerate(platt)},
+            "by_strategy": {
+                layout.name_of(column): {"low": float(low), "scale": float(scale), "powers": powers}
+                for column, (low, scale, powers) in enumerate(
+                    zip(correct.sigmoids.low, correct.sigmoids.scale, correct.sigmoids.powers.T.tolist(), strict=True)
+                )
+            },
         },
         held_out=chances,
     )
@@ -147,22 +153,19 @@ def _learn_chances(
     fold: NDArray[np.int64],
     seed: int,
     progress: Callable[[str], None],
-) -> tuple[Head, Blend, list[tuple[float, float]], Floats]:
-    dense, columns = len(spec.names), range(shares.shape[1])
-    scores = out_of_fold(features, dense, shares, fold, seed, Growth(), lambda: progress("a fold of chances"))
-    blend = best_blend(scores, shares)
-    mixed = log_odds(blend.of(scores))
-    chances = np.zeros(shares.shape)
-    for held in np.unique(fold):
-        seen, out = fold != held, fold == held
-        for column in columns:
-            slope, offset = fit_platt(mixed[seen, column], shares[seen, column])
-            chances[out, column] = sigmoid(slope * mixed[out, column] + offset)
-    platt = [fit_platt(mixed[:, column], shares[:, column]) for column in columns]
-    scaling, fitted = fit_head(features, dense, shares, seed, Growth())
-    slope, offset = np.array(platt).T
-    head = Head(scaling, fitted.linear[blend.penalty], fitted.forest, blend.share, slope, offset, is_chance=True)
-    return head, blend, platt, chances
+) -> tuple[Chances, Blend, Floats]:
+    """The head of chances, and chances out of fold: scores of models that have not seen a question, through a sigmoid.
+
+    A sigmoid fitted without a fold would know by what it leaves out: its offset moves against that fold's mean, and
+    so would the ranking across folds, most of all where whole subjects are held out.
+    """
+    dense = len(spec.names)
+    scores = out_of_fold(features, dense, shares, fold, seed, _CHANCES, lambda: progress("a fold of chances"))
+    blend = best_blend(scores, lambda found: squares_left(found, shares))
+    sigmoids = fit_sigmoids(blend.of(scores), shares)
+    scaling, fitted = fit_head(features, dense, shares, seed, _CHANCES)
+    head = Head(scaling, fitted.linear[blend.penalty], fitted.forest, blend.share)
+    return Chances(head, sigmoids), blend, sigmoids.of(blend.of(scores))
 
 
 def _learn_amounts(
@@ -172,27 +175,19 @@ def _learn_amounts(
     fold: NDArray[np.int64],
     seed: int,
     progress: Callable[[str], None],
-) -> tuple[Head, Floats]:
+) -> tuple[Amounts, Floats]:
     """The head of amounts, each learned in its own spread, and the spread of what is left out of fold."""
     dense = len(spec.names)
     middle, spread = np.nanmean(amounts, axis=0), np.nanstd(amounts, axis=0)
     width = np.where(spread > 1e-9, spread, 1.0)
     scaled = np.where(spread > 1e-9, (amounts - middle) / width, np.where(np.isnan(amounts), np.nan, 0.0))
     scores = out_of_fold(features, dense, scaled, fold, seed, _AMOUNTS, lambda: progress("a fold of amounts"))
-    blend = best_blend(scores, scaled)
+    blend = best_blend(scores, lambda found: lines_left(found, scaled))
     mixed = blend.of(scores)
     lines = np.array([fit_line(mixed[:, column], scaled[:, column]) for column in range(amounts.shape[1])])
     scaling, fitted = fit_head(features, dense, scaled, seed, _AMOUNTS)
-    head = Head(
-        scaling,
-        fitted.linear[blend.penalty],
-        fitted.forest,
-        blend.share,
-        slope=lines[:, 0] * width,
-        offset=lines[:, 1] * width + middle,
-        is_chance=False,
-    )
-    return head, lines[:, 2] * width
+    head = Head(scaling, fitted.linear[blend.penalty], fitted.forest, blend.share)
+    return Amounts(head, lines[:, 0] * width, lines[:, 1] * width + middle), lines[:, 2] * width
 
 
 def _provenance(labels: Labels, blocks: NDArray[np.int64], folds: int, seed: int) -> dict[str, Any]:

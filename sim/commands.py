@@ -197,8 +197,9 @@ def measure(
     """Measure a model on this machine into the folder `out`; gives back what was measured, and which parts anew.
 
     Parts are steps, loops, router, outcomes and end-to-end, all of them unless `parts` names some, and router-day where
-    it is named; one that the folder holds, made with the same settings, is kept. `how` is the rest of `sim.lab.measuring.Asked`: model, shape, layers,
-    provider, precision, threads, gpu, max_num_seqs, router, questions, seed, quick.
+    it is named; one that the folder holds, made with the same settings, is kept. `how` is the rest of
+    `sim.lab.measuring.Asked`: model, shape, layers, provider, precision, threads, gpu, max_num_seqs, router, questions,
+    seed, quick.
 
     Raises:
         InputError: for a folder that holds something else or the measurements of another model or machine, for a

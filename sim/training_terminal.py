@@ -33,10 +33,8 @@ def _verdict(routing: Mapping[str, Any] | None) -> list[Text]:
         return []
     ranking = routing["ranking"]
     low, high = routing[f"apgr_{ranking}_interval"]
-    text = (
-        f"Routing from {routing['weak']} to {routing['strong']} {routing['verdict']}: APGR {routing[f'apgr_{ranking}']:.3f}"
-        f" ({low:.3f} to {high:.3f}) by predicted {ranking}, 0.5 by chance"
-    )
+    found = f"APGR {routing[f'apgr_{ranking}']:.3f} ({low:.3f} to {high:.3f}) by predicted {ranking}, 0.5 by chance"
+    text = f"Routing from {routing['weak']} to {routing['strong']} {routing['verdict']}: {found}"
     return [Text(text, style="bold")]
 
 

@@ -13,7 +13,7 @@ FOLDER = Path(__file__).parent / "golden"
 TRACE = Path(__file__).parents[2] / "shared" / "traces" / "azure-llm-2023-conv.csv.gz"
 """The public trace of `azure-conversation`, where it is at hand."""
 
-STORIES = ("agentic-coding", "small-model-thinks", "lab-day", "lab-router-day")
+STORIES = ("agentic-coding", "small-model-thinks", "lab-day", "lab-router-day", "route-by-price-and-load")
 ALWAYS = ("quickstart", "peak-offpeak", "spot-mix", "month", "sleep-time-paper", "solve-or-verify", *STORIES)
 """Scenarios that need no file; of the longest one day."""
 
@@ -21,11 +21,12 @@ TOLERANCE = 1e-6
 
 
 def golden_summary(name: str) -> dict[str, Any]:
-    """The summary of a shipped scenario as it is now, of the longest the first day."""
+    """The summary of a shipped scenario as it is now, of the longest the first day or fewer replications."""
     from sim.load import load_scenario
     from sim.simulation import simulate
 
-    shorter = {"month": ["horizon=24h"], "spot-mix": ["horizon=24h"]}
+    shorter = {name: ["horizon=24h"] for name in ("month", "spot-mix")}
+    shorter["route-by-price-and-load"] = ["replications=2"]
     overrides = ({"azure-conversation": [f"workload.0.arrivals.path={TRACE}"]} | shorter).get(name, [])
     return without_speed(simulate(load_scenario(name, overrides)).summary)
 

@@ -255,7 +255,7 @@ def test_a_stream_for_a_router_asks_only_what_is_new_to_it(folder: Path, tmp_pat
         (["router={policy: oracle}"], "router 'oracle' decides by what the lab does not know; give it a router file"),
         (["router.budget={usd_per_hour: 1}"], "router.budget is not paced for real; leave it out"),
         (["router.labels={long: thought}"], "label 'thought' of strategy 'long' is not known to default.onnx"),
-        (["training=[{name: tune, usd: 1, over: 1d, strategies: [long]}]"], "training changes answers in a simulation only"),
+        (["training=[{name: tune, usd: 1, over: 1d, strategies: [long]}]"], "training changes answers in a simulation"),
     ],
 )
 def test_a_router_that_cannot_be_asked_for_real_is_refused(folder: Path, overrides: list[str], told: str) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from router.errors import RouterError
 from router.features.ngrams import ngram_columns
-from router.features.statistics import STATISTICS, text_statistics
+from router.features.statistics import STATISTICS, known_words, text_statistics
 from router.features.text import joined, words_of
 
 __all__ = ["FEATURE_VERSION", "FeatureSpec", "Features"]
@@ -36,8 +36,8 @@ class FeatureSpec:
     """Whether requests have a text; without one there are only numbers."""
     hashed: int = 0
     """Places of hashed n-grams, a power of two; 0 for none."""
-    word_ngrams: tuple[int, ...] = (1, 2)
-    char_ngrams: tuple[int, ...] = (4,)
+    word_ngrams: tuple[int, ...] = (1,)
+    char_ngrams: tuple[int, ...] = (3, 4, 5)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -125,6 +125,7 @@ class Features:
     def __init__(self, spec: FeatureSpec) -> None:
         spec.check()
         self.spec = spec
+        self._known = known_words()
 
     def of(self, texts: Sequence[str] | None, numbers: Mapping[str, ArrayLike] | None = None) -> NDArray[np.float32]:
         """The features of n requests, [n, width].
@@ -154,7 +155,7 @@ class Features:
         for low, high in _pieces(texts):
             text = joined(texts[low:high])
             words = words_of(text)
-            made[low:high, first:wide] = text_statistics(text, words, high - low)
+            made[low:high, first:wide] = text_statistics(text, words, high - low, self._known)
             if self.spec.hashed:
                 made[low:high, wide:] = ngram_columns(
                     text,

@@ -1,7 +1,7 @@
 """Text statistics: lengths, kinds of signs and words, and how the options of a question look.
 
-Options are lines that begin with a letter from A to J and a full stop or bracket. What stands before the first one is the
-question; a text without options is a question as a whole.
+Options are lines that begin with a letter from A to J and a full stop or bracket. What stands before the first one is
+the question; a text without options is a question as a whole.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from router.features.lexicon import LEXICON
 from router.features.text import Integers, Joined, Words, hash_of
 
-__all__ = ["STATISTICS", "text_statistics"]
+__all__ = ["STATISTICS", "KnownWords", "known_words", "text_statistics"]
 
 Columns = dict[str, NDArray[np.float64]]
+KnownWords = tuple[NDArray[np.uint64], Integers]
 
 _LONG_WORD = 9
 _KINDS = {
@@ -28,7 +29,9 @@ _KINDS = {
     "brackets": b"()[]{}",
     "lines": b"\n",
     "gaps": b"_",
-    "formulas": b"$\\^<>=+*/|~",
+    "formulas": b"\\^<>=+*/|~",
+    "dollars": b"$",
+    "percents": b"%",
     "quotes": b"\"'`",
     "beyond_ascii": bytes(range(128, 256)),
     "spaces": b" \t\r",
@@ -45,7 +48,10 @@ STATISTICS = (
     "distinct_words",
     "sentence_words",
     *_KINDS,
+    "sentences",
     "digit_count",
+    "digits_a_number",
+    "quantities",
     "numbers",
     "question_numbers",
     "capitalised_words",
@@ -61,16 +67,16 @@ STATISTICS = (
 """Names of the statistics, in the order of their columns."""
 
 
-def text_statistics(text: Joined, words: Words, rows: int) -> NDArray[np.float32]:
-    """The statistics of each text, [rows, len(STATISTICS)].
+def text_statistics(text: Joined, words: Words, rows: int, known: KnownWords) -> NDArray[np.float32]:
+    """The statistics of each text, [rows, len(STATISTICS)]; `known` are the `known_words()`.
 
-    Counts and lengths as ln(1 + count); signs and words of a kind as shares of all. Every value is finite, whatever the text.
+    Counts and lengths as ln(1 + count); signs and words of a kind as shares of all. Every value is finite.
     """
     found: Columns = {}
     option = _options(text)
     _lengths(found, text, words, option, rows)
     _kinds_of_signs(found, text, rows)
-    _kinds_of_words(found, text, words, option, rows)
+    _kinds_of_words(found, text, words, option, rows, known)
     _options_look(found, text, option, rows)
     _options_words(found, words, option, rows)
     return np.stack([found[name] for name in STATISTICS], axis=1).astype(np.float32)
@@ -126,11 +132,12 @@ def _kinds_of_signs(found: Columns, text: Joined, rows: int) -> None:
     size = np.maximum(text.ends - text.starts, 1)
     for place, kind in enumerate(_KINDS):
         found[kind] = counts[:, place + 1] / size
-    for kind in ("questions", "lines", "gaps", "quotes"):
+    for kind in ("questions", "lines", "gaps", "quotes", "dollars", "percents"):
         found[kind] = np.log1p(counts[:, list(_KINDS).index(kind) + 1])
     found["digit_count"] = np.log1p(counts[:, 1])
     stops = counts[:, list(_KINDS).index("stops") + 1] + counts[:, list(_KINDS).index("questions") + 1]
-    found["sentence_words"] = found["words"] - np.log1p(stops)
+    found["sentences"] = np.log1p(stops)
+    found["sentence_words"] = found["words"] - found["sentences"]
 
 
 @cache
@@ -141,7 +148,7 @@ def _kind_of_byte() -> NDArray[np.int64]:
     return table
 
 
-def _kinds_of_words(found: Columns, text: Joined, words: Words, option: _Options, rows: int) -> None:
+def _kinds_of_words(found: Columns, text: Joined, words: Words, option: _Options, rows: int, known: KnownWords) -> None:
     count = np.bincount(words.row, minlength=rows)
     first = text.raw[words.start]
     is_number = (first >= ord("0")) & (first <= ord("9"))
@@ -149,21 +156,22 @@ def _kinds_of_words(found: Columns, text: Joined, words: Words, option: _Options
     second = text.raw[np.minimum(words.start + 1, len(text.raw) - 1)] if len(text.raw) else first
     is_loud = is_capital & (words.size > 1) & (second >= ord("A")) & (second <= ord("Z"))
     in_question = words.start < option.question_end[words.row]
-    found["numbers"] = np.log1p(np.bincount(words.row[is_number], minlength=rows))
+    numbers = np.bincount(words.row[is_number], minlength=rows)
+    found["numbers"] = np.log1p(numbers)
+    found["digits_a_number"] = np.expm1(found["digit_count"]) / np.maximum(numbers, 1)
     found["question_numbers"] = np.log1p(np.bincount(words.row[is_number & in_question], minlength=rows))
     found["capitalised_words"] = _share(words.row[is_capital], count, rows)
     found["loud_words"] = np.log1p(np.bincount(words.row[is_loud], minlength=rows))
-    hashes, kinds = _lexicon()
+    hashes, kinds = known
     place = np.minimum(np.searchsorted(hashes, words.hash), len(hashes) - 1)
-    known = hashes[place] == words.hash
-    kind_of = np.where(known, kinds[place], 0)
+    kind_of = np.where(hashes[place] == words.hash, kinds[place], 0)
     for bit, kind in enumerate(LEXICON):
         found[kind] = np.log1p(np.bincount(words.row[(kind_of >> bit) & 1 == 1], minlength=rows))
+    found["quantities"] = np.log1p(numbers + sum(np.expm1(found[kind]) for kind in ("spoken_numbers", "comparing")))
 
 
-@cache
-def _lexicon() -> tuple[NDArray[np.uint64], Integers]:
-    """Hashes of all words of the lists in rising order, and for each one bit a list."""
+def known_words() -> KnownWords:
+    """Hashes of all words of the lists in rising order, and for each a number with one bit a list."""
     bits: dict[int, int] = {}
     for bit, listed in enumerate(LEXICON.values()):
         for word in listed:

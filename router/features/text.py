@@ -1,6 +1,7 @@
 """Texts as one array of bytes: which byte is whose, where words are, and a hash of each word.
 
-Everything is done on UTF-8 bytes with tables of this module, so that no locale and no version of a library can change a feature.
+Everything is done on UTF-8 bytes with tables of this module, so that no locale and no version of a library can change
+a feature.
 """
 
 from __future__ import annotations
@@ -97,13 +98,12 @@ def mixed(words: Hashes) -> Hashes:
     word = word * np.uint64(0xBF58476D1CE4E5B9)
     word = word ^ (word >> np.uint64(27))
     word = word * np.uint64(0x94D049BB133111EB)
-    return word ^ (word >> np.uint64(31))
+    return np.asarray(word ^ (word >> np.uint64(31)), np.uint64)
 
 
 @cache
 def _powers() -> Hashes:
-    powers: Hashes = np.cumprod(np.full(_LONGEST_WORD, _BASE, np.uint64))
-    return powers
+    return np.asarray(np.cumprod(np.full(_LONGEST_WORD, _BASE, np.uint64)), np.uint64)
 
 
 @cache

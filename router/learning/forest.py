@@ -1,9 +1,9 @@
 """Boosted trees that all targets share: each tree splits where it tells most of all targets together.
 
-A leaf holds as many numbers as there are directions, the principal ones of what is left to explain; a matrix turns these
-into targets. So the cost of a request does not grow with the number of strategies, and what strategies have in common is
-learned from all of them. Splits and leaves minimise squared error, hence differences between strategies (their gain) are as
-well estimated as the strategies themselves.
+A leaf holds as many numbers as there are directions, the principal ones of the targets; a matrix turns these into
+targets. So the cost of a request does not grow with the number of strategies, and what strategies have in common is
+learned from all of them. Splits and leaves minimise squared error, hence differences between strategies (their gain)
+are as well estimated as the strategies themselves.
 """
 
 from __future__ import annotations

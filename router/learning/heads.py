@@ -1,18 +1,18 @@
-"""A head: ridge and forest on one block of targets, averaged, then brought to scale column by column."""
+"""A head: ridge and forest on one block of targets, blended, then brought to scale column by column."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from router.learning.calibration import fit_line, log_odds, sigmoid
+from router.learning.calibration import Sigmoids
 from router.learning.forest import Forest, Growth, fit_forest
 from router.learning.ridge import PENALTIES, Linear, Scaling, fit_ridge, scaling_of
 
-__all__ = ["Blend", "Fitted", "Head", "OutOfFold", "best_blend", "fit_head", "out_of_fold"]
+__all__ = ["Amounts", "Blend", "Chances", "Fitted", "Head", "OutOfFold", "best_blend", "fit_head", "out_of_fold"]
 
 Floats = NDArray[np.float64]
 
@@ -51,24 +51,47 @@ class Blend:
 
 @dataclass(frozen=True)
 class Head:
-    """A block of targets from features: slope * score + offset; chances are the sigmoid of that of the log odds."""
+    """A block of targets from features: a blend of ridge and forest."""
 
     scaling: Scaling
     linear: Linear
     forest: Forest
     share: float
-    slope: Floats
-    offset: Floats
-    is_chance: bool
+    """Share of the ridge in the blend."""
+
+    def score(self, features: NDArray[np.float32]) -> Floats:
+        """The blended scores, [n, M]."""
+        score = np.zeros((len(features), len(self.linear.offset)))
+        if self.share > 0.0:
+            score += self.share * self.linear.of(self.scaling.of(features))
+        if self.share < 1.0:
+            score += (1.0 - self.share) * self.forest.of(features)
+        return score
+
+
+@dataclass(frozen=True)
+class Chances:
+    """Chances of a right answer."""
+
+    head: Head
+    sigmoids: Sigmoids
 
     def of(self, features: NDArray[np.float32]) -> Floats:
         """Predictions, [n, M]."""
-        score = self.share * self.linear.of(self.scaling.of(features))
-        if self.share < 1.0:
-            score = score + (1.0 - self.share) * self.forest.of(features)
-        if self.is_chance:
-            return sigmoid(self.slope * log_odds(score) + self.offset)
-        return self.slope * score + self.offset
+        return self.sigmoids.of(self.head.score(features))
+
+
+@dataclass(frozen=True)
+class Amounts:
+    """Amounts: slope * score + offset."""
+
+    head: Head
+    slope: Floats
+    offset: Floats
+
+    def of(self, features: NDArray[np.float32]) -> Floats:
+        """Predictions, [n, M]."""
+        return self.slope * self.head.score(features) + self.offset
 
 
 def fit_head(
@@ -106,18 +129,13 @@ def out_of_fold(
     return OutOfFold(linear, forest)
 
 
-def best_blend(scores: OutOfFold, targets: Floats, weights: Sequence[float] | None = None) -> Blend:
-    """The blend that leaves least of the targets unexplained, each column by the line that suits it best.
-
-    Columns count by their variance, or by `weights`; the first of equals.
-    """
+def best_blend(scores: OutOfFold, unexplained: Callable[[Floats], float]) -> Blend:
+    """The blend whose scores leave least unexplained; the first of equals."""
     best, least = Blend(PENALTIES[0], 0.5), np.inf
     for penalty in PENALTIES:
         for share in SHARES:
             blend = Blend(penalty, share)
-            found = blend.of(scores)
-            left = [fit_line(found[:, column], targets[:, column])[2] ** 2 for column in range(targets.shape[1])]
-            total = float(np.dot(left, np.ones(len(left)) if weights is None else weights))
+            total = unexplained(blend.of(scores))
             if total < least - 1e-12:
                 best, least = blend, total
     return best

@@ -1,4 +1,4 @@
-"""How good held-out chances are: AUC, calibration error, Brier score, and whether routing between two strategies pays."""
+"""How good held-out chances are: AUC, calibration error, Brier score, and whether routing between two pays."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _DRAWS = 200
 
 
 def auc(chance: Floats, share: Floats) -> float:
-    """Chance that a right answer scores above a wrong one, ties counting half; shares are split into both. NaN if one class.
+    """Chance that a right answer scores above a wrong one, ties counting half. Shares count as both; NaN if one class.
 
     >>> auc(np.array([0.1, 0.4, 0.4, 0.9]), np.array([0.0, 0.0, 1.0, 1.0]))
     0.875
@@ -67,7 +67,7 @@ def apgr(score: Floats, weak: Floats, strong: Floats) -> float:
 
 
 def figures_of(layout: Layout, chances: Floats, shares: Floats, blocks: NDArray[np.int64], seed: int) -> dict[str, Any]:
-    """Figures by strategy with 95 % intervals from resampled blocks, and those of routing from the weakest to the strongest."""
+    """Figures by strategy, with 95 % intervals from resampled blocks, and of routing from the weakest to the best."""
     found: dict[str, Any] = {"by_strategy": {}}
     for column in range(layout.columns):
         known = ~np.isnan(shares[:, column])

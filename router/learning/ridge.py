@@ -12,12 +12,12 @@ __all__ = ["PENALTIES", "Linear", "Scaling", "fit_ridge", "scaling_of"]
 
 Floats = NDArray[np.float64]
 
-PENALTIES = (5.0, 20.0, 80.0, 320.0)
+PENALTIES = (10.0, 20.0, 40.0, 160.0)
 """Sums of squares that are tried; rows of hashed n-grams have length 1."""
 
 _REACH = 4.0
 _WEIGHT = 0.05
-_ROUNDS = 3
+_ROUNDS = 12
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,8 @@ def fit_ridge(scaled: Floats, targets: Floats, penalties: Sequence[float] = PENA
 
         def solve(filled: Floats, shrunk: Floats = shrunk) -> Floats:
             if tall:
-                return vectors @ (shrunk[:, None] * (vectors.T @ (centred.T @ filled)))
-            return centred.T @ (vectors @ (shrunk[:, None] * (vectors.T @ filled)))
+                return np.asarray(vectors @ (shrunk[:, None] * (vectors.T @ (centred.T @ filled))))
+            return np.asarray(centred.T @ (vectors @ (shrunk[:, None] * (vectors.T @ filled))))
 
         missing = np.isnan(targets)
         offset = np.nanmean(targets, axis=0)

@@ -84,7 +84,7 @@ def correct_of(labels: Labels, layout: Layout) -> Floats:
 
 
 def amounts_of(labels: Labels, layout: Layout) -> Floats:
-    """Logarithms of tokens [Q, columns], then the question's log-probability and the logarithm of questions on its context."""
+    """Logarithms of tokens [Q, columns], then the question's log-probability and the log of its context's questions."""
     found = [_both(labels.bare, labels.prepared, layout, "log_tokens")]
     if labels.question_logprob is not None:
         found.append(labels.question_logprob[:, None])

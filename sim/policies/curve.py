@@ -82,7 +82,7 @@ def _walk(run: Callable[[float], Trial], trials: dict[float, Trial], factor: flo
             return
         at *= factor
         trials[at] = run(at)
-        if abs(_spend(trials[at]) / before - 1.0) < _SAME / 10.0:
+        if abs(_spend(trials[at]) / before - 1.0) < _SAME / 2.0:
             return
 
 

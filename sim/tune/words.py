@@ -97,6 +97,6 @@ def _streams(scenario: Scenario) -> Iterator[str]:
     if traced:
         yield (
             f"Arrivals of {_listed(traced)} come from a trace and are the same on every seed: a fresh seed changes no "
-            "more than luck, and another day may differ by more than the intervals say. Where nothing hangs on luck they "
-            "have no width."
+            "more than luck, and another day may differ by more than the intervals say. Where nothing hangs on luck "
+            "they have no width."
         )
