@@ -17,6 +17,7 @@ from benchmarks.clocks import one_core
 from benchmarks.long_run import long_run
 from benchmarks.measured import calibration_figures
 from benchmarks.month import month
+from benchmarks.routing import DEFAULT, routing_figures
 from benchmarks.servegen import servegen_day
 from benchmarks.serving import Serving, measure_serving
 from benchmarks.startup import compile_s, help_s, quickstart_s
@@ -27,6 +28,7 @@ from benchmarks.table import (
     fleet_tables,
     long_table,
     month_table,
+    routing_tables,
     serving_table,
     startup_table,
 )
@@ -37,7 +39,12 @@ def main() -> None:
     options = _options()
     console = Console() if sys.stdout.isatty() else Console(width=110)
     figures: dict[str, Any] = {}
-    if not (options.month or options.servegen or options.beside_sleep or options.choosing):
+    if options.routing:
+        figures["routing"] = routing_figures(options.routed, options.runs, options.singles, options.router)
+        for table in routing_tables(figures["routing"]):
+            console.print(table)
+    apart = (options.month, options.servegen, options.beside_sleep, options.routing, options.choosing)
+    if not any(apart):
         figures |= _usual(console, options.requests, options.runs)
     if options.long:
         figures["long"] = long_run(options.long_requests)
@@ -80,6 +87,11 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--beside-sleep", action="store_true", help=told)
     parser.add_argument("--beside-requests", type=int, default=400_000, help="requests of each load (default 400,000)")
     parser.add_argument("--slowdown", type=float, help="its sleep_slowdown, in place of the default")
+    told = "how fast the router is, and not what is usual"
+    parser.add_argument("--routing", action="store_true", help=told)
+    parser.add_argument("--router", type=Path, default=DEFAULT, metavar="FILE.onnx", help="another than the shipped")
+    parser.add_argument("--routed", type=int, default=400_000, help="requests from ready features (default 400,000)")
+    parser.add_argument("--singles", type=int, default=20_000, help="requests one at a time (default 20,000)")
     told = "what choosing strategies as requests arrive costs, and not what is usual"
     parser.add_argument("--choosing", action="store_true", help=told)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")

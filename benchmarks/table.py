@@ -17,6 +17,7 @@ __all__ = [
     "fleet_tables",
     "long_table",
     "month_table",
+    "routing_tables",
     "serving_table",
     "startup_table",
 ]
@@ -188,3 +189,22 @@ def month_table(figures: Mapping[str, Any]) -> Table:
     table.add_row("M req/s", *(f"{tenth['requests_per_s'] / 1e6:.2f}" for tenth in figures["tenths"]))
     table.add_row("GB", *(f"{tenth['resident_gb']:.3f}" for tenth in figures["tenths"]))
     return table
+
+
+def routing_tables(figures: Mapping[str, Any]) -> list[Table]:
+    """Rates of blocks, and times of single decisions."""
+    title = f"Routing on one core: {figures['strategies']} strategies, {figures['features']} features"
+    rates, times = Table(title=title, **PLAIN), Table(title="One request at a time, ms", **PLAIN)
+    for table, columns in (
+        (rates, ("", "requests/s", "a CPU second")),
+        (times, ("", "p50", "p99", "CPU p50", "CPU p99")),
+    ):
+        for column in columns:
+            table.add_column(column, justify="left" if column == "" else "right")
+    for name, row in figures["figures"].items():
+        if "requests_per_s" in row:
+            rates.add_row(name, f"{row['requests_per_s']:,.0f}", f"{row['requests_per_cpu_s']:,.0f}")
+        else:
+            keys = ("p50_ms", "p99_ms", "cpu_p50_ms", "cpu_p99_ms")
+            times.add_row(name, *(f"{row[key]:.3f}" for key in keys))
+    return [rates, times]

@@ -28,7 +28,8 @@ _PREPARED = ("p_correct_prepared", "log_tokens_prepared", "log_tokens_prepared_s
 _OF_CONTEXTS = ("predictability", "expected_questions")
 _BOUNDS = {"p_correct": (0.0, 1.0), "log_tokens": (-5.0, 30.0), "log_tokens_sd": (0.0, 10.0)}
 _CONTEXT_BOUNDS = {"predictability": (-1e6, 1e6), "expected_questions": (0.0, 1e9)}
-_BLOCK = 65_536
+_BLOCK = {"cpu": 8_192, "cuda": 65_536}
+"""Rows at once: on a CPU as many as stay in its caches, on a GPU enough to keep it busy."""
 _AGAIN = "export the router again with `nightshift train`"
 
 Columns = NDArray[np.float32]
@@ -90,7 +91,7 @@ class LearnedRouter:
         return self._device
 
     def score(self, features: ArrayLike) -> Scores:
-        """What is expected of n requests from their features, [n, F]; in blocks of 65,536.
+        """What is expected of n requests from their features, [n, F]; in blocks.
 
         Raises:
             RouterError: for features of another width or that are not finite; where the router answers with what
@@ -105,7 +106,7 @@ class LearnedRouter:
         return self._checked(self._run(rows))
 
     def _run(self, rows: Columns) -> dict[str, Columns]:
-        pieces = [self._run_block(block) for block in _blocks(rows)]
+        pieces = [self._run_block(block) for block in _blocks(rows, _BLOCK[self._device])]
         if len(pieces) == 1:
             return dict(zip(self._outputs, pieces[0], strict=True))
         return {name: np.concatenate(parts) for name, *parts in zip(self._outputs, *pieces, strict=True)}
@@ -193,9 +194,9 @@ class LearnedRouter:
         return rows
 
 
-def _blocks(rows: Columns) -> Iterator[Columns]:
-    for begin in range(0, max(len(rows), 1), _BLOCK):
-        yield rows[begin : begin + _BLOCK]
+def _blocks(rows: Columns, size: int) -> Iterator[Columns]:
+    for begin in range(0, max(len(rows), 1), size):
+        yield rows[begin : begin + size]
 
 
 def _check_port(port: Any, shape: tuple[int | None, ...]) -> None:

@@ -121,7 +121,7 @@ def train(
         spread=spread,
         figures=figures_of(layout, chances, shares, blocks, seed),
         labels=_provenance(labels, blocks, folds, seed),
-        reference=_reference(features, spec, chances, layout),
+        reference=_reference(features, spec, correct.of(features), layout),
         calibration={
             "kind": "sigmoid of a cubic",
             "penalty": blend.penalty,

@@ -53,6 +53,12 @@ class Made:
     def width(self) -> int:
         return len(self.features["names"]) + int(self.features["hashed"])
 
+    @property
+    def _hard_column(self) -> int:
+        """Where texts are read, those with numbers are hard."""
+        names = self.features["names"]
+        return names.index("text:numbers") if "text:numbers" in names else 0
+
     def write(self, path: Path) -> Path:
         path.write_bytes(self.model().SerializeToString())
         return path
@@ -90,7 +96,7 @@ class Made:
     def _weights(self) -> list[Any]:
         ways = len(self.strategies)
         slopes = np.zeros((self.width, ways), np.float32)
-        slopes[0] = np.linspace(-6.0, -2.0, ways)
+        slopes[self._hard_column] = np.linspace(-6.0, -2.0, ways)
         arrays: dict[str, Any] = {
             "slopes": slopes,
             "offsets": np.full(ways, 3.0, np.float32),

@@ -10,6 +10,7 @@ from benchmarks.cases import CASES, Case, scenario_of
 from benchmarks.choosing import STRATEGIES, choosing
 from benchmarks.long_run import Seen, first_with, long_run
 from benchmarks.measured import calibration_figures
+from benchmarks.routing import routing_figures
 from benchmarks.serving import bare_total_s, blocks_of, measure_serving, serve_blocks
 from benchmarks.startup import help_s
 from sim.engine.state import E2E, TPOT
@@ -69,3 +70,10 @@ def test_calibrating_is_timed_with_and_without_errors_held_out() -> None:
 
     assert figures["figures"] >= 6
     assert min(figures.values()) > 0
+
+
+def test_routing_is_measured_from_features_and_from_texts() -> None:
+    figures = routing_figures(requests=2_000, runs=1, singles=20)["figures"]
+
+    assert set(figures) == {"from features", "from texts", "one request, features", "one request, text"}
+    assert all(value > 0 for row in figures.values() for value in row.values())

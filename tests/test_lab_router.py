@@ -143,7 +143,8 @@ def test_every_choice_time_and_cost_is_the_simulations(folder: Path, overrides: 
     account = results.replications[0].routing
     for name, total in (("p_correct", account.p), ("cost_usd", account.cost_usd), ("p_late", account.p_late)):
         mine = sum(getattr(decision, name) for decision in real.served.decisions)
-        assert mine == pytest.approx(total.sum(), rel=1e-9)
+        # A file asked about one question rounds its float32 otherwise than about a block of them.
+        assert mine == pytest.approx(total.sum(), rel=1e-6, abs=1e-9)
 
 
 def same(real: pd.DataFrame, told: pd.DataFrame) -> None:
@@ -232,7 +233,7 @@ def test_the_comparison_tells_of_the_router(folder: Path, tmp_path: Path) -> Non
         ("share", "long in window peak"),
         ("cost", "USD per 1,000 requests in window peak"),
     ):
-        assert figures[group, name]["error"] == pytest.approx(0.0, abs=1e-9), name
+        assert figures[group, name]["error"] == pytest.approx(0.0, abs=1e-6), name
         assert figures[group, name]["inside"], name
     assert figures["share", "long in window base"]["real"] > 2.0 * figures["share", "long in window peak"]["real"]
     decisions, rows = pd.read_parquet(out / "decisions.parquet"), pd.read_parquet(out / "requests.parquet")

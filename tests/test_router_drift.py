@@ -21,6 +21,8 @@ from router.drift.population import Shift, psi_by_chance, shift_of, stability
 from router.errors import RouterError
 from router.features import FeatureSpec
 from router.learned import LearnedRouter
+from router.rows import read_labels
+from router.splits import is_held_out
 from sim.cli import run
 from tests.made_router import NAMES, Made, chances, questions
 
@@ -329,3 +331,28 @@ def test_the_command_tells_when_and_what(tmp_path: Path, capsys: pytest.CaptureF
     assert "(since day 15,\n00:00)" in told
     assert run(["drift", str(router), str(tmp_path / "none.csv")]) == 2
     assert "cannot be read" in capsys.readouterr().err
+
+
+def test_the_shipped_router_finds_no_drift_in_questions_that_it_was_not_trained_on() -> None:
+    root = Path(__file__).resolve().parents[1] / "data"
+    router = LearnedRouter.load(root / "router" / "default.onnx", provider="cpu")
+    labels = read_labels(root / "measurements" / "cpu-epyc-2-core" / "outcomes.parquet", strategies=router.strategies)
+    held_out = router.manifest.labels["held_out"]
+    rows = np.flatnonzero(is_held_out(labels.context_names, held_out["share"], held_out["seed"]))
+    features = router.features.of(None, {name: values[rows] for name, values in labels.numbers.items()})
+    place = list(router.strategies).index("think")
+    n = len(rows)
+    log = Log(
+        features,
+        np.full(n, place),
+        labels.bare.correct[rows, place],
+        np.zeros(n, bool),
+        labels.context[rows],
+        None,
+        None,
+    )
+    (found,) = drift_of(router, log).windows
+
+    assert found.questions > 300
+    assert not found.alarm
+    assert {shift.level for shift in found.shifts} == {"steady"}

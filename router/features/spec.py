@@ -190,8 +190,8 @@ def _column(name: str, numbers: Mapping[str, ArrayLike]) -> NDArray[np.float32]:
         raise RouterError(shown(numbers[name]), "is no column of numbers", "give numbers", name) from None
     if column.ndim != 1:
         raise RouterError(f"an array of shape {column.shape}", "is no column", "give one number a request", name)
-    bad = np.flatnonzero(~np.isfinite(column))
-    if len(bad):
+    if not np.isfinite(column).all():
+        bad = np.flatnonzero(~np.isfinite(column))
         value, where = values[bad[0]], f"{name}, row {bad[0]}"
         raise RouterError(float(value), "must be a finite number", "correct it, or train a router without it", where)
     return column
