@@ -1,9 +1,8 @@
-"""Outcomes as a router learns from them: for each question what a router sees, for each strategy what came of it."""
+"""Outcomes in files, checked row by row, as the labels that a router learns from."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +11,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from router.errors import RouterError
+from router.labels import Branch, Floats, Labels
 from router.tables import blank, long_rows, numbers, read_table, sha256_of, texts
 
 __all__ = ["SIGNALS", "Branch", "Labels", "read_labels"]
-
-Floats = NDArray[np.float64]
 
 SIGNALS = ("confidence", "agreement")
 """Columns that are known only after a strategy has answered once; `confidence:direct` is that of direct."""
@@ -31,73 +29,6 @@ _NOT_ASKED = frozenset(
 """Columns that are no features unless they are asked for by name."""
 
 _EFFORTS = ("low", "medium", "high")
-
-
-@dataclass(frozen=True)
-class Branch:
-    """What came of Q questions with each of A strategies; NaN where one was not tried."""
-
-    correct: Floats
-    """Share of the trials that were right, [Q, A]."""
-    log_tokens: Floats
-    """Mean of the logarithm of the output tokens, [Q, A]; zeros where tokens were not measured."""
-
-    def only(self, rows: NDArray[np.int64]) -> Branch:
-        """Some of the questions."""
-        return Branch(self.correct[rows], self.log_tokens[rows])
-
-
-@dataclass(frozen=True)
-class Labels:
-    """Q questions with what a router sees of them and what came of them."""
-
-    questions: tuple[str, ...]
-    strategies: tuple[str, ...]
-    bare: Branch
-    """Without preparation."""
-    prepared: Branch | None
-    """On prepared contexts; None where that was not measured."""
-    context: NDArray[np.int64]
-    """Number of the context of each question, [Q]; without contexts questions of one text share one."""
-    group: NDArray[np.int64] | None
-    """Number of the group of each question, [Q]."""
-    text: tuple[str, ...] | None
-    numbers: Mapping[str, Floats]
-    """Numeric features by name, [Q] each."""
-    context_names: tuple[str, ...]
-    """What the file calls the context of each question; the question itself where it knows no contexts."""
-    has_contexts: bool
-    has_tokens: bool
-    question_logprob: Floats | None
-    """Log-probability of the question given its context, [Q]."""
-    source: Mapping[str, Any] = field(default_factory=dict)
-    """Where the rows come from: file, rows, sha256."""
-
-    def __len__(self) -> int:
-        return len(self.questions)
-
-    def only(self, rows: NDArray[np.int64], source: Mapping[str, Any]) -> Labels:
-        """Some of the questions, with contexts and groups numbered anew."""
-
-        def part(values: Floats | None) -> Floats | None:
-            return None if values is None else values[rows]
-
-        def numbered(values: NDArray[np.int64]) -> NDArray[np.int64]:
-            return np.unique(values[rows], return_inverse=True)[1].astype(np.int64)
-
-        return replace(
-            self,
-            questions=tuple(self.questions[row] for row in rows),
-            bare=self.bare.only(rows),
-            prepared=None if self.prepared is None else self.prepared.only(rows),
-            context=numbered(self.context),
-            group=None if self.group is None else numbered(self.group),
-            text=None if self.text is None else tuple(self.text[row] for row in rows),
-            numbers={name: values[rows] for name, values in self.numbers.items()},
-            context_names=tuple(self.context_names[row] for row in rows),
-            question_logprob=part(self.question_logprob),
-            source=source,
-        )
 
 
 def read_labels(

@@ -28,7 +28,7 @@ HASHED = 2048
 """Places of hashed n-grams where rows have a text."""
 
 _CHANCES = Growth()
-_AMOUNTS = Growth(trees=40, rate=0.12)
+_AMOUNTS = Growth(trees=24, rate=0.2)
 _FEWEST_ROWS = 20
 
 

@@ -361,8 +361,10 @@ def train(
 
 
 def _needs_training() -> None:
-    """Raises:
-    InputError: where a library that training needs is not installed.
+    """Refuse to train where a library for it is not installed.
+
+    Raises:
+        InputError: for the first that is lacking.
     """
     from importlib.util import find_spec
 

@@ -23,8 +23,8 @@ Floats = NDArray[np.float64]
 class Growth:
     """How trees grow."""
 
-    trees: int = 100
-    rate: float = 0.06
+    trees: int = 60
+    rate: float = 0.1
     depth: int = 4
     features: float = 0.3
     """Share of the columns that a split looks at."""
