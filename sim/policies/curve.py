@@ -19,6 +19,7 @@ _STEP = 4.0
 _FAR = 6
 _SAME = 0.02
 _LOG_STEP = 1.25
+_FEWEST_HALVED = 3
 
 
 def attained(trials: Sequence[Trial], spend_usd: Floats, metric: str) -> Floats:
@@ -60,7 +61,7 @@ def _slope(trials: Sequence[Trial], one: int, other: int) -> float:
 def refined(
     run: Callable[[float], Trial], start: float, limits: tuple[float, float], most: int, *, logarithmic: bool
 ) -> list[Trial]:
-    """Trials of a policy along its dial, spread over what it can spend between two limits; `most` at most.
+    """Trials of a policy along its dial, spread over what it can spend between two limits; about `most` at most.
 
     A dial in the logarithm is turned outward from `start` by factors of 4, until spending has left the limits or stands
     still; another one goes from 0 to 1. Then the widest gaps in spending are halved.
@@ -69,6 +70,7 @@ def refined(
     if logarithmic:
         for factor, end in ((1.0 / _STEP, limits[0]), (_STEP, limits[1])):
             _walk(run, trials, factor, end)
+    most = max(most, len(trials) + _FEWEST_HALVED)
     while len(trials) < most and (at := _gap(trials, limits, logarithmic=logarithmic)) is not None:
         trials[at] = run(at)
     return [trials[at] for at in sorted(trials)]

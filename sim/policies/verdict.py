@@ -80,21 +80,21 @@ def _is_below(estimate: Mapping[str, float | None]) -> bool:
 
 def points(estimate: Mapping[str, float | None]) -> str:
     """A difference of shares in points, with its interval."""
-    return _told(estimate, 100.0, "points")
+    return _told(estimate, 100.0, "points", 2)
 
 
 def dollars(estimate: Mapping[str, float | None]) -> str:
     """A difference of dollars a question as dollars for 1,000, with its interval."""
-    return _told(estimate, 1e3, "dollars")
+    return _told(estimate, 1e3, "dollars", 4)
 
 
-def _told(estimate: Mapping[str, float | None], factor: float, unit: str) -> str:
+def _told(estimate: Mapping[str, float | None], factor: float, unit: str, places: int) -> str:
     """A signed number with its interval."""
     mean, low, high = (None if value is None else factor * value for value in (estimate[k] for k in _ENDS))
     if mean is None:
         return "unknown"
-    between = "" if low is None or high is None else f" ({low:+.2f} to {high:+.2f})"
-    return f"{mean:+.2f} {unit}{between}"
+    between = "" if low is None or high is None else f" ({low:+.{places}f} to {high:+.{places}f})"
+    return f"{mean:+.{places}f} {unit}{between}"
 
 
 _ENDS = ("mean", "low", "high")
