@@ -23,7 +23,7 @@ $(VENV)/.installed: pyproject.toml | $(BIN)/python
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --editable '.[dev,lab,train]'
+	$(BIN)/python -m pip install --quiet --editable '.[dev,lab,train,tune]'
 	@touch $(VENV)/.installed $@
 
 lint: install-dev

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["app", "main", "run"]
 
+_INTERRUPTED = 130
+"""Exit code of a command that the user stopped."""
 _SETTINGS: dict[str, Any] = {
     "no_args_is_help": True,
     "rich_markup_mode": None,
@@ -263,6 +265,61 @@ def _values(axis: str, text: str) -> tuple[float, ...]:
 
 
 @app.command()
+def tune(
+    scenario: Annotated[str, typer.Argument(help="A scenario file, or a bundled scenario such as quickstart.")],
+    vary: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUES", help="What to try: router.above=0:0.5, KEY=LOW:HIGH:log, KEY=A,B,C."),
+    ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a value: fleet.0.replicas=4."),
+    ] = None,
+    objectives: Annotated[
+        str | None,
+        typer.Option(metavar="A,B", help="Some of cost, bill, accuracy, slo, latency, latency-p99 and others."),
+    ] = None,
+    slo: Annotated[float | None, typer.Option(help="Share of requests that must meet their objectives.")] = None,
+    trials: Annotated[int, typer.Option(min=1, help="Settings to try.")] = 64,
+    replications: Annotated[int, typer.Option(min=1, help="Runs of each.")] = 2,
+    fresh: Annotated[int, typer.Option(min=2, help="Runs of each point found, on a seed not used before.")] = 8,
+    points: Annotated[int, typer.Option(min=1, help="Most points to confirm.")] = 8,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of all randomness.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; one a core where left out.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Keep result and runs here.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Search for the best settings of router and sleep rules, by cost, accuracy and objectives met at once.
+
+    Without --vary it tries what the scenario's router, strategies and sleep leave open.
+    """
+    from sim import commands
+    from sim.tune import Plan
+    from sim.tune.terminal import format_tuning, tuning_bar
+
+    plan = Plan(
+        vary=tuple(vary or ()),
+        objectives=() if objectives is None else tuple(name.strip() for name in objectives.split(",")),
+        slo=slo,
+        trials=trials,
+        replications=replications,
+        fresh=fresh,
+        most_points=points,
+        overrides=(*(overrides or ()), *(() if seed is None else (f"seed={seed}",))),
+    )
+    with tuning_bar() as progress:
+        found = commands.tune(scenario, plan, out=out, workers=workers, progress=progress)
+    if as_json:
+        _print_json(found)
+    else:
+        _show(format_tuning(found))
+    if out is not None:
+        typer.echo(f"The search is in {out}", err=as_json)
+    if found["interrupted"]:
+        raise typer.Exit(_INTERRUPTED)
+
+
+@app.command()
 def calibrate(
     files: MeasuredArgument,
     out: Annotated[Path, typer.Option("--out", metavar="FILE.json", help="File to write.", show_default=False)],
@@ -374,11 +431,12 @@ def measure(
     provider: Annotated[Provider, typer.Option(help="Where it runs; auto takes a GPU that works.")] = Provider.auto,
     precision: Annotated[Numbers, typer.Option(help="Numbers that it runs in.")] = Numbers.fp32,
     parts: Annotated[
-        str | None, typer.Option(metavar="A,B", help="Some of steps, loops, router, outcomes, end-to-end; else all.")
+        str | None,
+        typer.Option(metavar="A,B", help="Some of steps, loops, router, outcomes, end-to-end, router-day."),
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Seconds instead of minutes, to see that it works.")] = False,
     scenario: Annotated[str, typer.Option(metavar="NAME", help="What to run end to end.")] = "lab-day",
-    router: Annotated[Path | None, typer.Option(metavar="FILE.onnx", help="A router to time as well.")] = None,
+    router: Annotated[Path | None, typer.Option(metavar="FILE.onnx", help="A router to time, and to ask.")] = None,
     questions: Annotated[int | None, typer.Option(min=1, help="Asked for the outcomes.")] = None,
     rows: Annotated[int | None, typer.Option(min=1, help="Most requests in a batch.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="On a CPU; else all cores but one.")] = None,

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from sim.regions import Grid
     from sim.simulation import Progress
     from sim.steptime.calibration import Calibration
+    from sim.tune import Plan as TuningPlan
 
 __all__ = [
     "calibrate",
@@ -31,6 +32,7 @@ __all__ = [
     "schema",
     "simulate",
     "train",
+    "tune",
     "validate",
 ]
 
@@ -101,6 +103,37 @@ def regions(
     return found
 
 
+def tune(
+    scenario: Path | str,
+    plan: TuningPlan | None = None,
+    *,
+    out: Path | None = None,
+    workers: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Any]:
+    """The settings of a scenario that no other is better than, by cost, accuracy and objectives met at once.
+
+    They are found on the scenario's seed and confirmed on one that the search has not seen, beside the scenario as it
+    is. With `out` that folder holds the result, a scenario for each point, and every run as it is done: a search that
+    was stopped goes on there. An interrupt ends the search early, and what is done is given back. `progress` is told
+    the runs that are done, of how many at most.
+
+    Raises:
+        InputError: for a scenario, a plan or keys that do not allow it, where optuna is missing, and for an `out` that
+            holds something else or cannot be written.
+    """
+    from sim.tune import Plan, save_tuning, tuned
+    from sim.tune.report import TRIALS, check_folder
+
+    if out is not None:
+        check_folder(out)
+    kept = None if out is None else out / TRIALS
+    found = tuned(scenario, plan or Plan(), workers=workers, kept=kept, progress=progress)
+    if out is not None:
+        save_tuning(found, scenario, out)
+    return found
+
+
 def policies(
     scenario: Path | str,
     overrides: Sequence[str] = (),
@@ -165,9 +198,10 @@ def measure(
 ) -> dict[str, Any]:
     """Measure a model on this machine into the folder `out`; gives back what was measured, and which parts anew.
 
-    Parts are steps, loops, router, outcomes and end-to-end, all of them unless `parts` names some; one that the folder
-    holds, made with the same settings, is kept. `how` is the rest of `sim.lab.measuring.Asked`: model, shape, layers,
-    provider, precision, threads, gpu, max_num_seqs, router, questions, seed, quick.
+    Parts are steps, loops, router, outcomes and end-to-end, all of them unless `parts` names some, and router-day where
+    it is named; one that the folder holds, made with the same settings, is kept. `how` is the rest of
+    `sim.lab.measuring.Asked`: model, shape, layers, provider, precision, threads, gpu, max_num_seqs, router, questions,
+    seed, quick.
 
     Raises:
         InputError: for a folder that holds something else or the measurements of another model or machine, for a

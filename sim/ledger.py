@@ -48,6 +48,8 @@ _GPU_USES = ("busy", "lost_work", "timed_out")
 _API_USES = ("api", "lost_work", "timed_out")
 SLEEP_LINES = ("sleep_used", "sleep_wasted")
 """The lines of sleep-time work, on GPUs and APIs alike."""
+_FIXED_LINES = ("minimum_billing", "upfront", "customer_charge")
+"""Lines that are paid in any case."""
 LIFE_LINES = ("off", "starting", "idle", "draining", "down")
 """The line of a replica's unused time, by its life."""
 
@@ -92,6 +94,14 @@ class Charges:
     def total_usd(self) -> float:
         """Sum of all lines."""
         return float(self.used_usd.sum() + self.unused_usd.sum()) + sum(entry.usd for entry in self.entries)
+
+    @property
+    def total_used_usd(self) -> float:
+        """All that work has cost: neither unused time nor what is paid in any case.
+
+        Lines of pools as a whole that depend on the work, as electricity does, are in it.
+        """
+        return float(self.used_usd.sum()) + sum(entry.usd for entry in self.entries if entry.line not in _FIXED_LINES)
 
 
 class Names(NamedTuple):

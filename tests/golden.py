@@ -13,8 +13,9 @@ FOLDER = Path(__file__).parent / "golden"
 TRACE = Path(__file__).parents[2] / "shared" / "traces" / "azure-llm-2023-conv.csv.gz"
 """The public trace of `azure-conversation`, where it is at hand."""
 
-STORIES = ("agentic-coding", "small-model-thinks", "lab-day", "route-by-price-and-load", "drifting-questions")
-ALWAYS = ("quickstart", "peak-offpeak", "spot-mix", "month", "sleep-time-paper", "solve-or-verify", *STORIES)
+STORIES = ("agentic-coding", "small-model-thinks", "lab-day", "lab-router-day")
+ROUTED = ("route-by-price-and-load", "drifting-questions")
+ALWAYS = ("quickstart", "peak-offpeak", "spot-mix", "month", "sleep-time-paper", "solve-or-verify", *STORIES, *ROUTED)
 """Scenarios that need no file; of the longest one day."""
 
 TOLERANCE = 1e-6

@@ -10,7 +10,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -31,11 +31,14 @@ from sim.lab.measuring.grid import Point, grid_of
 from sim.lab.measuring.load import mean_output
 from sim.lab.measuring.loops import OpenRun, typical
 from sim.lab.measuring.settings import Limits, Times
+from sim.lab.measuring.stakes import scaled_stakes
 from sim.lab.measuring.steps import Drift, Stepper
 from sim.lab.measuring.subject import Subject, subject_of
 from sim.lab.provenance import sidecar_of
 from sim.measurements import drift_notes
+from sim.paths import data_path
 from sim.steptime import StepTime
+from sim.steptime.files import load_step_time
 from tests.fake_decoder import FakeDecoder
 
 LIMITS = Limits(max_num_seqs=6, max_num_batched_tokens=64, capacity=128)
@@ -450,6 +453,22 @@ class TestBadInput:
 
         with pytest.raises(InputError, match="holds measurements of made-up on CPU in fp32"):
             measure(asked, command="x", subject=fake(digest="d2"), clock=lawful)
+
+    def test_a_day_of_a_router_wants_the_outcomes_of_another_model(self, tiny: Path, tmp_path: Path) -> None:
+        asked = Asked(out=tmp_path / "m", model=tiny, parts=("router-day",), quick=True)
+        with pytest.raises(InputError, match="router-day needs the outcomes of this model"):
+            measure(asked, command="x", subject=fake(), clock=lawful)
+        assert "router-day" not in Asked(out=tmp_path / "n").wanted
+
+    def test_a_router_has_as_much_to_weigh_on_a_slower_machine(self) -> None:
+        own = load_step_time(data_path("lab", "step-times.json")).covering(32)
+        slower = replace(own, decode_base_s=3.0 * own.decode_base_s, decode_kv_s=3.0 * own.decode_kv_s)
+
+        assert scaled_stakes("lab-router-day", own) == ["workload.0.usd_per_correct=6e-05", "workload.0.slo.e2e=0.02"]
+        assert scaled_stakes("lab-router-day", slower) == [
+            "workload.0.usd_per_correct=0.00018",
+            "workload.0.slo.e2e=0.06",
+        ]
 
     def test_end_to_end_wants_what_it_is_simulated_by(self, tmp_path: Path) -> None:
         with pytest.raises(InputError, match="needs the outcomes of this model"):

@@ -23,7 +23,6 @@ PREPARE_ALL = ("sleep.min_saving=0", "sleep.budget_usd_per_day=null")
 
 _BUCKET = "6h"
 """Nobody looks at the buckets of a trial."""
-_FIXED_LINES = ("minimum_billing", "upfront", "customer_charge")
 
 
 class Trial(NamedTuple):
@@ -87,7 +86,7 @@ def _trial(results: Results) -> Trial:
         right=right,
         known=np.array([row["known"] for row in rows]),
         output_tokens=np.array([row["output_tokens"] for row in rows]),
-        used_usd=np.array([usd.sum() + _variable_usd(run) for usd, run in zip(used, runs, strict=True)]),
+        used_usd=np.array([run.charges.total_used_usd for run in runs]),
         bill_usd=np.array([run.charges.total_usd for run in runs]),
         off_peak_used_usd=np.array([_off_peak_used_usd(run) for run in runs]),
         off_peak_bill_usd=np.array([_off_peak_used_usd(run) + _off_peak_other_usd(run) for run in runs]),
@@ -122,11 +121,6 @@ def _off_peak_other_usd(run: Replication) -> float:
 def _off_peak_windows(run: Replication) -> list[tuple[int, int]]:
     """Pools and windows."""
     return [(p, w) for p, names in enumerate(run.windows) for w, name in enumerate(names) if name == OFF_PEAK]
-
-
-def _variable_usd(run: Replication) -> float:
-    """Lines of pools as a whole that depend on the work, as electricity does."""
-    return sum(entry.usd for entry in run.charges.entries if entry.line not in _FIXED_LINES)
 
 
 def _numbers(run: Replication) -> dict[str, float]:

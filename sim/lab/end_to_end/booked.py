@@ -39,6 +39,11 @@ class BookedEngine(Engine):
         super().reset()
         self.members = []
 
+    def held_up(self, seconds: float) -> None:
+        """The next step begins so much later: what somebody else did in between is no part of it."""
+        if self._busy_since_s is not None:
+            self._busy_since_s += seconds
+
     def _end_step(self, plan: Any, drawn: Any, end_s: float) -> list[Event]:
         decoding = tuple([row.job.job_id for row in plan.decoding])
         self.members.append(Members(decoding, tuple([(row.job.job_id, row.unread) for row in plan.reading])))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from math import isfinite
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -10,10 +10,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from sim.control.prices import price_clocks
 from sim.lab.end_to_end.booked import Books
+from sim.lab.end_to_end.live_router import Decision
 from sim.lab.outcomes.estimates import wilson
-from sim.scenario import Scenario
+from sim.prices import PriceClock
+from sim.routing.account import RoutingAccount
+from sim.scenario import FileRouter, Scenario
 from sim.stats import estimate
+from sim.streams import RandomStreams
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,8 +73,11 @@ class Comparison(NamedTuple):
         return self._asdict() | {"figures": known}
 
 
-def compared(scenario: Scenario, real: pd.DataFrame, books: Books) -> Comparison:
-    """Simulate a scenario and hold it against its real run: requests in order of arrival, and what was booked."""
+def compared(scenario: Scenario, real: pd.DataFrame, books: Books, decisions: Sequence[Decision] = ()) -> Comparison:
+    """Simulate a scenario and hold it against its real run: requests in order of arrival, and what was booked.
+
+    `decisions` are those of the real run's router, one for each request.
+    """
     import pandas as pd
 
     from sim.simulation import simulate
@@ -87,6 +95,12 @@ def compared(scenario: Scenario, real: pd.DataFrame, books: Books) -> Comparison
         *_means("tokens", "output tokens", real, simulated, "output_tokens", names),
         *_shares(real, simulated, names),
     ]
+    if decisions:
+        figures += [
+            *_by_window(scenario, real, simulated, names),
+            *_decisions(decisions, results.replications[0].routing),
+            *_alike(scenario, real, rows, decisions),
+        ]
     busy_s = sum(books.busy_s.values())
     return Comparison(scenario.name, len(real), books.end_s, busy_s / books.end_s, figures)
 
@@ -161,6 +175,52 @@ def _shares(real: pd.DataFrame, simulated: pd.DataFrame, names: list[str]) -> It
     if real["prepared"].any():
         mine, other = (float(frame["prepared"].mean()) for frame in (real, simulated))
         yield Figure("share", "prepared", mine, *wilson(mine, len(real)), other)
+
+
+def _by_window(scenario: Scenario, real: pd.DataFrame, simulated: pd.DataFrame, names: list[str]) -> Iterator[Figure]:
+    """What a router makes of prices: right answers, cost and shares by the tariff window in which a request came."""
+    (clock,) = price_clocks(scenario, RandomStreams(scenario.seed, 0))
+    for window in clock.windows:
+        mine, other = (_in_window(frame, clock, window) for frame in (real, simulated))
+        if mine.empty or other.empty:
+            continue
+        right, told = float(mine["correct"].mean()), float(other["correct"].astype(float).mean())
+        yield Figure("accuracy", f"in window {window}", right, *wilson(right, len(mine)), told)
+        usd, usd_told = (frame["cost_usd"].to_numpy(float) * 1e3 for frame in (mine, other))
+        yield _figure("cost", f"USD per 1,000 requests in window {window}", usd, float(usd_told.mean()), np.mean)
+        for figure in _shares(mine.assign(prepared=False), other, names):
+            yield figure._replace(name=f"{figure.name} in window {window}")
+
+
+def _in_window(frame: pd.DataFrame, clock: PriceClock, window: str) -> pd.DataFrame:
+    return frame[[clock.at(max(time_s, 0.0)).window == window for time_s in frame["arrival_s"].tolist()]]
+
+
+def _decisions(decisions: Sequence[Decision], simulated: RoutingAccount | None) -> Iterator[Figure]:
+    """What the router expected of what it chose, there and here."""
+    assert simulated is not None
+    chosen = int(simulated.chosen.sum())
+    expected = {
+        "right, expected": ("p_correct", 1.0, simulated.p),
+        "USD per 1,000 requests, expected": ("cost_usd", 1e3, simulated.cost_usd),
+        "late, expected": ("p_late", 1.0, simulated.p_late),
+    }
+    for name, (column, scale, total) in expected.items():
+        mine = np.array([getattr(decision, column) for decision in decisions]) * scale
+        yield _figure("router", name, mine, float(total.sum()) * scale / chosen, np.mean)
+
+
+def _alike(
+    scenario: Scenario, real: pd.DataFrame, rows: pd.DataFrame, decisions: Sequence[Decision]
+) -> Iterator[Figure]:
+    """How often both chose alike, and how long a choice took; the simulation takes the scenario's word for that."""
+    told = rows.sort_values("request_id")["strategy"].to_numpy()
+    same = float((told == real["strategy"].to_numpy()).mean())
+    yield Figure("router", "chosen as in the simulation", same, None, None, 1.0)
+    assert isinstance(scenario.router, FileRouter)
+    seconds = np.array([decision.seconds for decision in decisions])
+    for name, value in {"mean": seconds.mean(), "p99": np.quantile(seconds, 0.99)}.items():
+        yield Figure("router", f"time to decide {name}, s", float(value), None, None, scenario.router.latency)
 
 
 def _figure(group: str, name: str, real: Floats, simulated: float, of: Callable[[Floats], Any]) -> Figure:

@@ -21,8 +21,10 @@ from sim.errors import InputError
 from sim.folders import write_file
 from sim.lab.end_to_end.booked import BookedEngine, Books, booked
 from sim.lab.end_to_end.comparison import Comparison, as_markdown, compared
-from sim.lab.end_to_end.live import LiveContext, LiveRequest, LiveSleep, Served, serve
+from sim.lab.end_to_end.live import LiveContext, LiveRequest, LiveSleep, Routing, Served, serve
 from sim.lab.end_to_end.live_answers import check_strategy
+from sim.lab.end_to_end.live_load import LiveLoad
+from sim.lab.end_to_end.live_router import LiveRouter, decisions_frame, held_out_contexts
 from sim.lab.engine.clocks import Clock
 from sim.lab.engine.jobs import EngineSettings
 from sim.lab.engine.model import Model
@@ -30,6 +32,7 @@ from sim.lab.outcomes.outcomes import Exam
 from sim.load import load_scenario
 from sim.prices import PriceClock
 from sim.scenario import GpuPool, Scenario, Strategy, TableQuestions
+from sim.scenario.choices import is_routed
 from sim.scenario.sleep import Sleep
 from sim.streams import RandomStreams
 
@@ -42,6 +45,8 @@ __all__ = ["end_to_end", "run_for_real"]
 
 Progress = Callable[[int, int], None]
 
+_FIRST_LOOKS = 50
+"""Questions that a router is asked about before the run, as its first answers take longer."""
 _OFF_PEAK = "off-peak"
 """The window in which work is done ahead."""
 
@@ -62,9 +67,12 @@ def end_to_end(
 
     The scenario has one pool of one GPU server with step times of its own (`step_time`), streams that are traces of
     question numbers, and `questions: {kind: table}` of a table that the lab has measured. With `load` the trace is
-    made anew, for as many seconds, so that this machine is loaded to that share of what full batches could do. Writes
-    `comparison.json`, `comparison.md` and `requests.parquet` (of the real run); gives back the comparison. `served` is
-    called when the real run is over, and may then write the step times anew on which it is simulated.
+    made anew, for as many seconds, so that this machine is loaded to that share of what full batches could do. Where
+    the scenario's router has a file, it is asked about each request as it arrives, by the prices and the load of the
+    engine at that moment; questions are on contexts that it was not trained on. Writes `comparison.json`,
+    `comparison.md` and `requests.parquet` (of the real run), and `decisions.parquet` of its router; gives back the
+    comparison. `served` is called when the real run is over, and may then write the step times anew on which it is
+    simulated.
 
     Raises:
         InputError: for a scenario that cannot be run for real.
@@ -76,8 +84,8 @@ def end_to_end(
 
         loaded = loaded_to(loaded, load, out / "stream.csv")
     real = run_for_real(decoder, loaded, clock=clock, progress=progress, served=served)
-    found = compared(loaded, real.frame(), real.books)
-    _write(out, found, real.frame(), provenance or {})
+    found = compared(loaded, real.frame(), real.books, real.served.decisions)
+    _write(out, found, real, provenance or {})
     return found.document()
 
 
@@ -117,7 +125,7 @@ class RealRun:
             "stream": self.scenario.workload[0].name,
             "context_id": request.context_id,
             "arrival_s": request.arrival_s,
-            "strategy": _strategies(self.scenario)[request.strategy].name,
+            "strategy": _strategies(self.scenario)[self.served.chosen[request.number]].name,
             "pool": self.scenario.fleet[0].name,
             "replica": 0,
             "status": "completed",
@@ -166,10 +174,42 @@ def run_for_real(
     engine = BookedEngine(decoder, _settings(pool, spec()), clock)
     (price,) = price_clocks(scenario, RandomStreams(scenario.seed, 0))
     sleep = None if scenario.sleep is None else _sleep(scenario, scenario.sleep, requests, price)
-    answers = serve(engine, requests, _strategies(scenario), sleep=sleep, seed=scenario.seed, progress=progress)
+    routing = _routing(scenario, requests, engine, price)
+    answers = serve(
+        engine, requests, _strategies(scenario), sleep=sleep, routing=routing, seed=scenario.seed, progress=progress
+    )
     end_s = engine.steps[-1].begin_s + engine.steps[-1].seconds
     served()
     return RealRun(scenario, requests, answers, booked(engine, spec().step_time, price, end_s, pool.gpus_per_replica))
+
+
+def _routing(
+    scenario: Scenario, requests: Sequence[LiveRequest], engine: BookedEngine, price: PriceClock
+) -> Routing | None:
+    """Who chooses, where somebody looks at each request.
+
+    Raises:
+        InputError: for a router that cannot be asked for real, and for questions that it was trained on.
+    """
+    from sim.engine.specs import PoolSpec
+    from sim.fleet import build_fleet
+
+    if not is_routed(scenario, scenario.workload[0]):
+        return None
+    router = LiveRouter(scenario, price)
+    questions = scenario.workload[0].questions
+    assert isinstance(questions, TableQuestions)
+    new = set(held_out_contexts(scenario, Exam.of_file(questions.path)))
+    known = sum(request.question.context not in new for request in requests)
+    if known:
+        rule = f"of {len(requests)} requests ask about contexts that the router was trained on"
+        raise InputError(known, rule, "give a trace of the contexts that were held out")
+    for request in requests[:_FIRST_LOOKS]:
+        router.expected(request.context, request.question, prepared=False)
+    fleet = build_fleet(scenario)
+    (spec,) = fleet.pools
+    assert isinstance(spec, PoolSpec)
+    return Routing(router, LiveLoad(engine, spec, fleet.strategy_specs))
 
 
 def _strategies(scenario: Scenario) -> Sequence[Strategy]:
@@ -226,6 +266,8 @@ def _requests(scenario: Scenario) -> list[LiveRequest]:
     found: list[LiveRequest] = []
     for block in build_workload(scenario, streams).blocks():
         strategy = with_own_choices(scenario, block, policy.choose(block.stream.size)).tolist()
+        if is_routed(scenario, scenario.workload[0]):
+            strategy = [None] * len(strategy)
         if np.any((block.question_id == NOTHING) | (block.question_id >= len(exam.contexts) * exam.per_context)):
             stream = f"stream '{scenario.workload[0].name}'"
             raise InputError(stream, "has requests without a question of the table", "give a trace of question numbers")
@@ -243,9 +285,19 @@ def _sleep(scenario: Scenario, rules: Sleep, requests: Sequence[LiveRequest], pr
     Raises:
         InputError: where it would hang on forecasts or on the load.
     """
-    if "idle" in rules.when or rules.min_saving or rules.drafts > 1 or rules.budget_usd_per_day is not None:
+    if (
+        "idle" in rules.when
+        or rules.prepare == "learned"
+        or rules.min_saving
+        or rules.drafts > 1
+        or rules.budget_usd_per_day is not None
+    ):
         rule = "decides by what the lab does not know"
-        raise InputError("sleep", rule, "give it `when: [always]` or [off-peak], `min_saving: 0`, one draft, no budget")
+        raise InputError(
+            "sleep",
+            rule,
+            "give it `when: [always]` or [off-peak], `min_saving: 0`, `prepare: rank`, one draft, no budget",
+        )
 
     def is_open(now_s: float) -> bool:
         return "always" in rules.when or price.at(now_s).window == _OFF_PEAK
@@ -270,14 +322,17 @@ def _contexts(scenario: Scenario, requests: Sequence[LiveRequest]) -> list[LiveC
     return list(found.values())
 
 
-def _write(out: Path, found: Comparison, requests: pd.DataFrame, provenance: Mapping[str, Any]) -> None:
+def _write(out: Path, found: Comparison, real: RealRun, provenance: Mapping[str, Any]) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     from sim.rows import request_schema
 
     document = {**provenance, **found.document()}
-    table = pa.Table.from_pandas(requests, schema=request_schema(), preserve_index=False)
+    table = pa.Table.from_pandas(real.frame(), schema=request_schema(), preserve_index=False)
     pq.write_table(table, out / "requests.parquet", compression="zstd")
+    if real.served.decisions:
+        names = [strategy.name for strategy in _strategies(real.scenario)]
+        decisions_frame(real.served.decisions, names).to_parquet(out / "decisions.parquet", index=False)
     write_file(out / "comparison.md", as_markdown(found))
     write_file(out / "comparison.json", json.dumps(document, indent=1, allow_nan=False) + "\n")

@@ -2,7 +2,9 @@
 
 One thread does it all. Between two steps of the engine whatever is due is done: requests that have arrived are
 submitted, the next stages of those whose branches are all over, and, at each tick of sleep-time work, contexts
-that nobody has prepared yet. A request on a context whose notes are there when it arrives is asked with them.
+that nobody has prepared yet. A request on a context whose notes are there when it arrives is asked with them. Where a
+router chooses, it does so when the request arrives, and while it decides no step runs: a gateway would decide beside
+its server, so that time is kept apart from the steps'.
 """
 
 from __future__ import annotations
@@ -16,6 +18,8 @@ from typing import NamedTuple
 
 from sim.lab.end_to_end.booked import BookedEngine
 from sim.lab.end_to_end.live_answers import Asking, Reply, Stages, answer, preparation
+from sim.lab.end_to_end.live_load import LiveLoad
+from sim.lab.end_to_end.live_router import Decision, LiveRouter
 from sim.lab.engine.clocks import undisturbed
 from sim.lab.engine.jobs import SLEEP, Job
 from sim.lab.engine.records import JobRecord
@@ -24,7 +28,7 @@ from sim.lab.language.contexts import Context, Question
 from sim.scenario import Strategy
 from sim.scenario.sleep import Sleep
 
-__all__ = ["LiveContext", "LiveRequest", "LiveSleep", "Served", "serve"]
+__all__ = ["LiveContext", "LiveRequest", "LiveSleep", "Routing", "Served", "serve"]
 
 
 _TOLD = 20
@@ -36,7 +40,8 @@ class LiveRequest(NamedTuple):
 
     number: int
     arrival_s: float
-    strategy: int
+    strategy: int | None
+    """None where a router chooses when it arrives."""
     context_id: int
     """The scenario's number of the context it asks about; -1 for a context that nobody prepares."""
     context: Context
@@ -54,6 +59,13 @@ class LiveContext(NamedTuple):
     tokens: int
     """What it is taken to be to read."""
     context: Context
+
+
+class Routing(NamedTuple):
+    """Who chooses, and what it is told of the engine."""
+
+    router: LiveRouter
+    load: LiveLoad
 
 
 class LiveSleep(NamedTuple):
@@ -79,6 +91,10 @@ class Served:
     """By context, the job that wrote its notes."""
     used: set[int] = field(default_factory=set)
     """Contexts whose notes a request has found."""
+    chosen: dict[int, int] = field(default_factory=dict)
+    """The strategy that each request got."""
+    decisions: list[Decision] = field(default_factory=list)
+    """Of the router, in order of arrival."""
 
 
 @dataclass
@@ -97,6 +113,7 @@ def serve(
     strategies: Sequence[Strategy],
     *,
     sleep: LiveSleep | None = None,
+    routing: Routing | None = None,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Served:
@@ -104,7 +121,7 @@ def serve(
 
     `progress` is told now and then the requests that have their answer, of how many.
     """
-    run = _Run(engine, requests, strategies, sleep, seed, progress)
+    run = _Run(engine, requests, strategies, sleep, routing, seed, progress)
     with undisturbed():
         engine.reset()
         run.to_the_end()
@@ -118,10 +135,12 @@ class _Run:
         requests: Sequence[LiveRequest],
         strategies: Sequence[Strategy],
         sleep: LiveSleep | None,
+        routing: Routing | None,
         seed: int,
         progress: Callable[[int, int], None] | None,
     ) -> None:
         self.engine, self.strategies, self.sleep, self.seed, self.progress = engine, strategies, sleep, seed, progress
+        self.routing = routing
         self.served = Served()
         self._due: list[tuple[float, int, Callable[[float], None]]] = []
         self._order = count()
@@ -140,16 +159,22 @@ class _Run:
     def to_the_end(self) -> None:
         """Until every request has its answer."""
         while len(self.served.replies) < self._requests:
-            now_s = self.engine.clock.now_s()
-            while self._due and self._due[0][0] <= now_s:
-                due_s, _, act = heapq.heappop(self._due)
-                act(due_s)
+            self._act_until(self.engine.clock.now_s())
             if self.engine.idle:
                 self.engine.clock.wait_until(self._due[0][0])
                 continue
-            for event in self.engine.step():
+            events = self.engine.step()
+            # What came while the step was under way came before what ended with it.
+            self._act_until(self.engine.steps[-1].begin_s + self.engine.steps[-1].seconds)
+            for event in events:
                 if event.record is not None:
                     self._ended(event.record)
+
+    def _act_until(self, time_s: float) -> None:
+        """Do all that is due by then."""
+        while self._due and self._due[0][0] <= time_s:
+            due_s, _, act = heapq.heappop(self._due)
+            act(due_s)
 
     def _at(self, time_s: float, act: Callable[[float], None]) -> None:
         heapq.heappush(self._due, (time_s, next(self._order), act))
@@ -161,8 +186,29 @@ class _Run:
             self.served.used.add(request.context_id)
         seed = self.seed << 24 | request.number
         asking = Asking(request.context, request.question, notes, request.priority, seed, self._next_id)
-        stage = _Stage(request, answer(self.strategies[request.strategy], asking))
+        strategy = self._choose(request, asking, due_s) if request.strategy is None else request.strategy
+        self.served.chosen[request.number] = strategy
+        stage = _Stage(request, answer(self.strategies[strategy], asking))
         self._submit(stage, next(stage.stages), due_s)
+
+    def _choose(self, request: LiveRequest, asking: Asking, due_s: float) -> int:
+        """What the router takes; the engine waits for it."""
+        assert self.routing is not None
+        router, load = self.routing
+        begin_s = self.engine.clock.now_s()
+        decision = router.choose(
+            request.number,
+            (request.context, request.question),
+            len(asking.prompt("direct")),
+            due_s,
+            load,
+            load.seen(due_s, len(self._of_job)),
+            prepared=bool(asking.notes),
+        )
+        seconds = self.engine.clock.now_s() - begin_s
+        self.engine.held_up(seconds)
+        self.served.decisions.append(decision._replace(seconds=seconds))
+        return decision.strategy
 
     def _found(self, request: LiveRequest) -> Sequence[int]:
         """Notes that were there when it arrived."""
@@ -186,6 +232,8 @@ class _Run:
         stage.records[record.job_id] = record
         if len(stage.records) < len(stage.jobs):
             return
+        if self.routing is not None:
+            self.routing.load.stage_over(stage.jobs, stage.records)
         try:
             jobs = stage.stages.send([stage.records[job.job_id] for job in stage.jobs])
         except StopIteration as end:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from sim.errors import InputError
+from sim.lab.end_to_end.live_router import held_out_contexts
 from sim.lab.end_to_end.stream import write_stream
 from sim.lab.outcomes.outcomes import Exam
 from sim.scenario import Scenario, TableQuestions, TraceArrivals
+from sim.scenario.choices import is_routed
 from sim.workload.replay import Replay
 
 __all__ = ["loaded_to", "seconds_of"]
@@ -19,7 +21,7 @@ def loaded_to(scenario: Scenario, load: float, file: Path) -> Scenario:
     """The scenario with a trace made anew, written to `file`, of the length of its own.
 
     `load` is the share of what the pool could do in full batches, by a simulation of a trial stream, to which work is
-    proportional.
+    proportional; where the router looks at load, nearly. Its questions are then on contexts that it was not trained on.
 
     Raises:
         InputError: for a load that is none, or a scenario whose stream is no trace.
@@ -48,6 +50,8 @@ def _with_stream(scenario: Scenario, file: Path, requests_per_s: float, seconds:
     stream = scenario.workload[0]
     questions = stream.questions
     assert isinstance(questions, TableQuestions)
-    write_stream(file, Exam.of_file(questions.path), requests_per_s=requests_per_s, seconds=seconds, seed=scenario.seed)
+    exam = Exam.of_file(questions.path)
+    contexts = held_out_contexts(scenario, exam) if is_routed(scenario, stream) else None
+    write_stream(file, exam, requests_per_s=requests_per_s, seconds=seconds, seed=scenario.seed, contexts=contexts)
     arrivals = TraceArrivals(path=file, format="nightshift")
     return scenario.model_copy(update={"workload": [stream.model_copy(update={"arrivals": arrivals})]})

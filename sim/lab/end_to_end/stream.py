@@ -23,12 +23,20 @@ _OUTPUT_TOKENS = 2
 
 
 def write_stream(
-    file: Path, exam: Exam, *, requests_per_s: float, seconds: float, seed: int = 0, day: Sequence[float] = DAY
+    file: Path,
+    exam: Exam,
+    *,
+    requests_per_s: float,
+    seconds: float,
+    seed: int = 0,
+    day: Sequence[float] = DAY,
+    contexts: Sequence[int] | None = None,
 ) -> int:
     """Write a trace in the format `nightshift`; gives back its requests.
 
     Contexts appear at random at a rate that follows `day`, each gets all of its questions, a random time apart.
-    The contexts are those of the exam in turn, from the first again when all have been asked about.
+    The contexts are those of the exam in turn, or `contexts` of them, from the first again when all have been asked
+    about.
     """
     random = RandomStreams(seed, 0).generator("lab/stream")
     first_s = _appearances(requests_per_s / exam.per_context, seconds, day, random)
@@ -41,13 +49,13 @@ def write_stream(
         for place, time_s in enumerate(mine)
         if time_s < seconds
     ]
-    lines = [_line(exam, *row) for row in sorted(rows)]
+    asked = exam.contexts if contexts is None else contexts
+    lines = [_line(exam, asked[number % len(asked)], *row) for row in sorted(rows) for number in row[1:2]]
     write_file(file, "arrival_s,prompt_tokens,output_tokens,context_id,question_id\n" + "".join(lines))
     return len(lines)
 
 
-def _line(exam: Exam, time_s: float, number: int, place: int) -> str:
-    asked = exam.contexts[number % len(exam.contexts)]
+def _line(exam: Exam, asked: int, time_s: float, number: int, place: int) -> str:
     context, questions = exam.context(asked)
     prompt_tokens = len(question_prompt(context, questions[place], "direct"))
     question = asked * exam.per_context + place

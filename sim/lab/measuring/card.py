@@ -116,12 +116,22 @@ def _end_to_end(figures: _Document) -> str:
     )
 
 
+def _router_day(figures: _Document) -> str:
+    return (
+        f"## A router, asked for real\n\nThe scenario `{figures['scenario']}` at {figures['load']:.0%} load: a learned "
+        "router chooses for each request by the price and the load of that moment. For a machine of this speed: "
+        f"{', '.join(f'`{stake}`' for stake in figures['stakes'])}. Beside its simulation: "
+        "`router-day/comparison.md`; each choice: `router-day/decisions.parquet`."
+    )
+
+
 _PARTS = {
     "steps": _steps,
     "loops": _loops,
     "router": _router,
     "outcomes": _outcomes,
     "end-to-end": _end_to_end,
+    "router-day": _router_day,
 }
 
 

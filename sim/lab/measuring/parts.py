@@ -15,6 +15,7 @@ from sim.lab.engine.model import Model
 from sim.lab.measuring.folder import Figures
 from sim.lab.measuring.polling import PollingClock
 from sim.lab.measuring.settings import Asked, Times, times_for
+from sim.lab.measuring.stakes import STAKES, scaled_stakes
 from sim.lab.measuring.steps import NewClock
 from sim.lab.measuring.subject import Subject
 from sim.lab.provenance import KEY, Provenance, write_sidecar
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from sim.lab.measuring.steps import StepGrid
+    from sim.steptime import StepTime
 
 __all__ = ["Bench", "Progress"]
 
@@ -31,6 +33,7 @@ Progress = Callable[[str], None]
 _QUESTIONS, _QUICK_QUESTIONS = 5000, 4
 _WIDTH, _QUICK_WIDTH = {"cpu": 64, "cuda": 256}, 8
 _SHORT_DAY = ("start=2026-03-02T00:02:00", "horizon=2m")
+_ROUTER_DAY = "lab-router-day"
 _END_TO_END_LOAD = 0.3
 """Of what full batches could do."""
 
@@ -54,6 +57,7 @@ class Bench:
             "router": self.router,
             "outcomes": self.outcomes,
             "end-to-end": self.end_to_end,
+            "router-day": self.router_day,
         }
 
     @cached_property
@@ -192,21 +196,45 @@ class Bench:
     def end_to_end(self, folder: Path) -> Figures:
         """`end-to-end/`: a stream of mixed strategies served for real, beside its simulation.
 
-        It is simulated from outcomes and from steps, which are measured anew right before the stream and right after
-        it, on the machine as it is then.
-
         Raises:
             InputError: where outcomes are not measured yet.
+        """
+        outcomes = self.asked.out / "outcomes.parquet"
+        if not outcomes.is_file():
+            raise InputError("end-to-end", "needs the outcomes of this model", "measure the part outcomes as well")
+        asks = [f"workload.0.questions.path={outcomes}", *self._shortened()]
+        return self._served(folder / "end-to-end", self.asked.scenario, lambda law: asks)
+
+    def router_day(self, folder: Path) -> Figures:
+        """`router-day/`: a learned router asked about each request that this machine serves, beside its simulation.
+
+        It takes the outcomes measured here, or for the shipped model those that are shipped. What a right answer is
+        worth and the time that is promised are the scenario's, times as much as this machine is slower than the
+        scenario's own: otherwise a fast one would think about everything, a slow one about nothing.
+
+        Raises:
+            InputError: where neither is there.
+        """
+        outcomes = self.asked.out / "outcomes.parquet"
+        if not outcomes.is_file() and self.asked.model is not None:
+            raise InputError("router-day", "needs the outcomes of this model", "measure the part outcomes as well")
+        asks = [f"workload.0.questions.path={outcomes}"] if outcomes.is_file() else []
+        asks += [] if self.asked.router is None else [f"router.model={self.asked.router}"]
+        asks += ["horizon=5s"] if self.asked.quick else []
+        return self._served(folder / "router-day", _ROUTER_DAY, lambda law: [*asks, *scaled_stakes(_ROUTER_DAY, law)])
+
+    def _served(self, target: Path, scenario: str, overrides: Callable[[StepTime], Sequence[str]]) -> Figures:
+        """A scenario served for real in a folder of its own, with overrides that may hang on this machine's steps.
+
+        It is simulated from outcomes and from steps, which are measured anew right before the stream and right after
+        it, on the machine as it is then.
         """
         from sim.lab.end_to_end.end_to_end import end_to_end
         from sim.lab.language import MAX_POSITIONS
 
-        target, outcomes = folder / "end-to-end", self.asked.out / "outcomes.parquet"
-        if not outcomes.is_file():
-            raise InputError("end-to-end", "needs the outcomes of this model", "measure the part outcomes as well")
         target.mkdir()
         grid = self._new_grid()
-        self._measure_beside(grid, target)
+        changes = overrides(self._measure_beside(grid, target))
         limits = self.subject.limits
         fits = limits.capacity >= MAX_POSITIONS
         engine = {
@@ -217,20 +245,20 @@ class Bench:
         end_to_end(
             self.model if fits else self.subject.open(capacity=MAX_POSITIONS),
             target,
-            scenario=self.asked.scenario,
+            scenario=scenario,
             overrides=[
                 f"fleet.0.step_time.path={target / 'step-times.json'}",
-                f"workload.0.questions.path={outcomes}",
                 *(f"fleet.0.engine.{name}={value}" for name, value in engine.items()),
-                *self._shortened(),
+                *changes,
             ],
             load=_END_TO_END_LOAD,
             clock=self.clock(),
             provenance={KEY: self.origin},
-            progress=lambda done, of: self.progress(f"end-to-end: {done} of {of} requests"),
-            served=lambda: self._measure_beside(grid, target),
+            progress=lambda done, of: self.progress(f"{target.name}: {done} of {of} requests"),
+            served=lambda: self._measured_again(grid, target),
         )
-        return {"scenario": Path(self.asked.scenario).name, "load": _END_TO_END_LOAD}
+        told = [change for change in changes if change.startswith(STAKES)]
+        return {"scenario": Path(scenario).name, "load": _END_TO_END_LOAD, "stakes": told}
 
     def _shortened(self) -> Sequence[str]:
         """The scenario cut short: to seconds, or our own day to two minutes, which hold both prices."""
@@ -238,7 +266,10 @@ class Bench:
             return ["horizon=5s"]
         return _SHORT_DAY if self.asked.scenario == "lab-day" else []
 
-    def _measure_beside(self, grid: StepGrid, folder: Path) -> None:
+    def _measured_again(self, grid: StepGrid, folder: Path) -> None:
+        self._measure_beside(grid, folder)
+
+    def _measure_beside(self, grid: StepGrid, folder: Path) -> StepTime:
         """More rounds of the grid: `steps.csv` of all of them so far, and `step-times.json`, the law fitted to it."""
         from sim.calibration.step_tables import fit_step_table
         from sim.hardware import load_catalogue
@@ -251,6 +282,7 @@ class Bench:
         (table,) = read_measurements([folder / "steps.csv"], catalogue).step_tables
         law = fit_step_table(table).step_time.covering(self.subject.limits.max_num_seqs)
         save_step_time(law, folder / "step-times.json")
+        return law
 
     def _write_csv(self, table: DataFrame, file: Path, **more: object) -> None:
         write_file(file, table.to_csv(index=False, lineterminator="\n"))

@@ -76,6 +76,7 @@ def _asked_of(part: str, asked: Asked) -> Sequence[object]:
     """The settings that a part depends on."""
     own: dict[str, object] = {
         "router": asked.router and fingerprint(asked.router.read_bytes().hex()),
+        "router-day": asked.router and fingerprint(asked.router.read_bytes().hex()),
         "outcomes": asked.questions,
         "end-to-end": asked.scenario,
     }

@@ -10,12 +10,15 @@ from sim.errors import InputError, did_you_mean
 
 __all__ = ["PARTS", "Asked", "Limits", "Times", "limits_for", "times_for"]
 
-PARTS = ("steps", "loops", "router", "outcomes", "end-to-end")
+PARTS = ("steps", "loops", "router", "outcomes", "end-to-end", "router-day")
 """All parts, in the order in which they are measured."""
+
+_USUAL_PARTS = PARTS[:-1]
+"""Those that are measured where none is named: routers know no model but the one that they were trained on."""
 
 _SHAPE_PARTS = ("steps", "loops")
 """Those of a public model's shape: random weights answer nothing."""
-_NEED_ANSWERS = frozenset({"outcomes", "end-to-end"})
+_NEED_ANSWERS = frozenset({"outcomes", "end-to-end", "router-day"})
 _DEFAULT_SEQS = {"cpu": 32, "cuda": 64}
 _MOST_CAPACITY = 2048
 
@@ -46,7 +49,7 @@ class Asked:
     scenario: str = "lab-day"
     """What is run end to end: a scenario's name or file."""
     router: Path | None = None
-    """A router to be timed beside the made-up ones."""
+    """A router to be timed beside the made-up ones, and to be asked in the part router-day."""
     questions: int | None = None
     """At least so many are asked for the outcomes."""
     seed: int = 0
@@ -61,7 +64,7 @@ class Asked:
     @property
     def wanted(self) -> tuple[str, ...]:
         """The parts to measure, in their order."""
-        default = _SHAPE_PARTS if self.shape else PARTS
+        default = _SHAPE_PARTS if self.shape else _USUAL_PARTS
         return default if self.parts is None else tuple(part for part in PARTS if part in self.parts)
 
 
