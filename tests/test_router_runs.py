@@ -345,3 +345,16 @@ def test_the_last_branch_is_longer_than_the_mean_one() -> None:
 def _verify() -> dict[str, Any]:
     verify = {"name": "v", "kind": "verify", "solutions": 2, "verifications": 2, "length_sigma": 0.0}
     return {"name": "x", "horizon": "1m", "workload": [chat()], "fleet": [pool()], "strategies": [verify]}
+
+
+def test_the_command_tells_what_routing_is_worth(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from sim.cli import run as command
+
+    file = str(written(tmp_path, routed(tmp_path)))
+    assert command(["policies", file, "--replications", "2", "--places", "3"]) == 0
+    told = capsys.readouterr().out
+
+    assert "routed: what routing is worth" in told
+    assert all(name in told for name in (*STRATEGIES, "oracle", "bandit", "gain threshold", "random mix"))
+    Path(tmp_path / "router.onnx").write_bytes(b"no router")
+    assert command(["simulate", file]) == 2
