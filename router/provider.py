@@ -8,7 +8,7 @@ import numpy as np
 
 from router.errors import RouterError
 
-__all__ = ["device_for", "open_session"]
+__all__ = ["cuda_works", "device_for", "open_session"]
 
 _CUDA = "CUDAExecutionProvider"
 _CPU = "CPUExecutionProvider"
@@ -24,7 +24,7 @@ def device_for(provider: str) -> str:
         raise RouterError(provider, "is no provider", "use one of: auto, cpu, cuda")
     if provider == "cpu":
         return "cpu"
-    works = _cuda_works()
+    works = cuda_works()
     if provider == "cuda" and not works:
         rule = "needs an NVIDIA GPU with its driver and the CUDA libraries of ONNX Runtime, which do not work here"
         raise RouterError("cuda", rule, "use cpu, or install them (`pip install onnxruntime-gpu[cuda,cudnn]`)")
@@ -57,7 +57,7 @@ def open_session(file: bytes, device: str, threads: int) -> Any:
     return session
 
 
-def _cuda_works() -> bool:
+def cuda_works() -> bool:
     """Whether ONNX Runtime gets memory of a CUDA device; says nothing where there is none."""
     import io
     from contextlib import redirect_stdout

@@ -298,7 +298,7 @@ def test_the_cpu_is_always_there() -> None:
 
 
 def test_cuda_is_refused_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sessions_module, "_cuda_works", lambda: False)
+    monkeypatch.setattr(sessions_module, "cuda_works", lambda: False)
     with pytest.raises(InputError, match=r"cuda needs an NVIDIA GPU .*; use cpu, or install"):
         Decoder.open(SMALL, weights(SMALL), provider="cuda", slots=1, capacity=8)
 

@@ -280,7 +280,7 @@ def test_what_the_router_cannot_mean_is_an_error_at_run_time_too(path: Path) -> 
 
 
 def test_a_gpu_is_asked_for_in_vain_where_there_is_none(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("router.provider._cuda_works", lambda: False)
+    monkeypatch.setattr("router.provider.cuda_works", lambda: False)
     Made().write(path)
 
     assert LearnedRouter.load(path, provider="auto").device == "cpu"

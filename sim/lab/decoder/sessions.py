@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
+from router.provider import cuda_works
 from sim.errors import InputError, one_of
 
 __all__ = ["Provider", "choose_provider", "load_session", "providers_here", "session_options"]
@@ -19,7 +18,7 @@ _CUDA_REMEDY = "use cpu, or install them (`pip install onnxruntime-gpu[cuda,cudn
 
 def providers_here() -> list[str]:
     """Where models can run on this machine, the fastest first: "cuda" where such a device works, and "cpu"."""
-    return ["cuda", "cpu"] if _cuda_works() else ["cpu"]
+    return ["cuda", "cpu"] if cuda_works() else ["cpu"]
 
 
 def choose_provider(asked: Provider) -> str:
@@ -73,35 +72,3 @@ def load_session(graph: Path | bytes, provider: str, options: Any) -> Any:
     if _EXECUTION[provider] not in session.get_providers():
         raise InputError(provider, "could not be loaded by ONNX Runtime", _CUDA_REMEDY, where="provider")
     return session
-
-
-def _cuda_works() -> bool:
-    """Whether ONNX Runtime gets memory of a CUDA device; says nothing where there is no device."""
-    import io
-    from contextlib import redirect_stdout
-
-    import onnxruntime
-
-    if _EXECUTION["cuda"] not in onnxruntime.get_available_providers() or not _cuda_devices():
-        return False
-    try:
-        with redirect_stdout(io.StringIO()):  # it prints what it does not find
-            onnxruntime.preload_dlls()
-        onnxruntime.OrtValue.ortvalue_from_shape_and_type([1], np.float32, "cuda", 0)
-    except Exception:  # whatever it is that fails there, CUDA does not work
-        return False
-    return True
-
-
-def _cuda_devices() -> int:
-    """Devices that the CUDA driver counts; 0 without a driver."""
-    import ctypes
-    import sys
-
-    try:
-        driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
-    except OSError:
-        return 0
-    count = ctypes.c_int(0)
-    works = driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0
-    return count.value if works else 0
