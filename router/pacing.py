@@ -14,7 +14,8 @@ def next_multiplier(mu: float, spent_usd: float, allowed_usd: float, step: float
 
     mu <- mu * exp(step * (spent / allowed - 1)): dual ascent with multiplicative steps on the constraint that spending
     stays within the allowance, as in budget pacing of auctions (Balseiro and Gur 2019, "Learning in repeated auctions
-    with budgets"). A multiplier of 1 is a budget that does not bind.
+    with budgets") and with the steps of multiplicative weights (Arora, Hazan and Kale 2012). A multiplier of 1 is a
+    budget that does not bind.
 
     >>> next_multiplier(2.0, 1.0, 1.0, 0.1, 100.0)
     2.0

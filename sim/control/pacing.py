@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from itertools import count
-from math import exp, log
 from typing import NamedTuple, Protocol
 
 import simpy
 
+from router.pacing import next_multiplier
 from sim.control.clock import Clock
 from sim.control.moments import until
 from sim.engine.plane import DataPlane
@@ -45,20 +45,17 @@ class Pace(NamedTuple):
 
 
 class Pacer:
-    """At every tick raises the multiplier where more was spent since the last one than allowed, and else lowers it:
+    """At every tick raises the multiplier where more was spent since the last one than allowed, and else lowers it.
 
-        mu <- clip(mu * exp(step * (spent / allowed - 1)), 1, mu_max)
-
-    This is dual ascent on the rate of spending (Balseiro and Gur 2019), with multiplicative steps (Arora, Hazan and
-    Kale 2012). As long as mu touches neither bound, the logarithms add up: over n ticks the mean of spent / allowed
-    differs from 1 by ln(mu_end / mu_begin) / (step n), whatever the requests are like. A request counts as spent once
+    The law is a gateway's (`router.pacing.next_multiplier`). As long as mu touches neither bound, the logarithms add
+    up: over n ticks the mean of spent / allowed differs from 1 by ln(mu_end / mu_begin) / (step n), whatever the
+    requests are like. A request counts as spent once
     it has ended. Where the budget allows more than the streams would spend anyway, mu stays 1 and changes nothing.
     """
 
     def __init__(self, plane: DataPlane, budget: Budget, streams: Sequence[int]) -> None:
         """`streams` are those that the budget is for, by number."""
         self._plane, self._budget, self._streams = plane, budget, list(streams)
-        self._log_mu = 0.0
         self.history: list[Pace] = [Pace(0.0, 1.0, 0.0, 0.0)]
         plane.routing.set_mu(1.0, self._streams)
 
@@ -73,8 +70,7 @@ class Pacer:
         budget, last = self._budget, self.history[-1]
         spent_usd = float(self._plane.routing.spent_usd()[self._streams].sum())
         allowed_usd = budget.usd_per_hour * (now_s - last.at_s) / 3600.0
-        gone = (spent_usd - last.spent_usd) / allowed_usd
-        self._log_mu = min(max(self._log_mu + budget.step * (gone - 1.0), 0.0), log(budget.mu_max))
-        pace = Pace(now_s, exp(self._log_mu), spent_usd, last.allowed_usd + allowed_usd)
+        mu = next_multiplier(last.mu, spent_usd - last.spent_usd, allowed_usd, budget.step, budget.mu_max)
+        pace = Pace(now_s, mu, spent_usd, last.allowed_usd + allowed_usd)
         self.history.append(pace)
         self._plane.routing.set_mu(pace.mu, self._streams)
