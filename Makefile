@@ -31,8 +31,9 @@ lint: install-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Two processes, file by file; `$(BIN)/pytest` alone runs in one.
 test: lint
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 test-long: install-dev
 	$(BIN)/pytest -m 'long or not long'

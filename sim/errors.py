@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 
 __all__ = [
     "CatalogueError",
@@ -166,9 +167,13 @@ def _sentence(statement: str, remedy: str) -> str:
 
 
 def shown(value: object) -> str:
-    """A value as it stands in a message: on one line, as YAML writes it, cut where it is long."""
+    """A value as it stands in a message: on one line, as YAML writes it, cut where it is long; a path is told whole.
+
+    >>> len(shown("x" * 100)), len(shown(PurePath("x" * 100)))
+    (80, 100)
+    """
     text = " ".join(_as_written(value).split())
-    return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 3] + "..."
+    return text if len(text) <= _LONGEST_VALUE or isinstance(value, PurePath) else text[: _LONGEST_VALUE - 3] + "..."
 
 
 def _as_written(value: object) -> str:
