@@ -169,11 +169,12 @@ def _sentence(statement: str, remedy: str) -> str:
 def shown(value: object) -> str:
     """A value as it stands in a message: on one line, as YAML writes it, cut where it is long; a path is told whole.
 
-    >>> len(shown("x" * 100)), len(shown(PurePath("x" * 100)))
-    (80, 100)
+    >>> len(shown("x" * 100)), len(shown("folder/" + "x" * 100))
+    (80, 107)
     """
     text = " ".join(_as_written(value).split())
-    return text if len(text) <= _LONGEST_VALUE or isinstance(value, PurePath) else text[: _LONGEST_VALUE - 3] + "..."
+    is_path = isinstance(value, PurePath) or (isinstance(value, str) and "/" in value and " " not in text)
+    return text if len(text) <= _LONGEST_VALUE or is_path else text[: _LONGEST_VALUE - 3] + "..."
 
 
 def _as_written(value: object) -> str:
