@@ -5,6 +5,8 @@ from __future__ import annotations
 from html import escape
 from typing import Any
 
+import numpy as np
+
 from sim.pages.palette import COLOURS, DASHES, SYMBOLS
 
 __all__ = ["charts_of"]
@@ -14,6 +16,8 @@ _BELOW = 90
 _MOST_DIAGRAMS = 6
 _MOST_STRATEGIES = 6
 """Strategies with a colour of their own; the others stand as one."""
+_BETWEEN = 20
+"""Pieces in which a straight line between two points of a curve is drawn."""
 
 Figure = dict[str, Any]
 
@@ -71,10 +75,8 @@ def _curve(found: dict[str, Any]) -> Figure:
     router = curves["router"]
     data = [
         *_band(router["usd"], router["low"], router["high"], "@c0~~"),
-        _line("oracle", curves["oracle"]["usd"], curves["oracle"]["value"], "@c6", DASHES[2]),
-        _line(
-            "best random mixes", curves["mix of singles"]["usd"], curves["mix of singles"]["value"], "@c1", DASHES[1]
-        ),
+        _line("oracle", *_straight(curves["oracle"]), "@c6", DASHES[2]),
+        _line("best random mixes", *_straight(curves["mix of singles"]), "@c1", DASHES[1]),
         _line("router", router["usd"], router["value"], "@c0", DASHES[0]),
         {
             "type": "scatter",
@@ -91,6 +93,18 @@ def _curve(found: dict[str, Any]) -> Figure:
     x = {"title": {"text": _unit(found)}, "type": "log" if _is_log(found) else "linear"}
     y = {"title": {"text": "right answers"}, "tickformat": ".0%"}
     return {"data": data, "wide": _layout(460, x, y), "narrow": _layout(500, x, y)}
+
+
+def _straight(curve: dict[str, list[float]]) -> tuple[list[float], list[float]]:
+    """A curve with points between its own, on straight lines in dollars: on a logarithmic axis these bend.
+
+    >>> _straight({"usd": [1.0, 3.0], "value": [0.0, 1.0]})[0][:3]
+    [1.0, 1.1, 1.2]
+    """
+    usd, value = np.asarray(curve["usd"], float), np.asarray(curve["value"], float)
+    places = np.unique(np.append(np.arange(0.0, usd.size - 1, 1.0 / _BETWEEN), usd.size - 1.0))
+    own = np.arange(usd.size)
+    return np.interp(places, own, usd).tolist(), np.interp(places, own, value).tolist()
 
 
 def _gain(found: dict[str, Any]) -> Figure:
