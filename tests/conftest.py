@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -49,3 +50,9 @@ def scenario_file(tmp_path: Path) -> Callable[[str], Path]:
 def small_scenario() -> str:
     """The text of a small scenario: ten minutes of Poisson arrivals on two replicas."""
     return SMALL_SCENARIO
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interruptible() -> None:
+    """Ctrl-C reaches tests also where they run in the background, where shells have it ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
