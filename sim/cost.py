@@ -19,7 +19,7 @@ from sim.sleep import SLEEP
 from sim.stats import ratio
 from sim.workload.blocks import PRIORITIES
 
-__all__ = ["cost_splits", "names_of"]
+__all__ = ["cost_splits", "lines_usd", "names_of"]
 
 
 def names_of(scenario: Scenario, fleet: Fleet, windows: Sequence[Sequence[str]]) -> Names:
@@ -77,14 +77,15 @@ def _prompt_tokens(run: Replication) -> int:
 
 def _by_line(runs: Sequence[Charges], names: Names) -> dict[str, float]:
     """In the order of the lines, those that are nothing left out; but busy and idle are always there."""
-    usd = _mean_of(runs, lambda charges: _lines(charges, names))
+    usd = _mean_of(runs, lambda charges: lines_usd(charges, names.is_api))
     shown = {line: usd.get(line, 0.0) for line in LINES if usd.get(line)}
     always = ("busy", "idle") if not all(names.is_api) else ("api",)
     return {line: usd.get(line, 0.0) for line in LINES if line in shown or line in always}
 
 
-def _lines(charges: Charges, names: Names) -> Iterable[tuple[str, float]]:
-    yield from used_lines(charges, names.is_api)
+def lines_usd(charges: Charges, is_api: Sequence[bool]) -> Iterable[tuple[str, float]]:
+    """Dollars by line; a line may come several times. `is_api` tells which pools are APIs."""
+    yield from used_lines(charges, is_api)
     for life, line in enumerate(LIFE_LINES):
         yield line, float(charges.unused_usd[:, :, life].sum())
     for entry in charges.entries:

@@ -18,12 +18,12 @@ from sim import commands
 from sim.cli import run
 from sim.errors import InputError
 from sim.load import load_scenario
+from sim.runs.jobs import Job, Outcome
 from sim.simulation import simulate
 from sim.stats import paired_difference
 from sim.tune import Plan, tuned
 from sim.tune.defaults import default_space
 from sim.tune.front import Tried, front_of
-from sim.tune.runs import Job, Outcome
 from sim.tune.space import Choices, Range, parse_vary
 from sim.tune.suits import suited
 from sim.tune.tuning import fresh_seed
@@ -295,7 +295,7 @@ class TestCommand:
     def test_an_interrupted_search_goes_on_where_it_was(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        import sim.tune.runs as runs
+        import sim.runs.jobs as runs
 
         real, count = runs.run_job, 0
 

@@ -20,7 +20,7 @@ class Objective(NamedTuple):
 
     name: str
     figure: str
-    """Its dotted name in the summary, or one of `sim.tune.runs`."""
+    """Its dotted name in the summary, or one of `sim.runs`."""
     is_more_better: bool
     label: str
     told: Callable[[float | None], str]

@@ -11,6 +11,7 @@ import numpy as np
 
 from sim.errors import InputError
 from sim.load import load_scenario
+from sim.runs.jobs import Job, Kept, Outcome, Runner, side_by_side
 from sim.scenario import Scenario
 from sim.streams import RandomStreams
 from sim.tune.confirm import AS_IS, Confirmed, chosen_point, confirmed_json, shifts
@@ -18,7 +19,6 @@ from sim.tune.defaults import default_space
 from sim.tune.front import Setting, Tried, front_of, spread
 from sim.tune.objectives import ATTAINMENT, OBJECTIVES, Objective, chosen_objectives
 from sim.tune.plan import Plan
-from sim.tune.runs import Job, Kept, Outcome, Runner, side_by_side
 from sim.tune.search import check_optuna, searched
 from sim.tune.space import Dimension, as_override, parse_vary
 from sim.tune.suits import suited

@@ -7,11 +7,14 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sim.errors import InputError
 
-__all__ = ["Job", "Kept", "Outcome", "Runner", "run_job", "side_by_side"]
+if TYPE_CHECKING:
+    from sim.scenario import Scenario
+
+__all__ = ["Job", "Kept", "Outcome", "Runner", "run_job", "run_scenario", "scenarios_side_by_side", "side_by_side"]
 
 
 class Job(NamedTuple):
@@ -126,25 +129,31 @@ def _outcomes(source: Path | str, jobs: Sequence[Job], workers: int | None) -> I
 
 def run_job(source: Path | str, job: Job) -> Outcome:
     """Simulate a setting; one that the scenario does not allow is refused, and says why."""
-    from sim.headline import gpus_of
-    from sim.simulation import simulate
-    from sim.tally import figures
-
     try:
-        results = simulate(_scenario(source, job))
+        return run_scenario(_scenario(source, job))
     except InputError as error:
         return Outcome({}, str(error))
-    gpus = gpus_of(results.scenario)
-    runs = []
-    for run in results.replications:
-        told = figures(run.tally, gpus)
-        used, bill = run.charges.total_used_usd, run.charges.total_usd
-        share = used / bill if bill else 0.0
-        per_k, per_correct = told["cost.usd_per_1k_requests"], told["cost.usd_per_correct"]
-        runs.append(
-            told | {"cost.used_usd_per_1k_requests": per_k * share, "cost.used_usd_per_correct": per_correct * share}
-        )
-    return Outcome({name: [float(run[name]) for run in runs] for name in runs[0]})
+
+
+def run_scenario(scenario: Scenario) -> Outcome:
+    """Simulate a scenario as it is; refused where it cannot be."""
+    from sim.runs.figures import run_figures
+    from sim.simulation import simulate
+
+    try:
+        return Outcome(run_figures(simulate(scenario)))
+    except InputError as error:
+        return Outcome({}, str(error))
+
+
+def scenarios_side_by_side(scenarios: Sequence[Scenario], workers: int | None = None) -> Iterator[Outcome]:
+    """The outcomes of scenarios in their order, in as many processes as there are cores unless `workers` says."""
+    from joblib import Parallel, delayed
+
+    if workers == 1 or len(scenarios) < 2:
+        yield from map(run_scenario, scenarios)
+    else:
+        yield from Parallel(n_jobs=workers or -1, return_as="generator")(delayed(run_scenario)(s) for s in scenarios)
 
 
 def _scenario(source: Path | str, job: Job) -> Any:
