@@ -67,6 +67,7 @@ from sim.scenario.local_time import LocalTime, TimeZone
 from sim.scenario.offers import Availability, Billing, Offer, OnDemand, Reserved, RunLengths, Spot
 from sim.scenario.operation import Admission, Failures, Power
 from sim.scenario.part import Part, refuse_all
+from sim.scenario.planning import Block, Growing, Planning, Purchase, Targets
 from sim.scenario.quantities import Count, Duration, LengthOfTime, Whole
 from sim.scenario.routers import (
     BanditRouter,
@@ -122,6 +123,7 @@ __all__ = [
     "Balancer",
     "BanditRouter",
     "Billing",
+    "Block",
     "Budget",
     "BusyAutoscale",
     "Carbon",
@@ -163,6 +165,7 @@ __all__ = [
     "GpuTariff",
     "GpuWindow",
     "GpuWindows",
+    "Growing",
     "Growth",
     "HeldOut",
     "InlineClient",
@@ -178,12 +181,14 @@ __all__ = [
     "OnDemand",
     "OracleRouter",
     "PlacedStrategy",
+    "Planning",
     "Poisson",
     "Pool",
     "Power",
     "Precision",
     "PredictiveAutoscale",
     "Priority",
+    "Purchase",
     "QuantileLengths",
     "Queries",
     "Questions",
@@ -208,6 +213,7 @@ __all__ = [
     "Strategy",
     "Stream",
     "TableQuestions",
+    "Targets",
     "ThinkStrategy",
     "ThresholdRouter",
     "Times",
@@ -281,6 +287,8 @@ class Scenario(Part):
     """One-off costs that change the answers of strategies."""
     forecast: ForecastError = Field(default_factory=ForecastError)
     """How good the forecast is that a predictive autoscaler sees."""
+    plan: Planning | None = None
+    """What `nightshift plan` may buy and change, and what is asked of it; a run does not look at it."""
     bucket: LengthOfTime = 300.0
     """Width of the time buckets in the results."""
 

@@ -36,6 +36,7 @@ def contradictions(scenario: Scenario) -> list[Refusal]:
         *_reference_refusals(scenario),
         *_forecast_refusals(scenario),
         *_sleep_refusals(scenario),
+        *_plan_refusals(scenario),
     ]
 
 
@@ -232,3 +233,27 @@ def _strangers(path: tuple[str | int, ...], named: Iterable[str], known: list[st
     for name in named:
         if name not in known:
             yield Refusal(path, name, rule, did_you_mean(name, known))
+
+
+def _plan_refusals(scenario: Scenario) -> Iterator[Refusal]:
+    """A plan names pools and streams that exist, and asks for no accuracy where no quality is modelled."""
+    if (plan := scenario.plan) is None:
+        return
+    pools, streams = ([each.name for each in group] for group in (scenario.fleet, scenario.workload))
+    named = (("pools", plan.pools, pools), *((("targets", key), getattr(plan.targets, key), streams) for key in _OF))
+    for key, given, known in named:
+        place = key if isinstance(key, tuple) else (key,)
+        for name in given:
+            if name not in known:
+                yield Refusal(("plan", *place, name), f"'{name}'", "does not exist", did_you_mean(name, known))
+    asked = plan.targets.accuracy is not None or plan.targets.accuracy_of or plan.goal == "accuracy"
+    if asked and all(stream.questions is None for stream in scenario.workload):
+        rule = "cannot be kept, as no stream says how right its answers are"
+        yield Refusal(("plan", "targets", "accuracy"), "accuracy", rule, "add `questions` to a stream, or leave it out")
+    blocks = [block.name for block in plan.blocks]
+    for index, name in enumerate(blocks):
+        if name in blocks[:index]:
+            yield Refusal(("plan", "blocks", index, "name"), name, "is given twice", "give each its own name")
+
+
+_OF = ("slo_of", "accuracy_of")
