@@ -13,10 +13,17 @@ from numpy.typing import NDArray
 from sim.ledger import LIFE_LINES
 from sim.replication import Replication
 from sim.scenario import ApiPool, GpuPool, Reserved, Scenario
-from sim.stats import batch_means_interval, bootstrap_quantile, half_width, jackknife, mean_of_known
+from sim.stats import (
+    batch_means_interval,
+    bootstrap_quantile,
+    half_width,
+    jackknife,
+    mean_of_known,
+    prediction_interval,
+)
 from sim.tally import ANSWERS, COUNTS, LATENCIES, QUANTILES, Tally, batch_figures, figures, quality_figures
 
-__all__ = ["gpus_of", "headline_figures", "strategy_figures"]
+__all__ = ["gpus_of", "headline_figures", "is_share", "run_figures", "strategy_figures"]
 
 _SHARES = ("attainment", "accuracy", "expected_accuracy", "busy_share", "work_share", "prefix_hit_share", "share")
 """Last words of the names of figures that lie between 0 and 1."""
@@ -25,6 +32,7 @@ _COMPLETED = COUNTS.index("completed")
 _BY_THE_CLOCK = ("cost.total_usd", "cost.usd_per_hour", "fleet.gpu_hours")
 """Figures that the clock or control moves from batch to batch: their spread within a day says nothing of chance."""
 
+_Interval = Callable[[str, float | None, Sequence[float]], list[float] | None]
 _FEWEST_POOLED = 10
 """Replications from which on a quantile's interval is that of all of them together; see docs/statistics.md."""
 _POOLED_SEED = 0
@@ -33,14 +41,15 @@ _FEWEST_DAYS = 5
 
 
 def headline_figures(
-    scenario: Scenario, replications: Sequence[Replication]
+    scenario: Scenario, replications: Sequence[Replication], *, spread: bool = False
 ) -> tuple[dict[str, float | None], dict[str, list[float] | None]]:
     """Point estimates and 95 % intervals: Student's over replications, or batch means of a single one.
 
-    Those of quantiles come from all replications together where there are ten or more.
+    Those of quantiles come from all replications together where there are ten or more. With `spread` each replication
+    is a world of its own, one of which may be the real one: intervals are those in which another one would lie.
     """
     gpus = gpus_of(scenario)
-    runs = [figures(run.tally, gpus) | {"fleet.work_share": _work_share(run, gpus)} for run in replications]
+    runs = run_figures(scenario, replications)
     points = {name: mean_of_known([run[name] for run in runs]) for name in runs[0]}
     if len(runs) == 1:
         run_s = float(replications[0].tally.seconds[0])
@@ -49,12 +58,26 @@ def headline_figures(
         steady = all(_is_steady(pool) for pool in scenario.fleet)
         return points, found if steady else found | _intervals_by_days(points, replications[0], gpus)
     completed = [float(run.tally.streams[:, _COMPLETED].sum()) for run in replications]
-    found = _intervals(points, runs) | {"requests.completed": _interval("", mean_of_known(completed), completed)}
-    return points, found | (_of_quantiles(points, replications) if len(runs) >= _FEWEST_POOLED else {})
+    interval = _range if spread else _interval
+    found = _intervals(points, runs, interval)
+    found["requests.completed"] = interval("", mean_of_known(completed), completed)
+    pooled = len(runs) >= _FEWEST_POOLED and not spread
+    return points, found | (_of_quantiles(points, replications) if pooled else {})
+
+
+def run_figures(scenario: Scenario, replications: Sequence[Replication]) -> list[dict[str, float]]:
+    """The headline figures of each replication by their dotted names; NaN where nothing is there to measure."""
+    gpus = gpus_of(scenario)
+    return [figures(run.tally, gpus) | {"fleet.work_share": _work_share(run, gpus)} for run in replications]
+
+
+def is_share(name: str) -> bool:
+    """Whether a figure lies between 0 and 1."""
+    return name.rpartition(".")[2] in _SHARES
 
 
 def strategy_figures(
-    names: Sequence[str], replications: Sequence[Replication]
+    names: Sequence[str], replications: Sequence[Replication], *, spread: bool = False
 ) -> tuple[dict[str, dict[str, float | None]], dict[str, list[float] | None]]:
     """By strategy its share of the answers, how many are right, their length; and intervals like those of headlines.
 
@@ -63,7 +86,8 @@ def strategy_figures(
     whole = _by_strategy(np.sum([run.tally.answers for run in replications], axis=0), names)
     points = {name: figure if isfinite(figure) else None for name, figure in whole.items()}
     if len(replications) > 1:
-        intervals = _intervals(points, [_by_strategy(run.tally.answers, names) for run in replications])
+        runs = [_by_strategy(run.tally.answers, names) for run in replications]
+        intervals = _intervals(points, runs, _range if spread else _interval)
     else:
         intervals = _of_batches(points, replications[0].batches, lambda part: _by_strategy(part.answers, names))
     nested = {name: {key: points[f"strategies.{name}.{key}"] for key in _OF_STRATEGY} for name in names}
@@ -127,10 +151,10 @@ def _work_share(run: Replication, gpus: NDArray[np.int64]) -> float:
 
 
 def _intervals(
-    points: Mapping[str, float | None], samples: Sequence[Mapping[str, float]]
+    points: Mapping[str, float | None], samples: Sequence[Mapping[str, float]], interval: _Interval
 ) -> dict[str, list[float] | None]:
     return {
-        name: _interval(name, point, [sample.get(name, np.nan) for sample in samples]) for name, point in points.items()
+        name: interval(name, point, [sample.get(name, np.nan) for sample in samples]) for name, point in points.items()
     }
 
 
@@ -170,6 +194,12 @@ def _interval(name: str, point: float | None, values: Sequence[float]) -> list[f
     return None if point is None else _bounded(name, point, point - width, point + width)
 
 
+def _range(name: str, point: float | None, values: Sequence[float]) -> list[float] | None:
+    """Between what and what a figure lies in another world."""
+    low, high = prediction_interval(values)[1:]
+    return None if point is None else _bounded(name, point, low, high)
+
+
 def _bounded(name: str, point: float, low: float, high: float) -> list[float] | None:
     """An interval within what the figure may be; None where nothing is known."""
     if not isfinite(low) or not isfinite(high):
@@ -178,8 +208,7 @@ def _bounded(name: str, point: float, low: float, high: float) -> list[float] | 
         # No more than rounding: the figure does not depend on chance.
         return [point, point]
     low = max(low, 0.0)
-    is_share = name.rpartition(".")[2] in _SHARES
-    return [min(low, 1.0), min(high, 1.0)] if is_share else [low, high]
+    return [min(low, 1.0), min(high, 1.0)] if is_share(name) else [low, high]
 
 
 def gpus_of(scenario: Scenario) -> NDArray[np.int64]:

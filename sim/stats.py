@@ -24,6 +24,7 @@ __all__ = [
     "mser5",
     "paired_bootstrap",
     "paired_difference",
+    "prediction_interval",
     "ratio",
 ]
 
@@ -89,6 +90,25 @@ def estimate(values: Sequence[float], confidence: float = 0.95) -> Estimate:
     return Estimate(mean, mean - width, mean + width)
 
 
+def prediction_interval(values: Sequence[float], confidence: float = 0.95) -> Estimate:
+    """The mean of independent values, and between what and what the next one lies, however many there are.
+
+    Student's, mean +- t s sqrt(1 + 1/n); with so many values that two of them lie beyond, that between order
+    statistics, which asks for no law. Values that are not finite do not count; NaN below two.
+
+    >>> prediction_interval([3.0, 3.0, 3.0])
+    Estimate(mean=3.0, low=3.0, high=3.0)
+    """
+    known = np.asarray([value for value in values if np.isfinite(value)])
+    beyond = (1.0 - confidence) / 2.0
+    if beyond * (known.size + 1) >= 1.0:
+        low, high = np.quantile(known, [beyond, 1.0 - beyond], method="weibull").tolist()
+        return Estimate(float(known.mean()), low, high)
+    mean, low, high = estimate(values, confidence)
+    wider = sqrt(known.size + 1.0)
+    return Estimate(mean, mean - (mean - low) * wider, mean + (high - mean) * wider)
+
+
 def paired_difference(values: Sequence[float], others: Sequence[float], confidence: float = 0.95) -> Estimate:
     """The mean of `values - others`, replication by replication, with its interval.
 
@@ -130,6 +150,7 @@ def batch_means_interval(values: Sequence[float], confidence: float = 0.95, poin
 
 def _uncorrelated(values: Floats) -> Floats:
     """The values, or means of so many neighbours that these are not correlated; the first ones left out if need be."""
+    batches = values
     for together in range(1, max(values.size // _FEWEST_BATCHES, 1) + 1):
         batches = values[values.size % together :].reshape(-1, together).mean(axis=1)
         if lag_one(batches) <= 0.0:
@@ -175,7 +196,9 @@ def bootstrap_quantile(
     Replications are drawn with replacement and their histograms added up. A few replications vary too little that way:
     the interval is stretched around the quantile by t / z * sqrt(R / (R - 1)). NaN ends below two.
     """
-    return _bootstrap(lambda weights: _weighted_quantile(weights, counts, probability), len(counts), random, confidence)
+    return _bootstrap(
+        lambda weights: _weighted_quantiles(weights, counts, probability), len(counts), random, confidence
+    )
 
 
 def paired_bootstrap(
@@ -195,27 +218,34 @@ def paired_bootstrap(
     if len(counts) != len(others):
         raise ValueError(f"{len(counts)} replications cannot be paired with {len(others)}")
 
-    def difference(weights: NDArray[np.int64]) -> float:
-        first, second = (_weighted_quantile(weights, each, probability) for each in (counts, others))
+    def difference(weights: Floats) -> Floats:
+        first, second = (_weighted_quantiles(weights, each, probability) for each in (counts, others))
         return first - second
 
     return _bootstrap(difference, len(counts), random, confidence)
 
 
-def _weighted_quantile(weights: NDArray[np.int64], counts: NDArray[np.int64], probability: float) -> float:
-    return histogram_quantiles(weights @ counts, [probability])[0]
+def _weighted_quantiles(weights: Floats, counts: NDArray[np.int64], probability: float) -> Floats:
+    """Quantiles of sums of histograms [R, bins], each counted so many times, [B, R]; as of `histogram_quantiles`."""
+    reached = weights @ np.cumsum(counts, axis=1).astype(np.float64)
+    wanted, edges, rows = probability * reached[:, -1], bin_edges_s(), np.arange(len(weights))
+    bins = np.minimum((reached < wanted[:, np.newaxis]).sum(axis=1), counts.shape[1] - 1)
+    below = np.where(bins > 0, reached[rows, bins - 1], 0.0)
+    share = np.divide(wanted - below, reached[rows, bins] - below, out=np.full(rows.size, np.nan), where=wanted > 0.0)
+    found: Floats = edges[bins] + share * (edges[bins + 1] - edges[bins])
+    return found
 
 
 def _bootstrap(
-    figure: Callable[[NDArray[np.int64]], float], parts: int, random: np.random.Generator, confidence: float
+    figure: Callable[[Floats], Floats], parts: int, random: np.random.Generator, confidence: float
 ) -> Estimate:
     """A figure of parts, each counted so many times, with the interval of draws with replacement."""
     from scipy.special import ndtri, stdtrit
 
-    point = figure(np.ones(parts, np.int64))
+    point = float(figure(np.ones((1, parts)))[0])
     if parts < 2 or not isfinite(point):
         return Estimate(point, float("nan"), float("nan"))
-    drawn = [figure(weights) for weights in random.multinomial(parts, np.full(parts, 1.0 / parts), _RESAMPLES)]
+    drawn = figure(random.multinomial(parts, np.full(parts, 1.0 / parts), _RESAMPLES).astype(np.float64))
     low, high = np.nanquantile(drawn, [0.5 - confidence / 2.0, 0.5 + confidence / 2.0]).tolist()
     upper = 0.5 + confidence / 2.0
     stretch = float(stdtrit(parts - 1, upper) / ndtri(upper)) * sqrt(parts / (parts - 1))
