@@ -227,9 +227,13 @@ def paired_bootstrap(
 
 def _weighted_quantiles(weights: Floats, counts: NDArray[np.int64], probability: float) -> Floats:
     """Quantiles of sums of histograms [R, bins], each counted so many times, [B, R]; as of `histogram_quantiles`."""
-    reached = weights @ np.cumsum(counts, axis=1).astype(np.float64)
-    wanted, edges, rows = probability * reached[:, -1], bin_edges_s(), np.arange(len(weights))
-    bins = np.minimum((reached < wanted[:, np.newaxis]).sum(axis=1), counts.shape[1] - 1)
+    taken = np.flatnonzero(counts.any(axis=0))
+    if not taken.size:
+        return np.full(len(weights), np.nan)
+    occupied = slice(int(taken[0]), int(taken[-1]) + 1)
+    reached = weights @ np.cumsum(counts[:, occupied], axis=1).astype(np.float64)
+    wanted, edges, rows = probability * reached[:, -1], bin_edges_s()[occupied.start :], np.arange(len(weights))
+    bins = np.minimum((reached < wanted[:, np.newaxis]).sum(axis=1), reached.shape[1] - 1)
     below = np.where(bins > 0, reached[rows, bins - 1], 0.0)
     share = np.divide(wanted - below, reached[rows, bins] - below, out=np.full(rows.size, np.nan), where=wanted > 0.0)
     found: Floats = edges[bins] + share * (edges[bins + 1] - edges[bins])
