@@ -1,7 +1,7 @@
 """Small systems of the M/M/c family as scenarios, drawn by a seed, with the figures that queueing theory gives them.
 
-A step takes the same time whatever is in it, so a replica with c places is c servers; one whose step takes as long as it
-has rows shares its processor. Answers are thousands of steps long, so lengths may be taken for continuous.
+A step takes the same time whatever is in it, so a replica with c places is c servers; one whose step takes as long as
+it has rows shares its processor. Answers are thousands of steps long, so lengths may be taken for continuous.
 """
 
 from __future__ import annotations

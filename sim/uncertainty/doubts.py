@@ -31,6 +31,7 @@ _MEAN_ABS = sqrt(2.0 / np.pi)
 _UNMEASURED = 0.3
 """Of step times of a GPU that nobody measured: assumed, more than the error on setups that a fit did not see."""
 _FEWEST = 20
+_LEAST_SLOPE = 0.02
 _UNCHECKED = 0.05
 """Error of the accuracy of curves of which no point was kept for checking: assumed, as that of the curves that were."""
 
@@ -135,11 +136,15 @@ def _of_outcomes(scenario: Scenario, outcomes: Outcomes) -> Iterator[Doubt]:
 
 
 def _of_curves(curves: Curves) -> tuple[float, str]:
-    """Standard deviation of log odds: the largest error of the fits in accuracy, over the slope p(1 - p)."""
+    """Standard deviation of log odds: the largest error of the fits in accuracy, over how accuracy follows log odds.
+
+    Questions differ by Beta(a, b): a shift of all their log odds moves their mean m by m (1 - m) (a + b) / (a + b + 1).
+    """
     checked = [fit.checked_rms_error for fit in curves.fits if fit.checked_rms_error]
     error = max(checked, default=_UNCHECKED)
     p = curves.think.thinking().accuracy(float(np.sqrt(np.prod(curves.valid.budget_tokens or (1.0, 1.0)))))
-    slope = max(p * (1.0 - p), 0.05)
+    spread = curves.difficulty.concentration
+    slope = max(p * (1.0 - p) * spread / (spread + 1.0), _LEAST_SLOPE)
     what = "error on points left out of the fit" if checked else "assumed, as no point was kept for checking:"
     return error / slope, f"{what} {error:.3f} in accuracy"
 
@@ -158,7 +163,7 @@ def _of_router(scenario: Scenario, corpora: Corpora | None) -> Iterator[Doubt]:
         if wanted != "held-out":
             yield Doubt("router", name, float(wanted), "as given")
         elif error is not None:
-            slope = max(float(np.mean(p[:, column] * (1.0 - p[:, column]))), 0.02)
+            slope = max(float(np.mean(p[:, column] * (1.0 - p[:, column]))), _LEAST_SLOPE)
             told = f"expected calibration error on held-out questions {error:.3f}"
             yield Doubt("router", name, float(error) / _MEAN_ABS / slope, told)
 
