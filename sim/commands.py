@@ -11,6 +11,7 @@ from sim.errors import InputError
 if TYPE_CHECKING:
     from router.evaluation.run import Asked
     from sim.measurements import Assumed, Measurements
+    from sim.precision import Precision
     from sim.regions import Grid
     from sim.simulation import Progress
     from sim.steptime.calibration import Calibration
@@ -43,11 +44,13 @@ def simulate(
     *,
     out: Path | None = None,
     requests: bool = False,
+    precision: Precision | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> dict[str, Any]:
     """The summary of a run of the scenario; with `out` its results are kept in that folder.
 
-    `requests` keeps a row for each request among the results. An earlier results folder is replaced.
+    `requests` keeps a row for each request among the results. An earlier results folder is replaced. With `precision`
+    replications are added until figures are known so closely.
 
     Raises:
         InputError: for a faulty scenario, an unreadable trace, or an `out` that holds something else or cannot be
@@ -61,7 +64,8 @@ def simulate(
         raise InputError("--requests", "needs a folder to write to", "add --out DIR")
     if out is not None:
         check_results_folder(out)
-    results = run(load_scenario(scenario, overrides), progress=progress, keep_requests=requests)
+    loaded = load_scenario(scenario, overrides)
+    results = run(loaded, progress=progress, keep_requests=requests, precision=precision)
     if out is not None:
         try:
             replace_folder(out, results.save)

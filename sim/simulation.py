@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from threading import Event
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +28,9 @@ from sim.engine.state import LEAST_OUTSTANDING, POWER_OF_TWO, PREFIX_AFFINITY, R
 from sim.engine.warm import compile_engine
 from sim.errors import InputError
 from sim.fleet import Fleet, build_fleet
+from sim.headline import run_figures
 from sim.outcomes import Outcomes
+from sim.precision import Precision, precision_warnings
 from sim.prices import PriceClock
 from sim.replication import Replication
 from sim.results import Results
@@ -49,9 +52,11 @@ from sim.scoring import Scorer, variants_of
 from sim.sleep import with_sleep
 from sim.sleep_section import sleep_warnings
 from sim.streams import RandomStreams
-from sim.summary import summarise
+from sim.summary import Sections, summarise
 from sim.tally import take_tally
 from sim.training import spreads_of
+from sim.uncertainty import World, Worlds, doubts_of, uncertainty_section, uncertainty_warnings
+from sim.warm_up import found_in, pilot_of, warm_up_warnings
 from sim.workload.forecast import Forecast, build_forecast
 from sim.workload.workload import Workload, build_workload
 
@@ -83,36 +88,74 @@ def simulate(
     *,
     progress: Callable[[Progress], None] | None = None,
     keep_requests: bool = False,
+    precision: Precision | None = None,
 ) -> Results:
     """Run all replications of a scenario, on as many threads as there are cores.
 
-    `progress` is called now and then, from any thread. `keep_requests` keeps a row for each request, on disk.
+    `progress` is called now and then, from any thread. `keep_requests` keeps a row for each request, on disk. With
+    `precision` replications are added to those of the scenario until its figures are known so closely.
     The same scenario and seed give the same results, whatever the number of threads.
 
     Raises:
-        InputError: for what the scenario names and cannot be used: a trace, a step-time file, a GPU or model.
+        InputError: for what the scenario names and cannot be used: a trace, a step-time file, a GPU or model; and for a
+            precision that cannot be had.
     """
-    outcomes = Outcomes(scenario)
-    corpora = Corpora(outcomes, variants_of(scenario)) if isinstance(scenario.router, LookingRouter) else None
-    fleet = with_sleep(scenario, build_fleet(scenario, outcomes.pluralities))
-    # Here, so that a faulty trace is refused before anything runs.
-    first = build_workload(scenario, RandomStreams(scenario.seed, 0))
+    found = None
+    if (pilot := pilot_of(scenario)) is not None:
+        found = found_in(pilot, simulate(pilot).replications)
+        scenario = scenario.model_copy(update={"warm_up": found.seconds})
+    first = scenario.replications if precision is None else precision.first(scenario)
+    worlds = Worlds(base := _world(scenario), doubts_of(scenario, base.fleet, base.outcomes, base.corpora))
     compile_engine(tell_of_compiling)
     begun_s = time.perf_counter()
     spool = RowSpool() if keep_requests else None
 
-    def run(index: int, stop: Event) -> Replication:
-        workload = first if index == 0 else first.replicated(RandomStreams(scenario.seed, index))
-        watch = _watch(scenario, index, progress, stop)
-        return _Run(outcomes, corpora, fleet, workload, index, watch, spool).replication()
+    def run(indices: range) -> list[Replication]:
+        def one(index: int, stop: Event) -> Replication:
+            watch = _watch(scenario, index, indices.stop, progress, stop)
+            return _Run(worlds.of(index), index, watch, spool).replication()
 
-    replications = _side_by_side(run, scenario.replications)
+        return _side_by_side(one, indices)
+
+    replications = run(range(first))
     _check_warm_up(scenario, replications)
+    while precision is not None and (more := precision.more(scenario, replications)):
+        replications += run(range(len(replications), len(replications) + more))
     wall_s = time.perf_counter() - begun_s
-    warnings = [*outcomes.warnings, *sleep_warnings(replications)]
-    opened = None if corpora is None else corpora.opened
-    summary = summarise(scenario, fleet, replications, wall_s, warnings, opened)
-    return Results(scenario, fleet, replications, summary, spool)
+    scenario = scenario.model_copy(update={"replications": len(replications)})
+    sections = Sections(
+        precision=None if precision is None else precision.section(scenario, replications),
+        warm_up=None if found is None else found.section(),
+        uncertainty=_uncertainty(scenario, worlds, replications),
+    )
+    warnings = [
+        *base.outcomes.warnings,
+        *sleep_warnings(replications),
+        *warm_up_warnings(scenario, replications, found),
+        *precision_warnings(sections.precision),
+        *uncertainty_warnings(scenario, base.fleet),
+    ]
+    opened = None if base.corpora is None else base.corpora.opened
+    summary = summarise(scenario, base.fleet, replications, wall_s, warnings, opened, sections)
+    return Results(scenario, base.fleet, replications, summary, spool)
+
+
+def _world(scenario: Scenario) -> World:
+    """What all replications run in, but for what each draws; a faulty trace is refused here, before anything runs."""
+    outcomes = Outcomes(scenario)
+    return World(
+        outcomes,
+        Corpora(outcomes, variants_of(scenario)) if isinstance(scenario.router, LookingRouter) else None,
+        with_sleep(scenario, build_fleet(scenario, outcomes.pluralities)),
+        build_workload(scenario, RandomStreams(scenario.seed, 0)),
+    )
+
+
+def _uncertainty(scenario: Scenario, worlds: Worlds, replications: Sequence[Replication]) -> dict[str, Any] | None:
+    if not worlds.doubts:
+        return None
+    drawn = [worlds.drawn(index) for index in range(len(replications))]
+    return uncertainty_section(worlds.doubts, drawn, run_figures(scenario, replications))
 
 
 def _check_warm_up(scenario: Scenario, replications: Sequence[Replication]) -> None:
@@ -128,11 +171,11 @@ def tell_of_compiling() -> None:
     logging.getLogger("nightshift").warning("compiling the engine, once: about a minute")
 
 
-def _side_by_side(run: Callable[[int, Event], Replication], replications: int) -> list[Replication]:
-    """All replications in order; where one fails or the user interrupts, the others stop at once."""
+def _side_by_side(run: Callable[[int, Event], Replication], indices: range) -> list[Replication]:
+    """These replications in order; where one fails or the user interrupts, the others stop at once."""
     stop = Event()
-    with ThreadPoolExecutor(min(replications, os.cpu_count() or 1)) as threads:
-        runs = [threads.submit(run, index, stop) for index in range(replications)]
+    with ThreadPoolExecutor(min(len(indices), os.cpu_count() or 1)) as threads:
+        runs = [threads.submit(run, index, stop) for index in indices]
         try:
             wait(runs, return_when=FIRST_EXCEPTION)
         finally:
@@ -154,14 +197,12 @@ class _Run:
 
     def __init__(
         self,
-        outcomes: Outcomes,
-        corpora: Corpora | None,
-        fleet: Fleet,
-        workload: Workload,
+        world: World,
         index: int,
         watch: Callable[[float, int], None],
         spool: RowSpool | None,
     ) -> None:
+        outcomes, corpora, fleet, workload = world.outcomes, world.corpora, world.fleet, world.workload
         self.scenario = scenario = outcomes.scenario
         self.workload = workload
         streams = RandomStreams(scenario.seed, index)
@@ -237,7 +278,7 @@ def _forecast(scenario: Scenario, streams: RandomStreams) -> Forecast | None:
 
 
 def _watch(
-    scenario: Scenario, index: int, progress: Callable[[Progress], None] | None, stop: Event
+    scenario: Scenario, index: int, replications: int, progress: Callable[[Progress], None] | None, stop: Event
 ) -> Callable[[float, int], None]:
     """Called with time and arrivals as a replication goes on: reports them, and ends a run that is to stop."""
 
@@ -245,7 +286,7 @@ def _watch(
         if stop.is_set():
             raise _Stopped
         if progress is not None:
-            progress(Progress(index, scenario.replications, now_s, scenario.horizon, arrived))
+            progress(Progress(index, replications, now_s, scenario.horizon, arrived))
 
     return watch
 
