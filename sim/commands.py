@@ -123,11 +123,11 @@ def tune(
             holds something else or cannot be written.
     """
     from sim.tune import Plan, save_tuning, tuned
-    from sim.tune.report import TRIALS, check_folder
+    from sim.tune.report import RUNS, check_folder
 
     if out is not None:
         check_folder(out)
-    kept = None if out is None else out / TRIALS
+    kept = None if out is None else out / RUNS
     found = tuned(scenario, plan or Plan(), workers=workers, kept=kept, progress=progress)
     if out is not None:
         save_tuning(found, scenario, out)

@@ -83,8 +83,9 @@ def simulate(
     *,
     progress: Callable[[Progress], None] | None = None,
     keep_requests: bool = False,
+    threads: int | None = None,
 ) -> Results:
-    """Run all replications of a scenario, on as many threads as there are cores.
+    """Run all replications of a scenario, on as many threads as there are cores unless `threads` says how many.
 
     `progress` is called now and then, from any thread. `keep_requests` keeps a row for each request, on disk.
     The same scenario and seed give the same results, whatever the number of threads.
@@ -106,7 +107,7 @@ def simulate(
         watch = _watch(scenario, index, progress, stop)
         return _Run(outcomes, corpora, fleet, workload, index, watch, spool).replication()
 
-    replications = _side_by_side(run, scenario.replications)
+    replications = _side_by_side(run, scenario.replications, threads or os.cpu_count() or 1)
     _check_warm_up(scenario, replications)
     wall_s = time.perf_counter() - begun_s
     warnings = [*outcomes.warnings, *sleep_warnings(replications)]
@@ -128,10 +129,10 @@ def tell_of_compiling() -> None:
     logging.getLogger("nightshift").warning("compiling the engine, once: about a minute")
 
 
-def _side_by_side(run: Callable[[int, Event], Replication], replications: int) -> list[Replication]:
+def _side_by_side(run: Callable[[int, Event], Replication], replications: int, most: int) -> list[Replication]:
     """All replications in order; where one fails or the user interrupts, the others stop at once."""
     stop = Event()
-    with ThreadPoolExecutor(min(replications, os.cpu_count() or 1)) as threads:
+    with ThreadPoolExecutor(min(replications, most)) as threads:
         runs = [threads.submit(run, index, stop) for index in range(replications)]
         try:
             wait(runs, return_when=FIRST_EXCEPTION)
