@@ -36,17 +36,14 @@ class OnRay:
     """
 
     def __init__(self, address: str, workers: int | None = None) -> None:
-        """Reach a cluster: `auto`, `HOST:PORT`, `ray://HOST:PORT`, or `local` for one of `workers` cores on this machine.
+        """Of a cluster: `auto`, `HOST:PORT`, `ray://HOST:PORT`, or `local` for one of `workers` cores on this machine.
 
         Raises:
-            InputError: where Ray is missing, or does not answer there.
+            InputError: where Ray is missing.
         """
-        self._ray = check_ray()
-        self._is_ours = not self._ray.is_initialized()
-        if self._is_ours:
-            _connect(self._ray, address, workers)
-        remote = self._ray.remote(num_cpus=1, max_retries=_MOST_RETRIES, retry_exceptions=[OSError])
-        self._run = remote(run_on_node)
+        self._ray, self._address, self._workers = check_ray(), address, workers
+        self._is_ours = False
+        self._run: Any = None
         self._flight: dict[Any, Task] = {}
         self._contents: dict[str, Any] = {}
 
@@ -88,7 +85,16 @@ class OnRay:
         return self._contents[digest]
 
     def __enter__(self) -> Self:
-        """Itself."""
+        """Reach the cluster.
+
+        Raises:
+            InputError: where it does not answer.
+        """
+        self._is_ours = not self._ray.is_initialized()
+        if self._is_ours:
+            _connect(self._ray, self._address, self._workers)
+        remote = self._ray.remote(num_cpus=1, max_retries=_MOST_RETRIES, retry_exceptions=[OSError])
+        self._run = remote(run_on_node)
         return self
 
     def __exit__(
@@ -98,6 +104,7 @@ class OnRay:
         for found in self._flight:
             self._ray.cancel(found, force=True)
         self._flight.clear()
+        self._contents.clear()
         if self._is_ours:
             self._ray.shutdown()
 
