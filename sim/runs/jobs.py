@@ -44,9 +44,7 @@ Runner = Callable[[Sequence[Job]], Iterator[Outcome]]
 """Gives the outcomes of jobs, in their order."""
 
 
-def run_all(
-    scenarios: Iterable[Scenario | Outcome], executor: Executor, store: Store | None = None
-) -> Iterator[Run]:
+def run_all(scenarios: Iterable[Scenario | Outcome], executor: Executor, store: Store | None = None) -> Iterator[Run]:
     """The runs of scenarios, as they end: those in the store at once, and none twice.
 
     A scenario that was refused before stands there as its outcome. Scenarios are asked for as there is room.

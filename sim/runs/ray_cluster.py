@@ -128,9 +128,7 @@ def check_ray() -> Any:
 def _connect(ray: Any, address: str, workers: int | None) -> None:
     own = {"num_cpus": workers, "object_store_memory": _OWN_STORE_BYTES, "include_dashboard": False}
     try:
-        ray.init(
-            address=address, log_to_driver=False, logging_level="error", **(own if address == "local" else {})
-        )
+        ray.init(address=address, log_to_driver=False, logging_level="error", **(own if address == "local" else {}))
     except (ConnectionError, ValueError, RuntimeError, OSError) as error:
         why = str(error).strip().splitlines()
         remedy = "start one with `ray start --head`, or give --ray local for one on this machine"

@@ -24,13 +24,17 @@ def charts_of(found: dict[str, Any], figure: dict[str, str]) -> list[dict[str, A
     effects = found["effects"][name]
     charts = []
     if len(effects) > 1:
-        charts.append(_chart("tornado", "What moves it most", _tornado_words(effects), _tornado(found, effects, figure)))
+        charts.append(
+            _chart("tornado", "What moves it most", _tornado_words(effects), _tornado(found, effects, figure))
+        )
     if len(found["axes"]) == 2 and found["design"] == "grid" and (heat := _heat(found, figure)):
         charts.append(_chart("heat", "By both keys", f"The mean {label} at every point.", heat))
     limits = _limits(effects)
     for effect in [effect for effect in effects if effect["swing"]["mean"]][:_MOST_PANELS]:
         title = f"By {effect['axis']}"
-        charts.append(_chart(f"by-{effect['axis']}", title, _panel_words(effect), _panel(found, effect, figure, limits)))
+        charts.append(
+            _chart(f"by-{effect['axis']}", title, _panel_words(effect), _panel(found, effect, figure, limits))
+        )
     prefix = found["figures"].index(figure)
     return [chart | {"id": f"chart-{prefix}-{place}"} for place, chart in enumerate(charts)]
 
@@ -48,7 +52,9 @@ def _tornado_words(effects: Sequence[dict[str, Any]]) -> str:
         else "as a mean over combinations of the others"
     )
     meet = " Colours meet at the scenario as it is." if where.endswith("scenario") else ""
-    return f"From the lowest to the highest mean that each key gives, {where}; its values stand at the ends.{meet}{left}"
+    return (
+        f"From the lowest to the highest mean that each key gives, {where}; its values stand at the ends.{meet}{left}"
+    )
 
 
 def _tornado(found: dict[str, Any], effects: Sequence[dict[str, Any]], figure: dict[str, str]) -> Figure:
@@ -138,10 +144,10 @@ def _panel(
     """A figure by one key: a line with its band where the key is a number, else marks with bars."""
     axis = next(each for each in found["axes"] if each["name"] == effect["axis"])
     levels = effect["levels"]
-    is_line = axis["is_number"] and all(level["place"] is not None for level in levels)
+    is_line = axis["is_number"] and all(_number(level, axis) is not None for level in levels)
     if is_line:
-        levels = sorted(levels, key=lambda level: float(axis["values"][level["place"]]))
-        x: list[Any] = [float(axis["values"][level["place"]]) for level in levels]
+        levels = sorted(levels, key=lambda level: _number(level, axis) or 0.0)
+        x: list[Any] = [_number(level, axis) for level in levels]
         data = [*_band(x, levels), _marks(x, levels, figure, "lines+markers")]
     else:
         x = [_short(level["label"], 16) for level in levels]
@@ -149,6 +155,12 @@ def _panel(
     bottom = {} if is_line else {"type": "category"}
     side = _axis_of(figure) | {"title": {"text": ""}, "range": _padded(*limits, 0.08)}
     return {"data": data, "wide": _layout(260, bottom, side), "narrow": _layout(240, bottom, side)}
+
+
+def _number(level: dict[str, Any], axis: dict[str, Any]) -> float | None:
+    """Where a level stands on an axis of numbers."""
+    found = axis["standing"] if level["place"] is None else axis["values"][level["place"]]
+    return None if found is None else float(found)
 
 
 def _marks(x: list[Any], levels: Sequence[dict[str, Any]], figure: dict[str, str], mode: str) -> dict[str, Any]:
@@ -168,7 +180,14 @@ def _marks(x: list[Any], levels: Sequence[dict[str, Any]], figure: dict[str, str
 
 def _band(x: list[float], levels: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """An area between the ends of intervals, as far as there are any."""
-    shared = {"type": "scatter", "mode": "lines", "x": x, "line": {"width": 0}, "showlegend": False, "hoverinfo": "skip"}
+    shared = {
+        "type": "scatter",
+        "mode": "lines",
+        "x": x,
+        "line": {"width": 0},
+        "showlegend": False,
+        "hoverinfo": "skip",
+    }
     low, high = ([level[end] for level in levels] for end in ("low", "high"))
     return [{**shared, "y": low}, {**shared, "y": high, "fill": "tonexty", "fillcolor": "@c0~~"}]
 
@@ -196,6 +215,7 @@ def _heat(found: dict[str, Any], figure: dict[str, str]) -> Figure | None:
     for point in found["points"]:
         column, row = point["places"]
         means[row][column] = point["figures"][name]["mean"]
+    keys = f"{_short(across['name'])} %{{x}}<br>{_short(up['name'])} %{{y}}"
     told = [[form(value) for value in row] for row in means]
     few = size[0] <= 8 and size[1] <= 12
     data = [
@@ -208,7 +228,7 @@ def _heat(found: dict[str, Any], figure: dict[str, str]) -> Figure | None:
             **({"texttemplate": "%{text}"} if few else {}),
             "colorscale": "Cividis",
             "showscale": not few,
-            "hovertemplate": f"{_short(across['name'])} %{{x}}<br>{_short(up['name'])} %{{y}}<br>%{{text}}<extra></extra>",
+            "hovertemplate": f"{keys}<br>%{{text}}<extra></extra>",
             "xgap": 2,
             "ygap": 2,
         }

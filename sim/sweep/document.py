@@ -26,7 +26,7 @@ def document_of(sweep: Sweep) -> dict[str, Any]:
         "replications": sweep.replications,
         "overrides": list(sweep.plan.overrides),
         "design": sweep.plan.design,
-        "axes": [_axis(axis, base) for axis, base in zip(sweep.axes, sweep.base, strict=True)],
+        "axes": [_axis(*each) for each in zip(sweep.axes, sweep.base, sweep.standing, strict=True)],
         "figures": [{"name": name, "label": label_of(name)} for name in names],
         "counts": _counts(sweep),
         "interrupted": sweep.is_interrupted,
@@ -37,19 +37,20 @@ def document_of(sweep: Sweep) -> dict[str, Any]:
     return found | {"notes": told_notes(found)}
 
 
-def _axis(axis: Axis, base: int | None) -> dict[str, Any]:
+def _axis(axis: Axis, base: int | None, standing: float | None) -> dict[str, Any]:
     return {
         "name": axis.name,
         "values": [option.label if axis.is_list else _plain(option.label) for option in axis.options],
         "as_it_is": base,
+        "standing": standing,
         "is_number": axis.numbers() is not None,
     }
 
 
 def _plain(text: str) -> Any:
-    """A value as JSON has it; what it has not stays text."""
+    """A number, a truth or a text; anything else as it is written."""
     value = value_of(text)
-    return value if isinstance(value, int | float | str | bool | list | dict) else text
+    return value if isinstance(value, int | float | str | bool) else text
 
 
 def _counts(sweep: Sweep) -> dict[str, int]:
@@ -86,10 +87,7 @@ def _effect(sweep: Sweep, effect: Effect) -> dict[str, Any]:
         "most": effect.most,
         "swing": _spelled(effect.swing),
         "certain": effect.is_certain,
-        "levels": [
-            {"label": level.label, "place": level.place, **_spelled(level.mean)}
-            for level in effect.levels
-        ],
+        "levels": [{"label": level.label, "place": level.place, **_spelled(level.mean)} for level in effect.levels],
     }
 
 

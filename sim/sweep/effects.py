@@ -79,7 +79,7 @@ def _effect(sweep: Sweep, axis: int, known: Mapping[_Others, Series]) -> Effect 
     series = {place: np.mean([each[place][:runs] for each in combinations], axis=0) for place in combinations[0]}
     options = sweep.axes[axis].options
     levels = [
-        Level("as it is" if place is None else options[place].label, place, estimate(values.tolist()))
+        Level(_as_it_is(sweep, axis) if place is None else options[place].label, place, estimate(values.tolist()))
         for place, values in series.items()
     ]
     means = [level.mean.mean for level in levels]
@@ -89,6 +89,11 @@ def _effect(sweep: Sweep, axis: int, known: Mapping[_Others, Series]) -> Effect 
     ends = [series[levels[place].place].tolist() for place in (most, least)]
     swing = _rounded(paired_difference(*ends), max(map(abs, means)))
     return Effect(axis, basis, len(combinations), levels, least, most, swing)
+
+
+def _as_it_is(sweep: Sweep, axis: int) -> str:
+    number = sweep.standing[axis]
+    return "as it is" if number is None or sweep.axes[axis].numbers() is None else f"{number:g} (as it is)"
 
 
 def _rounded(swing: Estimate, scale: float) -> Estimate:
@@ -117,5 +122,3 @@ def _without_twice(sweep: Sweep, axis: int, levels: dict[int | None, Series]) ->
     if sweep.base[axis] in levels and sweep.base[axis] is not None:
         return {place: values for place, values in levels.items() if place is not None}
     return levels
-
-

@@ -69,7 +69,9 @@ def sweep_page(found: dict[str, Any]) -> str:
     views = [_view(found, figure) for figure in found["figures"]]
     figures = {chart["id"]: chart["figure"] for view in views for chart in view["charts"]}
     refused = [
-        (told_settings(point["settings"]), point["refused"]) for point in found["points"] if point["refused"] is not None
+        (told_settings(point["settings"]), point["refused"])
+        for point in found["points"]
+        if point["refused"] is not None
     ]
     return render_page(
         _TEMPLATE,

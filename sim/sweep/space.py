@@ -66,7 +66,7 @@ def parse_axis(text: str) -> Axis:
     """What `KEY=A,B,C` or `KEY=LOW:HIGH:STEP` says; a range ends with HIGH where a step falls there.
 
     >>> [option.label for option in parse_axis("router.above=0:0.3:0.1").options]
-    ['0', '0.1', '0.2', '0.3']
+    ['0.0', '0.1', '0.2', '0.3']
     >>> [option.label for option in parse_axis("sleep.when=[idle],[off-peak, idle],2:4:2").options]
     ['[idle]', '[off-peak, idle]', '2', '4']
 
@@ -94,13 +94,15 @@ def _steps(low: Decimal, high: Decimal, step: Decimal, text: str) -> list[str]:
     """Numbers of a range, exact to the last digit, as decimals are; whole ones stay whole.
 
     >>> _steps(Decimal("1"), Decimal("9"), Decimal("4"), ""), _steps(Decimal("0"), Decimal("1"), Decimal("0.4"), "")
-    (['1', '5', '9'], ['0', '0.4', '0.8'])
+    (['1', '5', '9'], ['0.0', '0.4', '0.8'])
     """
     if not (step > 0 and low <= high):
         raise InputError(text, "is no range from a lower to a higher number in steps above 0", _REMEDY)
     count = int((high - low) / step) + 1
     if count > MOST_POINTS:
-        raise InputError(text, f"has {count:,} values, of which a sweep has no more than {MOST_POINTS:,}", "widen its step")
+        raise InputError(
+            text, f"has {count:,} values, of which a sweep has no more than {MOST_POINTS:,}", "widen its step"
+        )
     return [f"{low + place * step:f}" for place in range(count)]
 
 

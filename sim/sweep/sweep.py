@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ from sim.sweep.space import Axis, Settings, parse_axis, read_points
 if TYPE_CHECKING:
     from sim.scenario import Scenario
 
-__all__ = ["Answer", "Plan", "Progress", "Sweep", "swept"]
+__all__ = ["Answer", "Plan", "Progress", "Sweep", "number_at", "swept"]
 
 _MOST_LOOKED_AT = 2_000
 """Options of all axes together that are held against the scenario as it is, one by one."""
@@ -59,17 +59,14 @@ class Progress(NamedTuple):
 
     points: int
     """To be done in all."""
+    done: int
+    """Of them."""
     kept: int
-    """Done before, and taken from the store."""
+    """Of those, the ones done before and taken from the store."""
     fresh: int
-    """Run now."""
+    """Those run now."""
     refused: int
-    """Of all done, those that have no figures."""
-
-    @property
-    def done(self) -> int:
-        """Points that are done."""
-        return self.kept + self.fresh
+    """Those that have no figures."""
 
 
 class Answer(NamedTuple):
@@ -102,6 +99,8 @@ class Sweep:
     axes: list[Axis]
     base: list[int | None]
     """The option of each axis that leaves the scenario as it is; None where no option does."""
+    standing: list[float | None]
+    """The number that each key has in the scenario as it is; None where it is none, or not there."""
     answers: list[Answer] = field(default_factory=list)
     """In the order of the points; where the sweep was interrupted, of those that are done."""
     kept: int = 0
@@ -145,7 +144,7 @@ def swept(
             for run in run_all(work.scenarios(), executor, store):
                 work.note(run)
                 if progress is not None:
-                    progress(Progress(sweep.points, sweep.kept, sweep.fresh, work.refused))
+                    progress(Progress(sweep.points, len(work.answers), sweep.kept, sweep.fresh, work.refused))
     except KeyboardInterrupt:
         sweep.is_interrupted = True
     sweep.answers = [work.answers[place] for place in sorted(work.answers)]
@@ -154,17 +153,18 @@ def swept(
 
 
 def _begun(file: ScenarioFile, plan: Plan, axes: list[Axis]) -> Sweep:
-    as_it_is = _scenario(file, plan, {})
-    if isinstance(as_it_is, Outcome):
-        if plan.design == "one-at-a-time":
-            # Told in full by the scenario itself.
-            file.scenario(plan.overrides)
-        first, base = _scenario(file, plan, next(points_of(axes, plan.design)).settings), [None] * len(axes)
-        if isinstance(first, Outcome):
-            return Sweep(file.path.stem, 0, 0, plan, axes, [*base])
-        return Sweep(first.name, first.seed, first.replications, plan, axes, [*base])
-    base = _base(file, plan, axes, content_key(as_it_is))
-    return Sweep(as_it_is.name, as_it_is.seed, as_it_is.replications, plan, axes, base)
+    as_it_is, unknown = _scenario(file, plan, {}), [None] * len(axes)
+    if not isinstance(as_it_is, Outcome):
+        base = _base(file, plan, axes, content_key(as_it_is))
+        standing = [number_at(as_it_is, axis.name) for axis in axes]
+        return Sweep(as_it_is.name, as_it_is.seed, as_it_is.replications, plan, axes, base, standing)
+    if plan.design == "one-at-a-time":
+        # Told in full by the scenario itself.
+        file.scenario(plan.overrides)
+    first = _scenario(file, plan, next(points_of(axes, plan.design)).settings)
+    if isinstance(first, Outcome):
+        return Sweep(file.path.stem, 0, 0, plan, axes, [*unknown], [*unknown])
+    return Sweep(first.name, first.seed, first.replications, plan, axes, [*unknown], [*unknown])
 
 
 def _base(file: ScenarioFile, plan: Plan, axes: list[Axis], key: str) -> list[int | None]:
@@ -176,6 +176,18 @@ def _base(file: ScenarioFile, plan: Plan, axes: list[Axis], key: str) -> list[in
         return not isinstance(scenario, Outcome) and content_key(scenario) == key
 
     return [next((n for n, option in enumerate(axis.options) if is_base(option.settings)), None) for axis in axes]
+
+
+def number_at(scenario: Scenario, key: str) -> float | None:
+    """The number that a key has in a scenario; None where it has none."""
+    node: Any = scenario.model_dump(mode="json", by_alias=True)
+    for step in key.split("."):
+        if isinstance(node, list):
+            named = {str(item.get("name")): item for item in node if isinstance(item, dict)}
+            node = named.get(step, node[int(step)] if step.isdecimal() and int(step) < len(node) else None)
+        else:
+            node = node.get(step) if isinstance(node, dict) else None
+    return float(node) if isinstance(node, int | float) and not isinstance(node, bool) else None
 
 
 def _scenario(file: ScenarioFile, plan: Plan, settings: Settings) -> Scenario | Outcome:
@@ -216,7 +228,7 @@ class _Work:
         self.answers[run.place] = Answer(point, run.key, seed, names, values, refused, is_failed)
         self.refused += refused is not None
         self._sweep.kept += run.is_kept
-        self._sweep.fresh += not run.is_kept
+        self._sweep.fresh += bool(run.key) and not run.is_kept
 
 
 def _check_figures(asked: tuple[str, ...], known: tuple[str, ...]) -> None:

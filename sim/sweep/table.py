@@ -19,8 +19,8 @@ __all__ = ["sweep_frame"]
 def sweep_frame(sweep: Sweep) -> pd.DataFrame:
     """Columns: each key that is varied, `point`, `replication`, `seed`, `key`, `refused`, and every figure by name.
 
-    Numbers stay numbers. A key that a point leaves as it is has no value there. A refused point has one row without
-    figures, which says why.
+    Numbers stay numbers. A key that a point leaves as it is has the number it has in the scenario, else nothing. A
+    refused point has one row without figures, which says why.
     """
     import pandas as pd
 
@@ -54,7 +54,11 @@ def _settings(sweep: Sweep, key: str, rows: list[int]) -> Any:
         dtype = "boolean" if kinds == {bool} else "string"
     if dtype == "string":
         told = {text: value if isinstance(value, str) else text for text, value in told.items()}
-    values = [told.get(answer.point.settings.get(key, "")) for answer in sweep.answers]
+    standing = {axis.name: number for axis, number in zip(sweep.axes, sweep.standing, strict=True)}
+    left = standing.get(key) if dtype in ("Int64", "Float64") else None
+    if left is not None and not left.is_integer():
+        dtype = "Float64"
+    values = [told[text] if (text := answer.point.settings.get(key)) else left for answer in sweep.answers]
     repeated = [value for value, count in zip(values, rows, strict=True) for _ in range(count)]
     return pd.array(repeated, dtype=dtype)
 

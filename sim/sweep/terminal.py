@@ -17,12 +17,13 @@ from rich.text import Text
 from sim import wording as words
 from sim.sweep.figures import form_of
 from sim.sweep.sweep import Progress
-from sim.sweep.words import told_counts
+from sim.sweep.words import told_counts, told_settings
 
 __all__ = ["format_sweep", "sweep_bar", "told_progress"]
 
 _MOST_POINTS = 24
 """Points in the table; of more the first and last are shown, by the first figure."""
+_MOST_KEYS = 3
 
 
 def format_sweep(found: dict[str, Any]) -> Group:
@@ -36,26 +37,30 @@ def format_sweep(found: dict[str, Any]) -> Group:
 
 
 def _points(found: dict[str, Any]) -> Table:
-    """Keys and means; intervals would make lines too long."""
+    """Settings and means; intervals would make lines too long."""
     keys, figures = _keys(found), [figure["name"] for figure in found["figures"]]
     table = Table(box=None, pad_edge=False)
-    for column in (*keys.values(), *(figure["label"] for figure in found["figures"])):
-        table.add_column(column, justify="right", overflow="fold")
+    for column in keys.values() or [""]:
+        table.add_column(column, justify="right" if keys else "left", overflow="fold")
+    for figure in found["figures"]:
+        table.add_column(figure["label"], justify="right")
     answered = [point for point in found["points"] if point["refused"] is None]
     many = len(answered) > _MOST_POINTS and bool(figures)
     for point in _ends(answered, figures[0]) if many else answered:
         if point is None:
-            table.add_row(*["..."] * (len(keys) + len(figures)))
+            table.add_row(*["..."] * len(table.columns))
             continue
-        settings = [Text(words.printable(str(point["settings"].get(key, "as it is")))) for key in keys]
-        table.add_row(*settings, *(form_of(name)(point["figures"][name]["mean"]) for name in figures))
+        told = [str(point["settings"][key]) for key in keys] or [told_settings(point["settings"])]
+        means = (form_of(name)(point["figures"][name]["mean"]) for name in figures)
+        table.add_row(*(Text(words.printable(text)) for text in told), *means)
     return table
 
 
 def _keys(found: dict[str, Any]) -> dict[str, str]:
-    """What is varied, by as much of its name as tells it apart."""
-    keys = list(dict.fromkeys(key for point in found["points"] for key in point["settings"]))
-    return {key: Text(words.printable(_end_of(key, keys))).plain for key in keys}
+    """What has a column of its own, by as much of its name as tells it apart; nothing where lines would be too long."""
+    keys = list(found["points"][0]["settings"])
+    is_grid = found["design"] == "grid" and all(list(point["settings"]) == keys for point in found["points"])
+    return {key: words.printable(_end_of(key, keys)) for key in keys} if is_grid and len(keys) <= _MOST_KEYS else {}
 
 
 def _end_of(key: str, keys: list[str]) -> str:
@@ -65,8 +70,9 @@ def _end_of(key: str, keys: list[str]) -> str:
     ('replicas', 'a.x')
     """
     parts = key.split(".")
-    ends = (".".join(parts[-count:]) for count in range(1, len(parts) + 1))
-    return next((end for end in ends if sum(other.split(".")[-end.count(".") - 1 :] == end.split(".") for other in keys) == 1), key)
+    ends = [parts[-count:] for count in range(1, len(parts) + 1)]
+    alone = (end for end in ends if sum(other.split(".")[-len(end) :] == end for other in keys) == 1)
+    return ".".join(next(alone, parts))
 
 
 def _ends(points: list[dict[str, Any]], figure: str) -> list[dict[str, Any] | None]:
@@ -100,7 +106,7 @@ def sweep_bar() -> Iterator[Callable[[Progress], None] | None]:
 def told_progress(step: Progress, elapsed_s: float) -> str:
     """How far a sweep is, how fast it goes, and how long it still takes.
 
-    >>> told_progress(Progress(100, 10, 30, 2), 60.0)
+    >>> told_progress(Progress(100, 40, 10, 30, 2), 60.0)
     '40 of 100 points, 10 from the store, 2 refused, 30.0 a minute, 2 min left'
     """
     parts = [f"{words.count(step.done)} of {words.things(step.points, 'point')}"]

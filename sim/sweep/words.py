@@ -129,7 +129,7 @@ def _worth(found: dict[str, Any]) -> Iterator[str]:
     if len(found["axes"]) > 1 and all(effect["basis"] == "as it is" for effect in effects):
         yield "Each key is moved alone, with the others as in the scenario."
     elif len(found["axes"]) > 1:
-        yield f"Each key is moved with the mean taken over combinations of the others, {words.count(combinations)} at most."
+        yield f"Each key is moved with the mean taken over {words.count(combinations)} combinations of the others."
     if found["replications"] > 1:
         yield (
             f"All points meet the same requests with the same luck: differences are taken in each of "
