@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
+from functools import partial
 from threading import Event
 from typing import Any
 
@@ -56,11 +57,11 @@ from sim.summary import Sections, summarise
 from sim.tally import take_tally
 from sim.training import spreads_of
 from sim.uncertainty import World, Worlds, doubts_of, uncertainty_section, uncertainty_warnings
-from sim.warm_up import found_in, pilot_of, warm_up_warnings
+from sim.warm_up import FoundWarmUp, found_in, pilot_of, warm_up_warnings
 from sim.workload.forecast import Forecast, build_forecast
 from sim.workload.workload import Workload, build_workload
 
-__all__ = ["Progress", "policy_of", "simulate", "tell_of_compiling"]
+__all__ = ["Progress", "Simulation", "check_warm_up", "policy_of", "side_by_side", "simulate", "tell_of_compiling"]
 
 _BALANCERS = {
     "round-robin": ROUND_ROBIN,
@@ -89,8 +90,9 @@ def simulate(
     progress: Callable[[Progress], None] | None = None,
     keep_requests: bool = False,
     precision: Precision | None = None,
+    threads: int | None = None,
 ) -> Results:
-    """Run all replications of a scenario, on as many threads as there are cores.
+    """Run all replications of a scenario, on as many threads as there are cores unless `threads` says how many.
 
     `progress` is called now and then, from any thread. `keep_requests` keeps a row for each request, on disk. With
     `precision` replications are added to those of the scenario until its figures are known so closely.
@@ -100,44 +102,86 @@ def simulate(
         InputError: for what the scenario names and cannot be used: a trace, a step-time file, a GPU or model; and for a
             precision that cannot be had.
     """
-    found = None
-    if (pilot := pilot_of(scenario)) is not None:
-        found = found_in(pilot, simulate(pilot).replications)
-        scenario = scenario.model_copy(update={"warm_up": found.seconds})
+    simulation = Simulation(scenario, progress, keep_requests)
+    scenario = simulation.scenario
     first = scenario.replications if precision is None else precision.first(scenario)
-    worlds = Worlds(base := _world(scenario), doubts_of(scenario, base.fleet, base.outcomes, base.corpora))
     compile_engine(tell_of_compiling)
     begun_s = time.perf_counter()
-    spool = RowSpool() if keep_requests else None
 
     def run(indices: range) -> list[Replication]:
-        def one(index: int, stop: Event) -> Replication:
-            watch = _watch(scenario, index, indices.stop, progress, stop)
-            return _Run(worlds.of(index), index, watch, spool).replication()
-
-        return _side_by_side(one, indices)
+        return side_by_side([partial(simulation.run, index, of=indices.stop) for index in indices], threads)
 
     replications = run(range(first))
-    _check_warm_up(scenario, replications)
+    check_warm_up(scenario, replications)
     while precision is not None and (more := precision.more(scenario, replications)):
         replications += run(range(len(replications), len(replications) + more))
-    wall_s = time.perf_counter() - begun_s
-    scenario = scenario.model_copy(update={"replications": len(replications)})
-    sections = Sections(
-        precision=None if precision is None else precision.section(scenario, replications),
-        warm_up=None if found is None else found.section(),
-        uncertainty=_uncertainty(scenario, worlds, replications),
-    )
-    warnings = [
-        *base.outcomes.warnings,
-        *sleep_warnings(replications),
-        *warm_up_warnings(scenario, replications, found),
-        *precision_warnings(sections.precision),
-        *uncertainty_warnings(scenario, base.fleet),
-    ]
-    opened = None if base.corpora is None else base.corpora.opened
-    summary = summarise(scenario, base.fleet, replications, wall_s, warnings, opened, sections)
-    return Results(scenario, base.fleet, replications, summary, spool)
+    return simulation.results(replications, time.perf_counter() - begun_s, precision)
+
+
+class Simulation:
+    """A scenario ready to run: what its replications share."""
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        progress: Callable[[Progress], None] | None = None,
+        keep_requests: bool = False,
+    ) -> None:
+        """A warm-up that is to be found is looked for here, in a pilot run.
+
+        Raises:
+            InputError: for what the scenario names and cannot be used.
+        """
+        self._found: FoundWarmUp | None = None
+        if (pilot := pilot_of(scenario)) is not None:
+            self._found = found_in(pilot, simulate(pilot).replications)
+            scenario = scenario.model_copy(update={"warm_up": self._found.seconds})
+        self.scenario, self._progress = scenario, progress
+        self._base = base = _world(scenario)
+        self._worlds = Worlds(base, doubts_of(scenario, base.fleet, base.outcomes, base.corpora))
+        self._spool = RowSpool() if keep_requests else None
+
+    @property
+    def fleet(self) -> Fleet:
+        """The engine's view of the scenario, before anything is drawn."""
+        return self._base.fleet
+
+    def run(self, index: int, stop: Event, *, of: int | None = None) -> Replication:
+        """One replication, `of` so many; it ends early where `stop` is set."""
+        scenario = self.scenario
+        watch = _watch(scenario, index, of or scenario.replications, self._progress, stop)
+        return _Run(self._worlds.of(index), index, watch, self._spool).replication()
+
+    def warnings(self, replications: Sequence[Replication]) -> list[str]:
+        """What is to be held against the figures."""
+        return [
+            *self._base.outcomes.warnings,
+            *sleep_warnings(replications),
+            *warm_up_warnings(self.scenario, replications, self._found),
+            *uncertainty_warnings(self.scenario, self.fleet),
+        ]
+
+    def results(
+        self, replications: list[Replication], wall_s: float, precision: Precision | None = None
+    ) -> Results:
+        """What all replications came to, which took `wall_s`."""
+        scenario = self.scenario.model_copy(update={"replications": len(replications)})
+        sections = Sections(
+            precision=None if precision is None else precision.section(scenario, replications),
+            warm_up=None if self._found is None else self._found.section(),
+            uncertainty=self._uncertainty(replications),
+        )
+        warnings = [*self.warnings(replications), *precision_warnings(sections.precision)]
+        corpora = self._base.corpora
+        opened = None if corpora is None else corpora.opened
+        summary = summarise(scenario, self.fleet, replications, wall_s, warnings, opened, sections)
+        return Results(scenario, self.fleet, replications, summary, self._spool)
+
+    def _uncertainty(self, replications: Sequence[Replication]) -> dict[str, Any] | None:
+        if not self._worlds.doubts:
+            return None
+        drawn = [self._worlds.drawn(index) for index in range(len(replications))]
+        return uncertainty_section(self._worlds.doubts, drawn, run_figures(self.scenario, replications))
 
 
 def _world(scenario: Scenario) -> World:
@@ -151,15 +195,12 @@ def _world(scenario: Scenario) -> World:
     )
 
 
-def _uncertainty(scenario: Scenario, worlds: Worlds, replications: Sequence[Replication]) -> dict[str, Any] | None:
-    if not worlds.doubts:
-        return None
-    drawn = [worlds.drawn(index) for index in range(len(replications))]
-    return uncertainty_section(worlds.doubts, drawn, run_figures(scenario, replications))
+def check_warm_up(scenario: Scenario, replications: Sequence[Replication]) -> None:
+    """A run without a horizon must have gone on for longer than its warm-up.
 
-
-def _check_warm_up(scenario: Scenario, replications: Sequence[Replication]) -> None:
-    """A run without a horizon must have gone on for longer than its warm-up."""
+    Raises:
+        InputError: where it has not.
+    """
     longest_s = max(float(run.tally.seconds[0]) for run in replications)
     if scenario.warm_up > 0.0 and longest_s <= scenario.warm_up:
         rule = f"as warm_up is not shorter than the run, which ended by itself after {longest_s:.0f}s"
@@ -171,16 +212,19 @@ def tell_of_compiling() -> None:
     logging.getLogger("nightshift").warning("compiling the engine, once: about a minute")
 
 
-def _side_by_side(run: Callable[[int, Event], Replication], indices: range) -> list[Replication]:
-    """These replications in order; where one fails or the user interrupts, the others stop at once."""
+def side_by_side(wanted: Sequence[Callable[[Event], Replication]], threads: int | None = None) -> list[Replication]:
+    """All replications in order, on as many threads as there are cores unless `threads` says how many.
+
+    Where one fails or the user interrupts, the others stop at once.
+    """
     stop = Event()
-    with ThreadPoolExecutor(min(len(indices), os.cpu_count() or 1)) as threads:
-        runs = [threads.submit(run, index, stop) for index in indices]
+    with ThreadPoolExecutor(min(len(wanted), threads or os.cpu_count() or 1)) as pool:
+        runs = [pool.submit(run, stop) for run in wanted]
         try:
             wait(runs, return_when=FIRST_EXCEPTION)
         finally:
             stop.set()
-            threads.shutdown(cancel_futures=True)
+            pool.shutdown(cancel_futures=True)
     failures = [done.exception() for done in runs if not done.cancelled()]
     for failure in failures:
         if failure is not None and not isinstance(failure, _Stopped):
