@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
+from functools import partial
 from threading import Event
 
 import numpy as np
@@ -55,7 +56,7 @@ from sim.training import spreads_of
 from sim.workload.forecast import Forecast, build_forecast
 from sim.workload.workload import Workload, build_workload
 
-__all__ = ["Progress", "policy_of", "simulate", "tell_of_compiling"]
+__all__ = ["Prepared", "Progress", "check_warm_up", "policy_of", "side_by_side", "simulate", "tell_of_compiling"]
 
 _BALANCERS = {
     "round-robin": ROUND_ROBIN,
@@ -92,30 +93,53 @@ def simulate(
     Raises:
         InputError: for what the scenario names and cannot be used: a trace, a step-time file, a GPU or model.
     """
-    outcomes = Outcomes(scenario)
-    corpora = Corpora(outcomes, variants_of(scenario)) if isinstance(scenario.router, LookingRouter) else None
-    fleet = with_sleep(scenario, build_fleet(scenario, outcomes.pluralities))
-    # Here, so that a faulty trace is refused before anything runs.
-    first = build_workload(scenario, RandomStreams(scenario.seed, 0))
+    prepared = Prepared(scenario, progress, keep_requests)
     compile_engine(tell_of_compiling)
     begun_s = time.perf_counter()
-    spool = RowSpool() if keep_requests else None
-
-    def run(index: int, stop: Event) -> Replication:
-        workload = first if index == 0 else first.replicated(RandomStreams(scenario.seed, index))
-        watch = _watch(scenario, index, progress, stop)
-        return _Run(outcomes, corpora, fleet, workload, index, watch, spool).replication()
-
-    replications = _side_by_side(run, scenario.replications)
-    _check_warm_up(scenario, replications)
-    wall_s = time.perf_counter() - begun_s
-    warnings = [*outcomes.warnings, *sleep_warnings(replications)]
-    opened = None if corpora is None else corpora.opened
-    summary = summarise(scenario, fleet, replications, wall_s, warnings, opened)
-    return Results(scenario, fleet, replications, summary, spool)
+    replications = side_by_side([partial(prepared.run, index) for index in range(scenario.replications)])
+    return prepared.results(replications, time.perf_counter() - begun_s)
 
 
-def _check_warm_up(scenario: Scenario, replications: Sequence[Replication]) -> None:
+class Prepared:
+    """A scenario ready to run: what its replications share."""
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        progress: Callable[[Progress], None] | None = None,
+        keep_requests: bool = False,
+    ) -> None:
+        self.scenario, self._progress = scenario, progress
+        self.outcomes = outcomes = Outcomes(scenario)
+        looks = isinstance(scenario.router, LookingRouter)
+        self._corpora = Corpora(outcomes, variants_of(scenario)) if looks else None
+        self.fleet = with_sleep(scenario, build_fleet(scenario, outcomes.pluralities))
+        # Here, so that a faulty trace is refused before anything runs.
+        self._first = build_workload(scenario, RandomStreams(scenario.seed, 0))
+        self._spool = RowSpool() if keep_requests else None
+
+    def run(self, index: int, stop: Event) -> Replication:
+        """One replication; ends early where `stop` is set."""
+        scenario = self.scenario
+        workload = self._first if index == 0 else self._first.replicated(RandomStreams(scenario.seed, index))
+        watch = _watch(scenario, index, self._progress, stop)
+        run = _Run(self.outcomes, self._corpora, self.fleet, workload, index, watch, self._spool)
+        return run.replication()
+
+    def warnings(self, replications: list[Replication]) -> list[str]:
+        """What is to be held against the figures."""
+        return [*self.outcomes.warnings, *sleep_warnings(replications)]
+
+    def results(self, replications: list[Replication], wall_s: float) -> Results:
+        """What all replications came to, which took `wall_s`."""
+        check_warm_up(self.scenario, replications)
+        warnings = self.warnings(replications)
+        opened = None if self._corpora is None else self._corpora.opened
+        summary = summarise(self.scenario, self.fleet, replications, wall_s, warnings, opened)
+        return Results(self.scenario, self.fleet, replications, summary, self._spool)
+
+
+def check_warm_up(scenario: Scenario, replications: Sequence[Replication]) -> None:
     """A run without a horizon must have gone on for longer than its warm-up."""
     longest_s = max(float(run.tally.seconds[0]) for run in replications)
     if scenario.warm_up > 0.0 and longest_s <= scenario.warm_up:
@@ -128,11 +152,11 @@ def tell_of_compiling() -> None:
     logging.getLogger("nightshift").warning("compiling the engine, once: about a minute")
 
 
-def _side_by_side(run: Callable[[int, Event], Replication], replications: int) -> list[Replication]:
+def side_by_side(wanted: Sequence[Callable[[Event], Replication]]) -> list[Replication]:
     """All replications in order; where one fails or the user interrupts, the others stop at once."""
     stop = Event()
-    with ThreadPoolExecutor(min(replications, os.cpu_count() or 1)) as threads:
-        runs = [threads.submit(run, index, stop) for index in range(replications)]
+    with ThreadPoolExecutor(min(len(wanted), os.cpu_count() or 1)) as threads:
+        runs = [threads.submit(run, stop) for run in wanted]
         try:
             wait(runs, return_when=FIRST_EXCEPTION)
         finally:
