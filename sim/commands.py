@@ -10,7 +10,7 @@ from sim.errors import InputError
 
 if TYPE_CHECKING:
     from router.evaluation.run import Asked
-    from sim.comparison import Asked as Comparison
+    from sim.comparison.sides import Asked as Comparison
     from sim.measurements import Assumed, Measurements
     from sim.regions import Grid
     from sim.simulation import Progress

@@ -17,7 +17,18 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["COLUMNS", "LIFE_LINES", "LINES", "SLEEP_LINES", "Charges", "Entry", "Names", "ledger_frame", "ledger_rows", "used_lines"]
+__all__ = [
+    "COLUMNS",
+    "LIFE_LINES",
+    "LINES",
+    "SLEEP_LINES",
+    "Charges",
+    "Entry",
+    "Names",
+    "ledger_frame",
+    "ledger_rows",
+    "used_lines",
+]
 
 _NAMES = ("line", "pool", "stream", "strategy", "priority", "window")
 _NUMBERS = ("usd", "hours", "kwh", "carbon_kg")

@@ -7,7 +7,7 @@ from typing import Any
 
 from sim.scenario import Scenario
 
-__all__ = ["SECTIONS", "changed_keys", "flattened", "section_of"]
+__all__ = ["SECTIONS", "changed_keys", "differing", "section_of"]
 
 SECTIONS = {
     "workload": ("workload", "start", "time_zone", "horizon", "warm_up"),
@@ -26,12 +26,10 @@ def changed_keys(a: Scenario, b: Scenario) -> list[dict[str, Any]]:
 
     Items of a list are told apart by their names where they have any, else by their places.
     """
-    mine, others = flattened(_plain(a)), flattened(_plain(b))
-    keys = dict.fromkeys([*mine, *others])
     return [
-        {"key": key, "a": mine.get(key), "b": others.get(key)}
-        for key in keys
-        if mine.get(key) != others.get(key) and key not in _SILENT
+        {"key": key, "a": mine, "b": other}
+        for key, mine, other in differing(_plain(a), _plain(b))
+        if key not in _SILENT
     ]
 
 
@@ -39,24 +37,28 @@ def _plain(scenario: Scenario) -> dict[str, Any]:
     return scenario.model_dump(mode="json", exclude_none=True, by_alias=True)
 
 
-def flattened(tree: Any) -> dict[str, Any]:
-    """Values by their dotted keys; a list of plain values is one value.
+def differing(mine: Any, other: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any, Any]]:
+    """Where two trees differ: the dotted key, and what each holds there; None where it holds nothing.
 
-    >>> flattened({"fleet": [{"name": "own", "replicas": 2}], "models": ["x"]})
-    {'fleet.own.name': 'own', 'fleet.own.replicas': 2, 'models': ['x']}
+    >>> list(differing({"fleet": [{"name": "own", "replicas": 2}]}, {"fleet": [{"name": "own", "replicas": 3}]}))
+    [('fleet.own.replicas', 2, 3)]
     """
-    return dict(_leaves(tree, ()))
+    branches = _branches(mine), _branches(other)
+    if branches[0] is None or branches[1] is None:
+        if mine != other:
+            yield ".".join(path), mine, other
+        return
+    for key in dict.fromkeys([*branches[0], *branches[1]]):
+        yield from differing(branches[0].get(key), branches[1].get(key), (*path, key))
 
 
-def _leaves(node: Any, path: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
-    if isinstance(node, dict) and node:
-        for key, value in node.items():
-            yield from _leaves(value, (*path, str(key)))
-    elif isinstance(node, list) and node and all(isinstance(item, dict) for item in node):
-        for place, item in enumerate(node):
-            yield from _leaves(item, (*path, str(item.get("name", place))))
-    else:
-        yield ".".join(path), node
+def _branches(node: Any) -> dict[str, Any] | None:
+    """What lies under a node of a tree, by name or place; None of a value."""
+    if isinstance(node, dict):
+        return node
+    if isinstance(node, list) and node and all(isinstance(item, dict) for item in node):
+        return {str(item.get("name", place)): item for place, item in enumerate(node)}
+    return None
 
 
 def section_of(key: str) -> str:

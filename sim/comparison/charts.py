@@ -80,7 +80,7 @@ def _waterfall(
             "y": rows,
             "x": means,
             "base": begins,
-            "width": 0.6,
+            "width": 0.5,
             "marker": {"color": [_BETTER if mean * good > 0 else _WORSE for mean in means]},
             "error_x": _error(bars, means, scale),
             "text": [signed(_told(abs(mean), unit), mean) for mean in means],
@@ -147,7 +147,7 @@ def _narrow(labels: list[str], unit: str) -> dict[str, Any]:
         {
             "xref": "paper",
             "x": 0,
-            "y": place - 0.42,
+            "y": place - 0.5,
             "text": label,
             "showarrow": False,
             "xanchor": "left",
@@ -158,7 +158,7 @@ def _narrow(labels: list[str], unit: str) -> dict[str, Any]:
     ]
     y = {"showticklabels": False, "range": [len(labels) - 0.4, -0.8], "showgrid": False, "zeroline": False}
     height = int(1.6 * _ROW * len(labels)) + 60
-    x = _amounts(unit) | {"nticks": 4}
+    x = _amounts(unit) | {"nticks": 6}
     return {
         **_ground(height),
         "xaxis": x,
@@ -200,13 +200,15 @@ def _by_hour(found: dict[str, Any]) -> list[dict[str, Any]]:
         "gridcolor": "@grid",
         "zeroline": False,
     }
-    sides = [_line(side, x, [slot[side.lower()] for slot in slots], place) for place, side in enumerate("AB")]
     moved = [slot["difference"] for slot in slots]
+    # Each value lasts to the next, the last one as long as the one before.
+    x, moved, slots = [*x, 2 * x[-1] - x[-2]], [*moved, moved[-1]], [*slots, slots[-1]]
+    sides = [_line(side, x, [slot[side.lower()] for slot in slots], place) for place, side in enumerate("AB")]
     mean = [difference["mean"] for difference in moved]
     data = [*_band(x, moved), _line("B - A", x, mean, 4)]
     says = "Dollars an hour, mean over the replications."
     return [
-        _chart("hourly", "Cost by the hour", says, _over_time(sides, axis, "rangemode")),
+        _chart("hourly", "Cost by the hour", says, _over_time(sides, axis)),
         _chart(
             "difference",
             "Difference by the hour, B - A",
@@ -233,9 +235,10 @@ def _band(x: list[float], moved: list[dict[str, float | None]]) -> list[dict[str
     ]
 
 
-def _over_time(data: list[dict[str, Any]], axis: dict[str, Any], *from_zero: str) -> Figure:
+def _over_time(data: list[dict[str, Any]], axis: dict[str, Any]) -> Figure:
     y = {"title": {"text": "USD an hour"}, "tickprefix": "$", "gridcolor": "@grid", "zerolinecolor": "@line"}
-    y |= dict.fromkeys(from_zero, "tozero")
+    # A difference that is the same all day would else be shown by its rounding.
+    y["rangemode"] = "tozero"
     legend = {"orientation": "h", "y": 1.02, "yanchor": "bottom"}
     shared = {"xaxis": axis, "yaxis": y | {"automargin": True}, "legend": legend, "hovermode": "x unified"}
     margin = {"l": 60, "r": 20, "t": 30, "b": 50}

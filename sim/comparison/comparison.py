@@ -113,7 +113,9 @@ def _strategies(side: Side) -> list[str]:
 
 def _warnings(a: Side, b: Side) -> list[str]:
     told = {name: side.prepared.warnings(side.runs) for name, side in (("A", a), ("B", b))}
-    return [f"{name}: {warning}" for name, warnings in told.items() for warning in warnings]
+    both = [warning for warning in told["A"] if warning in told["B"]]
+    alone = [f"{name}: {text}" for name, texts in told.items() for text in texts if text not in both]
+    return [*both, *alone]
 
 
 def _gain(figures: Mapping[str, Mapping[str, Any]], common: Common) -> Sequence[str]:

@@ -46,5 +46,6 @@ def _usd(run: Replication, width_s: float, slots: int) -> NDArray[np.float64]:
     """Dollars of each slot, [slots]; a bucket counts where it begins, what lies beyond is left out."""
     buckets = run.buckets
     slot = np.floor(buckets["begin_s"] / width_s + 1e-9).astype(np.int64)
-    usd = sum(buckets[name] for name in _USD)
-    return np.bincount(np.minimum(slot, slots), usd, slots + 1)[:slots]
+    usd = np.sum([buckets[name] for name in _USD], axis=0)
+    sums: NDArray[np.float64] = np.bincount(np.minimum(slot, slots), usd, slots + 1)[:slots].astype(np.float64)
+    return sums

@@ -14,12 +14,12 @@ __all__ = ["CAUSES", "attainment_waterfall", "missed_shares"]
 
 CAUSES = {
     "rejected": "refused",
-    "timed_out": "the client gave up",
+    "timed_out": "gave up waiting",
     "failed": "lost with a server",
-    "unfinished": "still in flight at the end",
-    "ttft": "the first token came late",
-    "tpot": "the tokens came too slowly",
-    "e2e": "the answer came late",
+    "unfinished": "in flight at the end",
+    "ttft": "first token late",
+    "tpot": "tokens too slow",
+    "e2e": "answer late",
 }
 """What keeps a request from meeting its objectives. Each has one cause: of answers that miss several objectives the
 first in this order, as a late first token may be all that makes the answer late."""

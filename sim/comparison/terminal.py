@@ -60,7 +60,7 @@ def _waterfall(
     largest = max(abs(difference["mean"] or 0.0) for _, difference in shown)
     table = Table(box=None, pad_edge=False, show_header=False)
     for justify in ("left", "right", "right", "left", "left"):
-        table.add_column(justify=justify)  # type: ignore[arg-type]
+        table.add_column(justify=justify)
     for label, difference in shown:
         mean = difference["mean"] or 0.0
         bar = Text("█" * max(round(_WIDTH * abs(mean) / largest), 1), style="green" if mean * good > 0 else "red")

@@ -36,6 +36,8 @@ def signed(text: str, value: float) -> str:
     >>> signed("$2.00", -2.0), signed("0.0%", 0.0)
     ('-$2.00', '0.0%')
     """
+    if text.startswith("under"):
+        return text
     return f"{'+' if value > 0 else '-' if value < 0 else ''}{text}"
 
 
@@ -100,7 +102,7 @@ def _relative(figure: dict[str, Any]) -> str:
     if figure["relative"] is None:
         return ""
     low, high = figure["relative_interval"]
-    ends = "" if low is None or high is None else sorted((low, high))
+    ends = [] if low is None or high is None else [low, high]
     told = [signed(f"{abs(end):.1%}", end) for end in ends]
     between = f", 95 % interval {told[0]} to {told[1]}" if len(set(told)) == 2 else ""
     mean = figure["relative"]
@@ -139,7 +141,7 @@ def _why_cost(figure: dict[str, Any], bars: list[dict[str, Any]], split: dict[st
     told = []
     top = max(bars, key=lambda bar: abs(bar["difference"]["mean"]))
     name, mean = label_of(top), top["difference"]["mean"]
-    told.append(f"The largest part of the bill's change is {name}: {signed(money(abs(mean)), mean)} a month.")
+    told.append(f"The largest bar of the bill is {name}: {signed(money(abs(mean)), mean)} a month.")
     if split is not None:
         parts = [
             (split["price"]["mean"], "price (what B buys, at its own prices rather than A's)"),
@@ -173,7 +175,7 @@ def label_of(bar: dict[str, Any]) -> str:
     """What a bar of a waterfall is about.
 
     >>> label_of({"line": "timed_out", "pool": "own"}), label_of({"cause": "ttft", "stream": "chat"})
-    ('timed out, own', 'the first token came late, chat')
+    ('timed out, own', 'first token late, chat')
     """
     if "line" in bar:
         return f"{bar['line'].replace('_', ' ')}, {words.printable(bar['pool'])}"
@@ -181,9 +183,9 @@ def label_of(bar: dict[str, Any]) -> str:
         return f"{CAUSES[bar['cause']]}, {words.printable(bar['stream'])}"
     stream, strategy = (words.printable(str(bar[key] or "")) for key in ("stream", "strategy"))
     texts = {
-        "streams": f"the share of {stream} among the answers",
-        "strategies": f"how often {stream} is answered by {strategy}",
-        "answers": f"how often {strategy} is right, {stream}",
+        "streams": f"share of {stream}",
+        "strategies": f"share of {strategy}, {stream}",
+        "answers": f"accuracy of {strategy}, {stream}",
     }
     return texts[bar["effect"]]
 
@@ -218,6 +220,8 @@ _SAID_BY = {
 def _row(measure: Measure, figure: dict[str, Any], *, are_set: bool) -> tuple[str, ...]:
     label = measure.label if measure.name != "slo.attainment" or are_set else "answered (no objectives set)"
     difference, relative = figure["difference"], figure["relative"]
+    if figure["verdict"] == "same":
+        difference, relative = {"mean": 0.0, "low": 0.0, "high": 0.0}, None
     return (
         label,
         shown_value(measure, figure["a"]),
