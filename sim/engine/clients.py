@@ -89,9 +89,7 @@ def _count_measured(stream: Records, status: int) -> None:
     """Count the end of a request that arrived after the warm-up; how one that completed went is counted elsewhere."""
     stream.measured_ended += 1
     stream.measured_timed_out += status == TIMED_OUT
-    stream.measured_rejected += (
-        status == TOO_LONG or status == NO_REPLICA or status == QUEUE_FULL or status == RATE_LIMITED
-    )
+    stream.measured_rejected += status in (TOO_LONG, NO_REPLICA, QUEUE_FULL, RATE_LIMITED)
 
 
 @kernel
