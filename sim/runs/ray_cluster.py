@@ -50,7 +50,7 @@ class OnRay:
     @property
     def is_full(self) -> bool:
         """Whether all cores have enough to do; machines may come and go."""
-        cores = self._ray.cluster_resources().get("CPU", 0.0)
+        cores = float(self._ray.cluster_resources().get("CPU", 0.0))
         return len(self._flight) >= _QUEUED * max(cores, 1.0)
 
     @property
