@@ -87,7 +87,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--month-horizon", metavar="TIME", help="a shorter one, such as 3d")
     told = "a day of the ServeGen tables in this folder with fixed and scaling fleets, and not what is usual"
     parser.add_argument("--servegen", type=Path, metavar="FOLDER", help=told)
-    parser.add_argument("--replications", type=int, default=5, help="of that day, or of each point of a sweep (default 5)")
+    parser.add_argument(
+        "--replications", type=int, default=5, help="of that day, or of each point of a sweep (default 5)"
+    )
     told = "what requests notice of sleep-time work at three loads, and not what is usual"
     parser.add_argument("--beside-sleep", action="store_true", help=told)
     parser.add_argument("--beside-requests", type=int, default=400_000, help="requests of each load (default 400,000)")

@@ -137,7 +137,9 @@ class TestFigures:
     def test_figures_asked_for_are_told_and_others_are_refused(self) -> None:
         made = swept(SCENARIO, Plan((f"{REPLICAS}=1,2",), figures=(COST,)), StandIn())
         assert [each["name"] for each in document_of(made)["figures"]] == [COST]
-        with pytest.raises(InputError, match=r"cost\.total is no figure of this scenario, did you mean 'cost.total_usd'"):
+        with pytest.raises(
+            InputError, match=r"cost\.total is no figure of this scenario, did you mean 'cost.total_usd'"
+        ):
             swept(SCENARIO, Plan((f"{REPLICAS}=1,2",), figures=("cost.total",)), StandIn())
 
     def test_a_refused_point_is_told_and_the_others_go_on(self) -> None:
@@ -233,7 +235,7 @@ class TestTable:
         frame = self.frame()
         frame.to_parquet(file, index=False)
         if reader == "duckdb":
-            asked = f"select \"{REPLICAS}\", avg(\"{COST}\") from '{file}' where refused is null group by 1"
+            asked = f'select "{REPLICAS}", avg("{COST}") from \'{file}\' where refused is null group by 1'
             assert library.sql(asked).fetchall() == [(1, pytest.approx(frame[COST].mean()))]
             return
         read = library.read_parquet(file)
@@ -346,6 +348,8 @@ class TestCommand:
         import subprocess
         import sys
 
-        asked = "import sys; import sim.cli; print([m for m in ('numpy', 'pandas', 'joblib', 'ray') if m in sys.modules])"
+        asked = (
+            "import sys; import sim.cli; print([m for m in ('numpy', 'pandas', 'joblib', 'ray') if m in sys.modules])"
+        )
         done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
         assert done.stdout.strip() == "[]"

@@ -38,7 +38,9 @@ def key_of(*overrides: str) -> str:
 
 def bits(sweep: Sweep) -> list[Any]:
     """All that came of a sweep, to the last bit."""
-    return [(each.point, each.key, each.seed, each.names, each.values.tobytes(), each.refused) for each in sweep.answers]
+    return [
+        (each.point, each.key, each.seed, each.names, each.values.tobytes(), each.refused) for each in sweep.answers
+    ]
 
 
 class TestKeys:
@@ -181,6 +183,11 @@ class TestRay:
         monkeypatch.setitem(sys.modules, "ray", None)
         assert run(["sweep", str(SCENARIO), "--vary", f"{REPLICAS}=1,2", "--ray", "local"]) == 2
         assert "not installed; add it with: pip install 'nightshift[ray]'" in capsys.readouterr().err
+
+    def test_a_cluster_that_does_not_answer_is_told(self, capsys: pytest.CaptureFixture[str]) -> None:
+        pytest.importorskip("ray")
+        assert run(["sweep", str(SCENARIO), "--vary", f"{REPLICAS}=1,2", "--ray", "127.0.0.1:1"]) == 2
+        assert "127.0.0.1:1 is no cluster of Ray that answers" in capsys.readouterr().err
 
     def test_files_travel_where_they_are_missing(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.importorskip("ray")
