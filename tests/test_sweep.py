@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import sim.runs.outcome as outcomes
 from sim import commands
 from sim.cli import run
 from sim.errors import InputError
@@ -312,6 +313,26 @@ class TestCommand:
         assert run(["sweep", str(SCENARIO), *self.SMALL, "--out", str(out)]) == 0
         assert "0 run in" in (text := capsys.readouterr().out)
         assert "2 from the store" in text
+
+    def test_ctrl_c_ends_it_with_what_is_done_and_says_how_it_goes_on(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        real, runs = outcomes.run_scenario, iter(range(9))
+
+        def stopping(scenario: Scenario, threads: int | None = None) -> Outcome:
+            if next(runs) == 1:
+                raise KeyboardInterrupt
+            return real(scenario, threads)
+
+        monkeypatch.setattr(outcomes, "run_scenario", stopping)
+        asked = ["sweep", str(SCENARIO), *self.SMALL, "--out", str(tmp_path / "out")]
+        assert run(asked) == 130
+        out, err = capsys.readouterr()
+        assert "Interrupted after 1 of 3 points." in out
+        assert "Interrupted; the same command goes on from here." in err
+        assert run(asked) == 0
+        assert "1 run in" in (text := capsys.readouterr().out)
+        assert "1 from the store; 1 refused" in text
 
     def test_a_store_is_shared_between_sweeps(self, tmp_path: Path) -> None:
         plan = Plan((f"{REPLICAS}=1,2",), overrides=("horizon=2m", "replications=1"))

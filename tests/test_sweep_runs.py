@@ -202,7 +202,7 @@ class TestRay:
         Path(path).write_text("something else")
         there = at_hand(scenario, files, lambda found: found)
         assert content_key(there) == key
-        assert list(named_files(there))[0].startswith(str(tmp_path / "cache"))
+        assert next(iter(named_files(there))).startswith(str(tmp_path / "cache"))
 
     def test_two_nodes_one_of_which_dies_come_to_the_same_bits(self, tmp_path: Path) -> None:
         pytest.importorskip("ray")
