@@ -210,6 +210,14 @@ class TestEffects:
         assert not found["effects"][COST][0]["certain"]
         assert found["notes"][0] == "Chance moves the cost as much as anything that is varied does."
 
+    def test_what_is_too_little_to_be_written_is_not_said_to_move_anything(self) -> None:
+        def little(scenario: Scenario) -> Outcome:
+            return Outcome({"slo.attainment": [0.9 + 1e-6 * settings_of(scenario)[0]] * 3})
+
+        found = found_by(Plan((f"{REPLICAS}=1,2",)), little)
+        assert found["effects"]["slo.attainment"][0]["certain"]
+        assert found["notes"][0] == "Nothing that is varied moves the share of objectives met."
+
     def test_the_first_sentence_answers(self) -> None:
         found = found_by(Plan((f"{REPLICAS}=1:4:1", f"{RPS}=2,4")))
         assert found["notes"][0].startswith(f"{REPLICAS} moves the cost most: from $")
