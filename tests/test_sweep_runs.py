@@ -156,6 +156,26 @@ class TestProcessesThatDie:
         assert found[3].refused == "its process died 3 times; it may want more memory"
 
 
+@pytest.mark.long
+def test_processes_end_with_the_one_that_started_them() -> None:
+    asked = (
+        "import os, time\n"
+        "from sim.runs.local import _pool\n"
+        "print(_pool(1).submit(os.getpid).result(), flush=True)\n"
+        "time.sleep(600)"
+    )
+    first = subprocess.Popen([sys.executable, "-c", asked], stdout=subprocess.PIPE, text=True)
+    assert first.stdout is not None
+    process = Path("/proc") / first.stdout.readline().strip()
+    assert process.is_dir()
+    first.kill()
+    first.communicate()
+    until_s = time.monotonic() + 30.0
+    while process.is_dir() and time.monotonic() < until_s:
+        time.sleep(0.1)
+    assert not process.is_dir()
+
+
 def test_a_sweep_that_is_killed_goes_on_where_it_was(tmp_path: Path) -> None:
     """No more than the points under way are lost: two processes, each with one that it runs and one that waits."""
     points = 15
