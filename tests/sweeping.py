@@ -12,7 +12,7 @@ from typing import Self
 import numpy as np
 
 from sim.runs.executor import Done, Task
-from sim.runs.outcome import Outcome, run_scenario
+from sim.runs.outcome import Outcome
 from sim.scenario import GpuPool, Scenario
 from sim.scenario.demand import Poisson
 
@@ -71,7 +71,7 @@ class StandIn:
         self._waiting.clear()
 
 
-def deadly(scenario: Scenario, threads: int | None = None) -> Outcome:
+def deadly(scenario: Scenario) -> Outcome:
     """Kills its process by the name of the scenario: always, or where the file it names is not there yet."""
     if scenario.name == "always":
         os.kill(os.getpid(), signal.SIGKILL)
@@ -79,4 +79,4 @@ def deadly(scenario: Scenario, threads: int | None = None) -> Outcome:
     if once.is_absolute() and not once.exists():
         once.touch()
         os.kill(os.getpid(), signal.SIGKILL)
-    return Outcome({"cost.total_usd": [float(scenario.seed)]}) if scenario.seed < 1000 else run_scenario(scenario)
+    return Outcome({"cost.total_usd": [float(scenario.seed)]})

@@ -138,7 +138,7 @@ class TestProcessesThatDie:
 
     def outcomes(self, names: list[str], monkeypatch: pytest.MonkeyPatch) -> list[Outcome]:
         # Processes take it by name from the module that is imported there.
-        monkeypatch.setattr("sim.runs.local.attempt", deadly)
+        monkeypatch.setattr("sim.runs.local.attempt_here", deadly)
         file = ScenarioFile(SCENARIO)
         scenarios = [file.scenario([f"name={name}", f"seed={seed}"]) for seed, name in enumerate(names)]
         executor = Local(2)

@@ -9,14 +9,18 @@ import time
 from collections import Counter, deque
 from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
+from functools import cache
 from threading import Thread
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from sim.runs.executor import Done, Task
 from sim.runs.outcome import Outcome, attempt
 
-__all__ = ["Local"]
+if TYPE_CHECKING:
+    from sim.scenario import Scenario
+
+__all__ = ["Local", "attempt_here", "compile_here"]
 
 _MOST_LOSSES = 3
 """Times that a task may be under way when a process dies. At the last one it was alone, so that it is to blame."""
@@ -60,11 +64,11 @@ class Local:
             compile_here()
             self._pool = _pool(self._workers)
         try:
-            future = self._pool.submit(attempt, task.scenario)
+            future = self._pool.submit(attempt_here, task.scenario)
         except BrokenProcessPool:
             # It died while nobody looked; what it was doing is seen to when that is collected.
             self._pool = _pool(self._workers)
-            future = self._pool.submit(attempt, task.scenario)
+            future = self._pool.submit(attempt_here, task.scenario)
         self._flight[future] = task
 
     def collect(self) -> list[Done]:
@@ -131,17 +135,27 @@ def _pool(workers: int) -> Any:
     return get_reusable_executor(max_workers=workers, timeout=_IDLE_S, initializer=_begin, env=threads)
 
 
-def _begin() -> None:
-    """In a process of the pool: Ctrl-C is for the one that asked for it, and without that one it ends.
+def attempt_here(scenario: Scenario) -> Outcome:
+    """The outcome of a scenario in a process of the pool."""
+    outcome = attempt(scenario)
+    _freeze()
+    return outcome
 
-    What is loaded for all runs is put out of the garbage collector's sight, which loky calls every second: looking
-    through all of it again and again took a tenth of the time.
+
+@cache
+def _freeze() -> None:
+    """Put what is loaded for all runs out of the garbage collector's sight, once.
+
+    loky has it look through everything every second, which took a tenth of the time.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
-    compile_here()
     gc.collect()
     gc.freeze()
+
+
+def _begin() -> None:
+    """In a process of the pool: Ctrl-C is for the one that asked for it, and without that one it ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
 
 
 def _end_with(parent: int) -> None:
