@@ -81,7 +81,7 @@ def _of_figure(found: dict[str, Any], figure: dict[str, str]) -> Iterator[str]:
         yield _moved(moved, effects, figure)
         unsure = [_name(effect) for effect in effects if effect not in moved]
         if unsure:
-            yield f"Beyond chance the {label} does not hang on {listed(unsure)}."
+            yield f"Beyond chance, the {label} does not depend on {listed(unsure)}."
     elif seen:
         yield f"Chance moves the {label} as much as anything that is varied does."
     elif effects:
