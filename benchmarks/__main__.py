@@ -22,6 +22,7 @@ from benchmarks.routing import DEFAULT, routing_figures
 from benchmarks.servegen import servegen_day
 from benchmarks.serving import Serving, measure_serving
 from benchmarks.startup import compile_s, help_s, quickstart_s
+from benchmarks.sweeping import sweeping
 from benchmarks.table import (
     beside_sleep_table,
     calibration_table,
@@ -33,6 +34,7 @@ from benchmarks.table import (
     routing_tables,
     serving_table,
     startup_table,
+    sweep_table,
 )
 
 
@@ -45,7 +47,8 @@ def main() -> None:
         figures["routing"] = routing_figures(options.routed, options.runs, options.singles, options.router)
         for table in routing_tables(figures["routing"]):
             console.print(table)
-    apart = (options.month, options.servegen, options.beside_sleep, options.routing, options.choosing, options.compare)
+    named = ("month", "servegen", "beside_sleep", "routing", "choosing", "compare", "sweep")
+    apart = [getattr(options, name) for name in named]
     if not any(apart):
         figures |= _usual(console, options.requests, options.runs)
     if options.long:
@@ -71,6 +74,9 @@ def main() -> None:
     if options.compare:
         figures["compare"] = comparing(options.runs)
         console.print(comparing_table(figures["compare"]))
+    if options.sweep:
+        figures["sweep"] = sweeping(options.points, options.replications, options.workers)
+        console.print(sweep_table(figures["sweep"]))
     if options.json:
         options.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
 
@@ -87,7 +93,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--month-horizon", metavar="TIME", help="a shorter one, such as 3d")
     told = "a day of the ServeGen tables in this folder with fixed and scaling fleets, and not what is usual"
     parser.add_argument("--servegen", type=Path, metavar="FOLDER", help=told)
-    parser.add_argument("--replications", type=int, default=5, help="of that day (default 5)")
+    parser.add_argument(
+        "--replications", type=int, default=5, help="of that day, or of each point of a sweep (default 5)"
+    )
     told = "what requests notice of sleep-time work at three loads, and not what is usual"
     parser.add_argument("--beside-sleep", action="store_true", help=told)
     parser.add_argument("--beside-requests", type=int, default=400_000, help="requests of each load (default 400,000)")
@@ -100,6 +108,10 @@ def _options() -> argparse.Namespace:
     told = "what choosing strategies as requests arrive costs, and not what is usual"
     parser.add_argument("--choosing", action="store_true", help=told)
     parser.add_argument("--compare", action="store_true", help="how long a what-if takes, and not what is usual")
+    told = "how well a sweep of many points uses cores, and not what is usual"
+    parser.add_argument("--sweep", action="store_true", help=told)
+    parser.add_argument("--points", type=int, default=1_000, help="of that sweep (default 1,000)")
+    parser.add_argument("--workers", type=int, default=2, help="its processes, beside one (default 2)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
     return parser.parse_args()
 

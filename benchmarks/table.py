@@ -21,6 +21,7 @@ __all__ = [
     "routing_tables",
     "serving_table",
     "startup_table",
+    "sweep_table",
 ]
 
 COLUMNS = ("", "M req/s", "median", "CPU s", "batch", "ns", "workload", "engine", "rest", "bare", "share")
@@ -222,3 +223,19 @@ def routing_tables(figures: Mapping[str, Any]) -> list[Table]:
             keys = ("p50_ms", "p99_ms", "cpu_p50_ms", "cpu_p99_ms")
             times.add_row(name, *(f"{row[key]:.3f}" for key in keys))
     return [rates, times]
+
+
+def sweep_table(figures: Mapping[str, Any]) -> Table:
+    """Seconds of a sweep by one process and by several, and how well these are used."""
+    alike = "alike to the last bit" if figures["alike"] else "NOT ALIKE"
+    title = f"A sweep of {figures['points']:,} points x {figures['replications']} replications; all results {alike}"
+    table = Table("", "seconds", "points a second", title=title, **PLAIN)
+    rows = (
+        ("one process", "one_s"),
+        (f"{figures['workers']} processes", "several_s"),
+        (f"again, {figures['kept_run']} run and the rest kept", "kept_s"),
+    )
+    for label, key in rows:
+        table.add_row(label, f"{figures[key]:,.1f}", f"{figures['points'] / figures[key]:,.1f}")
+    table.add_row("efficiency", f"{figures['efficiency']:.3f}", "")
+    return table

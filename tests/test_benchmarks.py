@@ -13,6 +13,7 @@ from benchmarks.measured import calibration_figures
 from benchmarks.routing import routing_figures
 from benchmarks.serving import bare_total_s, blocks_of, measure_serving, serve_blocks
 from benchmarks.startup import help_s
+from benchmarks.sweeping import sweeping
 from sim.engine.state import E2E, TPOT
 from sim.fleet import build_fleet
 from sim.scenario import ConstantLengths
@@ -77,3 +78,10 @@ def test_routing_is_measured_from_features_and_from_texts() -> None:
 
     assert set(figures) == {"from features", "from texts", "one request, features", "one request, text"}
     assert all(value > 0 for row in figures.values() for value in row.values())
+
+
+def test_a_sweep_is_measured_by_one_process_and_by_several_with_the_same_results() -> None:
+    figures = sweeping(points=3, replications=1, workers=1)
+
+    assert (figures["points"], figures["kept_run"], figures["alike"]) == (3, 0, True)
+    assert figures["efficiency"] > 0

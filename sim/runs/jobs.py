@@ -17,7 +17,18 @@ if TYPE_CHECKING:
     from sim.load import ScenarioFile
     from sim.scenario import Scenario
 
-__all__ = ["Job", "Run", "Runner", "resolved", "run_all", "run_job", "scenarios_side_by_side", "side_by_side"]
+__all__ = [
+    "Job",
+    "Outcome",
+    "Run",
+    "Runner",
+    "resolved",
+    "run_all",
+    "run_job",
+    "run_scenario",
+    "scenarios_side_by_side",
+    "side_by_side",
+]
 
 
 class Job(NamedTuple):

@@ -71,7 +71,9 @@ def named_files(scenario: Scenario) -> dict[str, str]:
 
 def with_files(scenario: Scenario, places: dict[str, str]) -> Scenario:
     """The scenario with its files at other places."""
-    plain = _texts(scenario.model_dump(by_alias=True), lambda text: places.get(text, text))
+    plain = _texts(
+        scenario.model_dump(mode="json", exclude_none=True, by_alias=True), lambda text: places.get(text, text)
+    )
     return type(scenario).model_validate(plain)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -22,6 +23,7 @@ _MOST_RETRIES = 3
 """Times that Ray runs a task again whose worker or machine died."""
 _QUEUED = 2
 """Tasks submitted for each core of the cluster: one that it runs, and one so that it need not wait."""
+_ANSWERS_S = 5.0
 _OWN_STORE_BYTES = 100_000_000
 """Memory for what machines hand each other, where the cluster is this machine alone; tasks are small."""
 
@@ -50,7 +52,7 @@ class OnRay:
     @property
     def is_full(self) -> bool:
         """Whether all cores have enough to do; machines may come and go."""
-        cores = self._ray.cluster_resources().get("CPU", 0.0)
+        cores = float(self._ray.cluster_resources().get("CPU", 0.0))
         return len(self._flight) >= _QUEUED * max(cores, 1.0)
 
     @property
@@ -128,11 +130,23 @@ def check_ray() -> Any:
 def _connect(ray: Any, address: str, workers: int | None) -> None:
     own = {"num_cpus": workers, "object_store_memory": _OWN_STORE_BYTES, "include_dashboard": False}
     try:
+        _knock(address)
         ray.init(address=address, log_to_driver=False, logging_level="error", **(own if address == "local" else {}))
-    except (ConnectionError, ValueError, RuntimeError, OSError) as error:
+    except (ConnectionError, ImportError, ValueError, RuntimeError, OSError) as error:
         why = str(error).strip().splitlines()
         remedy = "start one with `ray start --head`, or give --ray local for one on this machine"
         raise InputError(address, f"is no cluster of Ray that answers ({why[0] if why else ''})", remedy) from None
+
+
+def _knock(address: str) -> None:
+    """Fail at once where nothing listens: Ray itself would ask for minutes.
+
+    Raises:
+        OSError: where nothing does.
+    """
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if colon and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWERS_S).close()
 
 
 def run_on_node(scenario: Scenario, files: Files, digest: str) -> Outcome:
@@ -141,8 +155,6 @@ def run_on_node(scenario: Scenario, files: Files, digest: str) -> Outcome:
     Raises:
         InputError: where that machine has another version of Nightshift.
     """
-    import socket
-
     import ray
 
     if package_digest() != digest:

@@ -43,7 +43,9 @@ def sweep(
     figures: Annotated[
         str | None, typer.Option(metavar="A,B", help="Figures to tell of, such as cost.total_usd,latency.ttft_s.p99.")
     ] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes; one a core where left out.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes, or cores of --ray local; one a core where left out.")
+    ] = None,
     ray: Annotated[
         str | None,
         typer.Option(metavar="ADDRESS", help="Run on a cluster of Ray: auto, HOST:PORT, ray://HOST:PORT or local."),

@@ -87,7 +87,8 @@ def _values(part: str, text: str) -> list[str]:
         return [part]
     if found[3] is None:
         raise InputError(text, "has a range without a step", _REMEDY)
-    return _steps(*(Decimal(number) for number in found.groups()), text)
+    low, high, step = (Decimal(number) for number in found.groups())
+    return _steps(low, high, step, text)
 
 
 def _steps(low: Decimal, high: Decimal, step: Decimal, text: str) -> list[str]:

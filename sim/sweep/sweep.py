@@ -180,7 +180,7 @@ def _base(file: ScenarioFile, plan: Plan, axes: list[Axis], key: str) -> list[in
 
 def number_at(scenario: Scenario, key: str) -> float | None:
     """The number that a key has in a scenario; None where it has none."""
-    node: Any = scenario.model_dump(mode="json", by_alias=True)
+    node: Any = scenario.model_dump(by_alias=True)
     for step in key.split("."):
         if isinstance(node, list):
             named = {str(item.get("name")): item for item in node if isinstance(item, dict)}

@@ -60,7 +60,7 @@ def _settings(sweep: Sweep, key: str, rows: list[int]) -> Any:
         dtype = "Float64"
     values = [told[text] if (text := answer.point.settings.get(key)) else left for answer in sweep.answers]
     repeated = [value for value, count in zip(values, rows, strict=True) for _ in range(count)]
-    return pd.array(repeated, dtype=dtype)
+    return pd.Series(repeated, dtype=dtype)
 
 
 def _figure(answers: list[Answer], name: str) -> Iterator[np.ndarray[Any, np.dtype[np.float64]]]:

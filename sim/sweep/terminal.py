@@ -41,7 +41,7 @@ def _points(found: dict[str, Any]) -> Table:
     keys, figures = _keys(found), [figure["name"] for figure in found["figures"]]
     table = Table(box=None, pad_edge=False)
     for column in keys.values() or [""]:
-        table.add_column(column, justify="right" if keys else "left", overflow="fold")
+        table.add_column(column, justify="right" if keys else "left", overflow="fold", min_width=0 if keys else 24)
     for figure in found["figures"]:
         table.add_column(figure["label"], justify="right")
     answered = [point for point in found["points"] if point["refused"] is None]

@@ -75,27 +75,37 @@ def _apart(swing: dict[str, Any], form: Callable[[float | None], str]) -> str:
 
 def _of_figure(found: dict[str, Any], figure: dict[str, str]) -> Iterator[str]:
     effects, label = found["effects"][figure["name"]], figure["label"]
-    moved = [effect for effect in effects if effect["certain"] or _is_single(found, effect)]
-    if not effects:
-        return
-    if not moved:
-        what = "Nothing that is varied moves" if not any(each["swing"]["mean"] for each in effects) else "Chance moves"
-        more = "" if what.startswith("Nothing") else " as much as anything that is varied does"
-        yield f"{what} the {label}{more}."
-        return
+    seen = [effect for effect in effects if _is_seen(effect, figure["name"])]
+    moved = [effect for effect in seen if effect["certain"] or _is_single(effect)]
+    if moved:
+        yield _moved(moved, effects, figure)
+        unsure = [_name(effect) for effect in effects if effect not in moved]
+        if unsure:
+            yield f"Beyond chance, the {label} does not depend on {listed(unsure)}."
+    elif seen:
+        yield f"Chance moves the {label} as much as anything that is varied does."
+    elif effects:
+        yield f"Nothing that is varied moves the {label}."
+
+
+def _moved(moved: list[dict[str, Any]], effects: list[dict[str, Any]], figure: dict[str, str]) -> str:
+    """The keys that move a figure, beyond chance; one that chance may have moved further is not outdone."""
     first, *others = moved
+    most = " most" if len(effects) > 1 and first is effects[0] else ""
     also = [f"{_name(each)} ({told_effect(each, figure['name'])})" for each in others[: _MOST_NAMED - 1]]
     rest = f"; then {listed(also)}" if also else ""
-    most = "most" if len(effects) > 1 else ""
-    yield f"{_name(first)} moves the {label}{' ' + most if most else ''}: {told_effect(first, figure['name'])}{rest}."
-    unsure = [_name(each) for each in effects if each not in moved]
-    if unsure:
-        yield f"Beyond chance the {label} does not hang on {listed(unsure)}."
+    return f"{_name(first)} moves the {figure['label']}{most}: {told_effect(first, figure['name'])}{rest}."
 
 
-def _is_single(found: dict[str, Any], effect: dict[str, Any]) -> bool:
+def _is_seen(effect: dict[str, Any], figure: str) -> bool:
+    """Whether a swing is more than nothing as it is written."""
+    form = form_apart(figure)
+    return form(effect["swing"]["mean"]) not in (form(0.0), form(-0.0))
+
+
+def _is_single(effect: dict[str, Any]) -> bool:
     """Of one replication nobody knows what is chance."""
-    return effect["swing"]["low"] is None and bool(effect["swing"]["mean"])
+    return effect["swing"]["low"] is None
 
 
 def _name(effect: dict[str, Any]) -> str:
@@ -125,11 +135,10 @@ def _worth(found: dict[str, Any]) -> Iterator[str]:
     effects = [effect for each in found["effects"].values() for effect in each]
     if not effects:
         return
-    combinations = max(effect["combinations"] for effect in effects)
     if len(found["axes"]) > 1 and all(effect["basis"] == "as it is" for effect in effects):
         yield "Each key is moved alone, with the others as in the scenario."
     elif len(found["axes"]) > 1:
-        yield f"Each key is moved with the mean taken over {words.count(combinations)} combinations of the others."
+        yield "Each key is moved with the mean taken over all combinations of the others."
     if found["replications"] > 1:
         yield (
             f"All points meet the same requests with the same luck: differences are taken in each of "
