@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks.cases import CASES, Case, scenario_of
 from benchmarks.choosing import STRATEGIES, choosing
+from benchmarks.comparing import DAY
 from benchmarks.long_run import Seen, first_with, long_run
 from benchmarks.measured import calibration_figures
 from benchmarks.routing import routing_figures
@@ -15,6 +16,7 @@ from benchmarks.serving import bare_total_s, blocks_of, measure_serving, serve_b
 from benchmarks.startup import help_s
 from sim.engine.state import E2E, TPOT
 from sim.fleet import build_fleet
+from sim.load import load_scenario
 from sim.scenario import ConstantLengths
 
 
@@ -77,3 +79,12 @@ def test_routing_is_measured_from_features_and_from_texts() -> None:
 
     assert set(figures) == {"from features", "from texts", "one request, features", "one request, text"}
     assert all(value > 0 for row in figures.values() for value in row.values())
+
+
+def test_the_what_if_that_is_measured_is_a_day_of_ten_requests_a_second(tmp_path: Path) -> None:
+    (tmp_path / "day.yaml").write_text(DAY, encoding="utf-8")
+    day = load_scenario(tmp_path / "day.yaml")
+
+    (chat,) = day.workload
+    assert day.horizon == 86_400.0
+    assert getattr(chat.arrivals, "mean_rps", None) == 10.0
