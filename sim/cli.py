@@ -96,8 +96,8 @@ BackendOption = Annotated[str | None, typer.Option("--backend", help="Serving en
 
 def main() -> None:
     """Run the command line of this process and leave with its exit code."""
-    # Looking for garbage among a million things that stay took 0.3 s while they came, and 0.5 s at the end. Ten times as
-    # rarely is free; a hundred times as rarely, runs of many simulations held twice the memory.
+    # Looking for garbage among the million things that imports leave took 0.3 s as they came, and 0.5 s at the end.
+    # A seventh as often costs little memory; with a seventieth, a hundred small runs held twice as much.
     gc.set_threshold(5_000, 10, 10)
     code = run(sys.argv[1:])
     gc.freeze()
