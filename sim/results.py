@@ -16,7 +16,6 @@ from sim.fleet import Fleet
 from sim.ledger import Names, ledger_frame
 from sim.load import dump_scenario
 from sim.replication import Replication
-from sim.report import write_report
 from sim.rows import RowSpool, latency_frame, request_frame, request_schema
 from sim.scenario import ApiPool, GpuPool, Scenario
 
@@ -75,6 +74,8 @@ class Results:
     def save(self, folder: Path) -> None:
         """Write the results into `folder`, which is made if need be."""
         folder.mkdir(parents=True, exist_ok=True)
+        from sim.report import write_report
+
         summary = json.dumps(self.summary, indent=2, allow_nan=False)
         (folder / "scenario.yaml").write_text(dump_scenario(self.scenario), encoding="utf-8")
         self.buckets.to_parquet(folder / "buckets.parquet", index=False)

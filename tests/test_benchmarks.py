@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks.cases import CASES, Case, scenario_of
 from benchmarks.choosing import STRATEGIES, choosing
+from benchmarks.comparing import DAY
 from benchmarks.long_run import Seen, first_with, long_run
 from benchmarks.measured import calibration_figures
 from benchmarks.routing import routing_figures
@@ -16,6 +17,7 @@ from benchmarks.startup import help_s
 from benchmarks.sweeping import sweeping
 from sim.engine.state import E2E, TPOT
 from sim.fleet import build_fleet
+from sim.load import load_scenario
 from sim.scenario import ConstantLengths
 
 
@@ -85,3 +87,12 @@ def test_a_sweep_is_measured_by_one_process_and_by_several_with_the_same_results
 
     assert (figures["points"], figures["kept_run"], figures["alike"]) == (3, 0, True)
     assert figures["efficiency"] > 0
+
+
+def test_the_what_if_that_is_measured_is_a_day_of_ten_requests_a_second(tmp_path: Path) -> None:
+    (tmp_path / "day.yaml").write_text(DAY, encoding="utf-8")
+    day = load_scenario(tmp_path / "day.yaml")
+
+    (chat,) = day.workload
+    assert day.horizon == 86_400.0
+    assert getattr(chat.arrivals, "mean_rps", None) == 10.0

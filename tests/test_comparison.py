@@ -199,11 +199,20 @@ def test_streams_of_one_side_alone_are_left_out_of_how_requests_fare(folder: Pat
     assert found["figures"]["slo.goodput_rps"]["b"] < 3.0
 
 
-def test_one_replication_leaves_every_difference_open(folder: Path) -> None:
+def test_a_single_replication_has_intervals_over_its_parts(folder: Path) -> None:
     found, _ = compared(Asked(written(folder, "single", scenario()), changes_b=("fleet.0.replicas=1",)))
-    figure = found["figures"]["latency.e2e_s.mean"]
+    cost, busy_share = found["figures"]["cost.usd_per_month"], found["figures"]["fleet.busy_share"]
 
-    assert (figure["verdict"], figure["difference"]["low"]) == ("open", None)
+    assert cost["verdict"] == "better"
+    assert cost["difference"]["low"] == pytest.approx(cost["difference"]["high"], rel=1e-9)
+    assert busy_share["difference"]["low"] < busy_share["difference"]["mean"] < busy_share["difference"]["high"]
+    assert any("of this single replication" in note for note in found["notes"])
+
+
+def test_single_replications_that_do_not_run_equally_long_leave_differences_open(folder: Path) -> None:
+    found, _ = compared(Asked(written(folder, "single", scenario()), changes_b=("horizon=10m", "fleet.0.replicas=1")))
+
+    assert found["figures"]["latency.e2e_s.mean"]["verdict"] == "open"
     assert any("tells no interval" in note for note in found["notes"])
 
 

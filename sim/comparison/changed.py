@@ -12,7 +12,7 @@ __all__ = ["SECTIONS", "changed_keys", "differing", "section_of"]
 SECTIONS = {
     "workload": ("workload", "start", "time_zone", "horizon", "warm_up"),
     "fleet": ("fleet", "balancer", "affinity_slack", "models"),
-    "prices": ("offer", "tariff", "electricity", "carbon", "power", "cached_share"),
+    "prices": ("offer", "tariff", "electricity", "carbon", "cached_share"),
     "strategies": ("strategies", "router", "training"),
     "sleep": ("sleep",),
 }

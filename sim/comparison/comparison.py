@@ -10,7 +10,7 @@ from sim.comparison.accuracy import accuracy_waterfall, answers_of
 from sim.comparison.bill import bill_of
 from sim.comparison.changed import changed_keys
 from sim.comparison.cost import cost_split, cost_waterfall, line_changes
-from sim.comparison.figures import compared_figures, figures_of
+from sim.comparison.figures import Samples, compared_figures, figures_of, figures_of_parts
 from sim.comparison.hours import costs_by_hour
 from sim.comparison.objectives import attainment_waterfall, missed_shares
 from sim.comparison.pairing import Common, common_to
@@ -43,11 +43,8 @@ def compared(asked: Asked, *, progress: Callable[[Progress], None] | None = None
 
 
 def _compared(a: Side, b: Side, common: Common) -> dict[str, Any]:
-    mine, others = (
-        [figures_of(side.scenario, run, list(_places(side.scenario, common).values())) for run in side.runs]
-        for side in (a, b)
-    )
-    figures = compared_figures(mine, others, totals=common.same_horizon)
+    samples = _samples(a, b, common)
+    figures = compared_figures(samples, totals=common.same_horizon)
     changes = [
         line_changes(
             *(bill_of(side.scenario, side.simulation.fleet, run) for side, run in zip((a, b), runs, strict=True))
@@ -68,8 +65,38 @@ def _compared(a: Side, b: Side, common: Common) -> dict[str, Any]:
         },
         "cost_split": cost_split(changes) if common.same_streams else None,
         "hourly": costs_by_hour(a.runs, b.runs, max(a.scenario.bucket, b.scenario.bucket)),
-        "notes": [*_warnings(a, b), *_gain(figures, common)],
+        "notes": [*_warnings(a, b), *_single(a, samples), *_gain(figures, common)],
     }
+
+
+def _samples(a: Side, b: Side, common: Common) -> Samples:
+    """The figures of both sides; of single replications also those of their parts, if these are equally long."""
+    places = [list(_places(side.scenario, common).values()) for side in (a, b)]
+    mine, others = (
+        [figures_of(side.scenario, run, streams) for run in side.runs]
+        for side, streams in zip((a, b), places, strict=True)
+    )
+    if len(a.runs) > 1:
+        return Samples(mine, others)
+    ends = [[part.seconds.tolist() for part in side.runs[0].batches] for side in (a, b)]
+    if len(ends[0]) < 2 or ends[0] != ends[1]:
+        return Samples(mine, others)
+    parts = [
+        figures_of_parts(side.scenario, side.runs[0], streams) for side, streams in zip((a, b), places, strict=True)
+    ]
+    return Samples(mine, others, (parts[0], parts[1]))
+
+
+def _single(a: Side, samples: Samples) -> list[str]:
+    """What intervals of a single replication are worth."""
+    if len(a.runs) > 1:
+        return []
+    if samples.parts is None:
+        return ["One replication tells no interval: what may be chance stays open. Ask for --replications 5."]
+    return [
+        f"Intervals of this single replication are those over {len(samples.parts[0])} parts of it, and bars have none. "
+        "Ask for --replications 5 for more."
+    ]
 
 
 def _told_side(side: Side) -> dict[str, Any]:

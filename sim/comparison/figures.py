@@ -8,14 +8,24 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sim.comparison.paired import Better, difference, pairing_gain, verdict_of
+from sim.comparison.paired import Better, around, difference, pairing_gain, verdict_of
 from sim.headline import gpus_of
 from sim.replication import Replication
 from sim.scenario import Scenario
 from sim.stats import mean_of_known
-from sim.tally import Tally, figures
+from sim.tally import Tally, batch_figures, figures
 
-__all__ = ["FIGURES", "HOURS_A_MONTH", "TOTALS", "Measure", "compared_figures", "figures_of", "of_streams"]
+__all__ = [
+    "FIGURES",
+    "HOURS_A_MONTH",
+    "TOTALS",
+    "Measure",
+    "Samples",
+    "compared_figures",
+    "figures_of",
+    "figures_of_parts",
+    "of_streams",
+]
 
 HOURS_A_MONTH = 730.5
 """A year of 365.25 days, over twelve."""
@@ -58,20 +68,30 @@ TOTALS = ("cost.total_usd", "fleet.gpu_hours", "energy.kwh")
 def figures_of(scenario: Scenario, run: Replication, streams: Sequence[int]) -> dict[str, float]:
     """The figures of one replication; how requests fared is told of the `streams` alone, money of all."""
     gpus = gpus_of(scenario)
-    whole, own = figures(run.tally, gpus), figures(of_streams(run.tally, streams), gpus)
-    requests = {name: value for name, value in own.items() if name.startswith(("latency", "slo", "quality"))}
+    told = _told(figures(run.tally, gpus), figures(of_streams(run.tally, streams), gpus))
     run_h = float(run.tally.seconds[0]) / 3600.0
     kwh = float(run.energy[:, 0].sum())
-    return (
-        whole
-        | requests
-        | {
-            "cost.usd_per_month": whole["cost.usd_per_hour"] * HOURS_A_MONTH,
-            "fleet.gpus": whole["fleet.gpu_hours"] / run_h if run_h else np.nan,
-            "energy.kwh": kwh,
-            "energy.kw": kwh / run_h if run_h else np.nan,
-        }
-    )
+    return told | {
+        "fleet.gpus": told["fleet.gpu_hours"] / run_h if run_h else np.nan,
+        "energy.kwh": kwh,
+        "energy.kw": kwh / run_h if run_h else np.nan,
+    }
+
+
+def _told(whole: dict[str, float], own: dict[str, float]) -> dict[str, float]:
+    """The figures of all, but for how requests fared."""
+    requests = {name: value for name, value in own.items() if name.startswith(("latency", "slo", "quality"))}
+    return whole | requests | {"cost.usd_per_month": whole["cost.usd_per_hour"] * HOURS_A_MONTH}
+
+
+def figures_of_parts(scenario: Scenario, run: Replication, streams: Sequence[int]) -> list[dict[str, float]]:
+    """The figures of each part of a single replication after its warm-up, as if the whole run had gone like it."""
+    gpus, run_s = gpus_of(scenario), float(run.tally.seconds[0])
+    wholes = [batch_figures(part, gpus, run_s) for part in run.batches]
+    if len(streams) == len(scenario.workload):
+        return [_told(whole, whole) for whole in wholes]
+    owns = [batch_figures(of_streams(part, streams), gpus, run_s) for part in run.batches]
+    return [_told(whole, own) for whole, own in zip(wholes, owns, strict=True)]
 
 
 def of_streams(tally: Tally, streams: Sequence[int]) -> Tally:
@@ -81,21 +101,40 @@ def of_streams(tally: Tally, streams: Sequence[int]) -> Tally:
     return replace(tally, **{name: getattr(tally, name)[mine] for name in names})
 
 
-def compared_figures(
-    a: Sequence[dict[str, float]], b: Sequence[dict[str, float]], *, totals: bool = True
-) -> dict[str, dict[str, Any]]:
-    """Each figure that both sides have, from those of their replications; `totals` only if both run equally long."""
+class Samples(NamedTuple):
+    """Figures of both sides: of each replication, and of what intervals are taken from."""
+
+    a: Sequence[dict[str, float]]
+    b: Sequence[dict[str, float]]
+    parts: tuple[Sequence[dict[str, float]], Sequence[dict[str, float]]] | None = None
+    """Of the parts of a single replication; None where the replications themselves do."""
+
+    def of(self, name: str) -> tuple[list[float], list[float]]:
+        """One figure of both sides, by replication."""
+        return [run[name] for run in self.a], [run[name] for run in self.b]
+
+    def pairs_of(self, name: str) -> tuple[list[float], list[float]]:
+        """The same, by what its interval is taken from."""
+        if self.parts is None:
+            return self.of(name)
+        mine, others = ([part.get(name, np.nan) for part in side] for side in self.parts)
+        return mine, others
+
+
+def compared_figures(samples: Samples, *, totals: bool = True) -> dict[str, dict[str, Any]]:
+    """Each figure that one of the sides has, with its difference; `totals` only if both run equally long."""
     measures = [measure for measure in FIGURES if totals or measure.name not in TOTALS]
-    found = {measure.name: _compared(measure, a, b) for measure in measures}
+    found = {measure.name: _compared(measure, samples) for measure in measures}
     return {name: figure for name, figure in found.items() if figure is not None}
 
 
-def _compared(measure: Measure, a: Sequence[dict[str, float]], b: Sequence[dict[str, float]]) -> dict[str, Any] | None:
-    mine, others = ([run[measure.name] for run in runs] for runs in (a, b))
+def _compared(measure: Measure, samples: Samples) -> dict[str, Any] | None:
+    mine, others = samples.of(measure.name)
     mean_a, mean_b = mean_of_known(mine), mean_of_known(others)
     if mean_a is None and mean_b is None:
         return None
-    found = difference(mine, others)
+    pairs = samples.pairs_of(measure.name)
+    found = around(difference(mine, others), difference(*pairs))
     scale = max(abs(mean_a or 0.0), abs(mean_b or 0.0))
     return {
         "a": mean_a,
@@ -104,7 +143,7 @@ def _compared(measure: Measure, a: Sequence[dict[str, float]], b: Sequence[dict[
         "relative": _over(found["mean"], mean_a),
         "relative_interval": [_over(found["low"], mean_a), _over(found["high"], mean_a)],
         "verdict": verdict_of(found, scale, measure.better),
-        "pairing_gain": pairing_gain(mine, others),
+        "pairing_gain": pairing_gain(*pairs),
     }
 
 

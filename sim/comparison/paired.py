@@ -10,7 +10,7 @@ import numpy as np
 
 from sim.stats import estimate, paired_difference
 
-__all__ = ["Better", "Verdict", "difference", "pairing_gain", "spread_of", "verdict_of"]
+__all__ = ["Better", "Verdict", "around", "difference", "pairing_gain", "spread_of", "verdict_of"]
 
 Better = Literal["lower", "higher", "neither"]
 Verdict = Literal["better", "worse", "higher", "lower", "same", "open"]
@@ -30,6 +30,18 @@ def difference(a: Sequence[float], b: Sequence[float]) -> dict[str, float | None
 def spread_of(values: Sequence[float]) -> dict[str, float | None]:
     """Mean of differences that are worked out already, with its interval."""
     return _known(*estimate(values))
+
+
+def around(found: dict[str, float | None], parts: dict[str, float | None]) -> dict[str, float | None]:
+    """A difference with an interval as wide as that of its parts; as it is where it has one, or they have none.
+
+    >>> around({"mean": 5.0, "low": None, "high": None}, {"mean": 4.0, "low": 3.0, "high": 5.0})
+    {'mean': 5.0, 'low': 4.0, 'high': 6.0}
+    """
+    mean, middle, high = found["mean"], parts["mean"], parts["high"]
+    if found["low"] is not None or mean is None or middle is None or high is None:
+        return found
+    return {"mean": mean, "low": mean - (high - middle), "high": mean + (high - middle)}
 
 
 def _known(mean: float, low: float, high: float) -> dict[str, float | None]:

@@ -74,8 +74,6 @@ def _notes(a: Scenario, b: Scenario, both: tuple[str, ...], differing: list[str]
         yield "The two do not run equally long: rates are compared, and no totals."
     if a.warm_up != b.warm_up:
         yield "The two leave out warm-ups of different lengths, so that latencies are of different requests."
-    if a.replications == 1:
-        yield "One replication tells no interval: whether a difference is chance stays open. Ask for --replications 5."
 
 
 def _listed(names: list[str] | tuple[str, ...]) -> str:

@@ -26,6 +26,7 @@ __all__ = [
 COLUMNS = ("", "A", "B", "difference", "95 %", "relative", "B is")
 _MOST_BARS = 10
 _EXACT = 1e-9
+_ROUNDING = 1e-9
 _LEAST = 0.002
 """Share of the largest bar below which a bar is not shown apart."""
 
@@ -143,14 +144,21 @@ def _why_cost(figure: dict[str, Any], bars: list[dict[str, Any]], split: dict[st
     name, mean = label_of(top), top["difference"]["mean"]
     told.append(f"The largest bar of the bill is {name}: {signed(money(abs(mean)), mean)} a month.")
     if split is not None:
-        parts = [
-            (split["price"]["mean"], "price (what B buys, at its own prices rather than A's)"),
-            (split["volume"]["mean"], "volume (buying more or less, at A's prices)"),
-            (split["fixed"]["mean"], "paid in any case"),
-        ]
-        shown = [f"{signed(money(abs(usd)), usd)} is {what}" for usd, what in parts if usd]
-        told += [f"Of the change, {', and '.join(shown)}."] if len(shown) > 1 else [f"All of it, {shown[0]}."]
+        least = _ROUNDING * max(abs(figure["a"]), abs(figure["b"]))
+        parts = {name: split[name]["mean"] for name in _PARTS if abs(split[name]["mean"]) > least}
+        shown = [f"{signed(money(abs(usd)), usd)} is {_PARTS[name]}" for name, usd in parts.items()]
+        if len(shown) > 1:
+            told.append(f"Of the change, {', and '.join(shown)}.")
+        elif parts:
+            told.append(f"All of it is {_PARTS[next(iter(parts))]}.")
     return told
+
+
+_PARTS = {
+    "price": "price (what B buys, at its own prices rather than A's)",
+    "volume": "volume (buying more or less, at A's prices)",
+    "fixed": "paid in any case",
+}
 
 
 def _why_missed(figure: dict[str, Any] | None, bars: list[dict[str, Any]]) -> list[str]:

@@ -113,9 +113,14 @@ def split_precision(name: str) -> tuple[str, str | None]:
 
 
 def load_catalogue() -> Catalogue:
-    """The catalogue in `data/gpus.csv`, `data/models.csv` and `data/efficiencies.csv`."""
-    gpu_rows, model_rows = _rows(data_path("gpus.csv")), _rows(data_path("models.csv"))
-    efficiency_rows = _rows(data_path("efficiencies.csv"))
+    """The catalogue in `data/gpus.csv`, `data/models.csv` and `data/efficiencies.csv`, read once."""
+    return _catalogue_in(data_path())
+
+
+@cache
+def _catalogue_in(folder: Path) -> Catalogue:
+    gpu_rows, model_rows = _rows(folder / "gpus.csv"), _rows(folder / "models.csv")
+    efficiency_rows = _rows(folder / "efficiencies.csv")
     return Catalogue(
         gpus={row["gpu"]: Gpu(name=row["gpu"], **_columns(Gpu, row)) for row in gpu_rows},
         models={row["model"]: Model.from_fields(row["model"], **_columns(Model, row)) for row in model_rows},

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sim.errors import InputError
 from sim.paths import cache_home
 from sim.scenario import TraceArrivals
-from sim.workload.download import Progress, download
 from sim.workload.registry import PublicTrace, public_trace
+
+if TYPE_CHECKING:
+    from sim.workload.download import Progress
 
 __all__ = ["fetch", "fetch_trace", "fetched_path", "resolve_trace", "trace_format"]
 
@@ -41,6 +44,8 @@ def fetch(
     progress: Progress | None = None,
 ) -> Path:
     """The same for a trace given by its registry entry."""
+    from sim.workload.download import download
+
     expected = _expected_hash(trace, sha256, accept_unverified)
     path = fetched_path(trace)
     if path.is_file() and _mismatch(path, trace, expected) is None:
