@@ -55,8 +55,8 @@ from sim.streams import RandomStreams
 from sim.summary import Sections, summarise
 from sim.tally import take_tally
 from sim.training import spreads_of
-from sim.uncertainty import World, Worlds, doubts_of, uncertainty_section, uncertainty_warnings
-from sim.warm_up import found_in, pilot_of, warm_up_warnings
+from sim.uncertainty import World, Worlds, uncertainty_section, uncertainty_warnings
+from sim.warm_up import FoundWarmUp, found_in, pilot_of, warm_up_warnings
 from sim.workload.forecast import Forecast, build_forecast
 from sim.workload.workload import Workload, build_workload
 
@@ -100,27 +100,17 @@ def simulate(
         InputError: for what the scenario names and cannot be used: a trace, a step-time file, a GPU or model; and for a
             precision that cannot be had.
     """
-    found = None
-    if (pilot := pilot_of(scenario)) is not None:
-        found = found_in(pilot, simulate(pilot).replications)
-        scenario = scenario.model_copy(update={"warm_up": found.seconds})
+    scenario, found = _with_warm_up(scenario)
     first = scenario.replications if precision is None else precision.first(scenario)
-    worlds = Worlds(base := _world(scenario), doubts_of(scenario, base.fleet, base.outcomes, base.corpora))
+    base = _world(scenario)
+    worlds, spool = Worlds(base), RowSpool() if keep_requests else None
     compile_engine(tell_of_compiling)
     begun_s = time.perf_counter()
-    spool = RowSpool() if keep_requests else None
-
-    def run(indices: range) -> list[Replication]:
-        def one(index: int, stop: Event) -> Replication:
-            watch = _watch(scenario, index, indices.stop, progress, stop)
-            return _Run(worlds.of(index), index, watch, spool).replication()
-
-        return _side_by_side(one, indices)
-
-    replications = run(range(first))
+    replications = _replications(worlds, range(first), progress, spool)
     _check_warm_up(scenario, replications)
     while precision is not None and (more := precision.more(scenario, replications)):
-        replications += run(range(len(replications), len(replications) + more))
+        done = len(replications)
+        replications += _replications(worlds, range(done, done + more), progress, spool)
     wall_s = time.perf_counter() - begun_s
     scenario = scenario.model_copy(update={"replications": len(replications)})
     sections = Sections(
@@ -140,6 +130,15 @@ def simulate(
     return Results(scenario, base.fleet, replications, summary, spool)
 
 
+def _with_warm_up(scenario: Scenario) -> tuple[Scenario, FoundWarmUp | None]:
+    """The scenario with the warm-up that is to be found, if it is, and how it was."""
+    pilot = pilot_of(scenario)
+    if pilot is None:
+        return scenario, None
+    found = found_in(pilot, simulate(pilot).replications)
+    return scenario.model_copy(update={"warm_up": found.seconds}), found
+
+
 def _world(scenario: Scenario) -> World:
     """What all replications run in, but for what each draws; a faulty trace is refused here, before anything runs."""
     outcomes = Outcomes(scenario)
@@ -156,6 +155,19 @@ def _uncertainty(scenario: Scenario, worlds: Worlds, replications: Sequence[Repl
         return None
     drawn = [worlds.drawn(index) for index in range(len(replications))]
     return uncertainty_section(worlds.doubts, drawn, run_figures(scenario, replications))
+
+
+def _replications(
+    worlds: Worlds, indices: range, progress: Callable[[Progress], None] | None, spool: RowSpool | None
+) -> list[Replication]:
+    """These replications, side by side."""
+
+    def run(index: int, stop: Event) -> Replication:
+        world = worlds.of(index)
+        watch = _watch(world.outcomes.scenario, index, indices.stop, progress, stop)
+        return _Run(world, index, watch, spool).replication()
+
+    return _side_by_side(run, indices)
 
 
 def _check_warm_up(scenario: Scenario, replications: Sequence[Replication]) -> None:
