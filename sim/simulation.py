@@ -56,7 +56,7 @@ from sim.streams import RandomStreams
 from sim.summary import Sections, summarise
 from sim.tally import take_tally
 from sim.training import spreads_of
-from sim.uncertainty import World, Worlds, doubts_of, uncertainty_section, uncertainty_warnings
+from sim.uncertainty import World, Worlds, uncertainty_section, uncertainty_warnings
 from sim.warm_up import FoundWarmUp, found_in, pilot_of, warm_up_warnings
 from sim.workload.forecast import Forecast, build_forecast
 from sim.workload.workload import Workload, build_workload
@@ -132,13 +132,10 @@ class Simulation:
         Raises:
             InputError: for what the scenario names and cannot be used.
         """
-        self._found: FoundWarmUp | None = None
-        if (pilot := pilot_of(scenario)) is not None:
-            self._found = found_in(pilot, simulate(pilot).replications)
-            scenario = scenario.model_copy(update={"warm_up": self._found.seconds})
+        scenario, self._found = _with_warm_up(scenario)
         self.scenario, self._progress = scenario, progress
-        self._base = base = _world(scenario)
-        self._worlds = Worlds(base, doubts_of(scenario, base.fleet, base.outcomes, base.corpora))
+        self._base = _world(scenario)
+        self._worlds = Worlds(self._base)
         self._spool = RowSpool() if keep_requests else None
 
     @property
@@ -180,6 +177,15 @@ class Simulation:
             return None
         drawn = [self._worlds.drawn(index) for index in range(len(replications))]
         return uncertainty_section(self._worlds.doubts, drawn, run_figures(self.scenario, replications))
+
+
+def _with_warm_up(scenario: Scenario) -> tuple[Scenario, FoundWarmUp | None]:
+    """The scenario with the warm-up that is to be found, if it is, and how it was."""
+    pilot = pilot_of(scenario)
+    if pilot is None:
+        return scenario, None
+    found = found_in(pilot, simulate(pilot).replications)
+    return scenario.model_copy(update={"warm_up": found.seconds}), found
 
 
 def _world(scenario: Scenario) -> World:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from math import factorial, log
+from math import exp, factorial, log
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,7 @@ class System:
         if self.family == "ps":
             return MEAN_SERVICE_S / idle
         if self.family == "mg1":
-            return MEAN_SERVICE_S * (1.0 + self.load * np.exp(SIGMA**2) / (2.0 * idle))
+            return MEAN_SERVICE_S * (1.0 + self.load * exp(SIGMA**2) / (2.0 * idle))
         return MEAN_SERVICE_S * (1.0 + erlang_c(self.servers, erlangs) / (self.servers * idle))
 
     def scenario(self, folder: Path, requests: int, **changes: Any) -> Scenario:
@@ -82,7 +82,7 @@ class System:
     def _lengths(self) -> dict[str, Any]:
         if self.family in ("mm1", "mmc"):
             return {"kind": "quantiles", "prompt_tokens": [1, 1], "output_tokens": _exponential()}
-        median = STEPS * float(np.exp(-(SIGMA**2) / 2))
+        median = STEPS * exp(-(SIGMA**2) / 2)
         return {
             "kind": "lognormal",
             "prompt_median": 1,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import exp
 from zoneinfo import ZoneInfo
@@ -21,7 +21,7 @@ from sim.scenario import ApiPool, GpuPool, Scenario
 from sim.scoring import variants_of
 from sim.steptime import StepTime
 from sim.streams import RandomStreams
-from sim.uncertainty.doubts import Doubt, setup_name
+from sim.uncertainty.doubts import Doubt, doubts_of, setup_name
 from sim.uncertainty.scenarios import with_loads, with_prices
 from sim.workload.workload import Workload
 
@@ -44,14 +44,12 @@ class Worlds:
     The same seed and replication meet the same draws, whatever is routed how: they come from streams of their own.
     """
 
-    def __init__(self, base: World, doubts: Sequence[Doubt]) -> None:
-        self.doubts = doubts
+    def __init__(self, base: World) -> None:
+        """`base` is the world as the scenario says."""
         self._base, self._scenario = base, base.outcomes.scenario
-        catalogue = catalogue_for(self._scenario)
-        self._setups = [
-            setup_name(pool, catalogue) if doubts and isinstance(pool, GpuPool) else None
-            for pool in self._scenario.fleet
-        ]
+        self.doubts = doubts_of(self._scenario, base.fleet, base.outcomes, base.corpora)
+        """What is drawn; none where the scenario says so."""
+        self._setups = _setups(self._scenario) if self.doubts else []
 
     def of(self, index: int) -> World:
         """The world of a replication."""
@@ -130,6 +128,12 @@ class Worlds:
                 prices = token_prices(pool.tariff, scenario.start, zone, horizon_s=scenario.horizon)
                 specs[index] = replace(spec, rates_usd_per_token=prices.table)
         return replace(self._base.fleet, pools=specs)
+
+
+def _setups(scenario: Scenario) -> list[str | None]:
+    """What each pool's step times are off together with; None for an API."""
+    catalogue = catalogue_for(scenario)
+    return [setup_name(pool, catalogue) if isinstance(pool, GpuPool) else None for pool in scenario.fleet]
 
 
 def _normal(doubt: Doubt, streams: RandomStreams) -> float:
