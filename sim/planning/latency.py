@@ -18,7 +18,7 @@ from sim.engine.specs import StreamSpec
 from sim.planning.batches import Batches, Taken
 from sim.planning.instance import Floats
 
-__all__ = ["Class", "Replica", "Seen"]
+__all__ = ["Class", "Replica", "Seen", "nodes_of"]
 
 NODES = 16
 """States of the replicas that stand for all of them, equally likely."""
@@ -123,7 +123,7 @@ class Replica:
         ends = tokens_per_s * (1.0 - prompts_busy) / self.tokens
         stride = float(self.states[1] - self.states[0]) if self.states.size > 1 else 1.0
         chances = shared_processor(rps, ends, self.clump / (replicas * stride))
-        return Seen(_nodes(np.concatenate(([0.0], self.states)), chances), prompts_busy)
+        return Seen(nodes_of(np.concatenate(([0.0], self.states)), chances), prompts_busy)
 
     def kept(self, seen: Seen, replicas: float) -> Floats:
         """Share of each class's requests that keeps all objectives, [classes, U]."""
@@ -164,7 +164,7 @@ class Replica:
         return found
 
 
-def _nodes(values: Floats, chances: Floats) -> Floats:
+def nodes_of(values: Floats, chances: Floats) -> Floats:
     """Values at evenly spaced quantiles, [U, K], of chances, [U, n]."""
     at = (np.arange(NODES) + 0.5) / NODES
     totals = np.cumsum(chances, axis=1)
