@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sim.analytic import shared_processor
 from sim.engine.specs import StreamSpec
@@ -46,6 +47,8 @@ class Seen:
     """Rows of a replica, waiting ones included, [U, K]."""
     prompts_busy: Floats
     """Share of a replica's time that prompts take, [U, 1]."""
+    swamped: NDArray[np.bool_]
+    """Cases in which more comes than replicas can do, so that the queue grows without end, [U]."""
 
 
 class Replica:
@@ -102,8 +105,8 @@ class Replica:
 
     @cached_property
     def states(self) -> Floats:
-        """Rows of a replica of which chances are told, from 1 on: twice as many as there are places."""
-        most = 2 * self.places
+        """Rows of a replica of which chances are told, from 1 on: four times as many as there are places."""
+        most = 4 * self.places
         return np.arange(1.0, most + 1.0, max(most // _MOST_STATES, 1))
 
     def step_s(self, rows: Floats) -> Floats:
@@ -123,7 +126,7 @@ class Replica:
         ends = tokens_per_s * (1.0 - prompts_busy) / self.tokens
         stride = float(self.states[1] - self.states[0]) if self.states.size > 1 else 1.0
         chances = shared_processor(rps, ends, self.clump / (replicas * stride))
-        return Seen(nodes_of(np.concatenate(([0.0], self.states)), chances), prompts_busy)
+        return Seen(nodes_of(np.concatenate(([0.0], self.states)), chances), prompts_busy, busy >= 1.0)
 
     def kept(self, seen: Seen, replicas: float) -> Floats:
         """Share of each class's requests that keeps all objectives, [classes, U]."""
@@ -160,8 +163,8 @@ class Replica:
         busy, wait_s = self.prompt_wait(seen, replicas)
         waits_too_long = np.where(slack_s < 0.0, 1.0, busy * np.exp(-np.maximum(slack_s, 0.0) / wait_s))
         in_time = (token_s <= promised.tpot_slo_s) | (one.taken.path_tokens <= 1.0)
-        found: Floats = ((1.0 - waits_too_long) * in_time).mean(axis=(1, 2))
-        return found
+        kept = ((1.0 - waits_too_long) * in_time).mean(axis=(1, 2))
+        return np.where(seen.swamped, 0.0, kept)
 
 
 def nodes_of(values: Floats, chances: Floats) -> Floats:

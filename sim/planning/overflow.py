@@ -67,14 +67,15 @@ def met_by(tier: Tier, rps: float, clump: float) -> Met:
     taken = chances[np.newaxis, :-1] if np.isfinite(tier.room) else chances[np.newaxis]
     levels = np.concatenate(([0.0], states))[: taken.shape[1]] / total
     at = nodes_of(levels, taken)
-    seen = tuple(Seen(at, np.array([[own]])) for own in _prompts_busy(tier, rps * (1.0 - lost), share))
+    swamped = np.array([not np.isfinite(tier.room) and rps >= _capacity(tier).sum()])
+    seen = tuple(Seen(at, np.array([[own]]), swamped) for own in _prompts_busy(tier, rps * (1.0 - lost), share))
     mean_rows = float(np.concatenate(([0.0], states)) @ chances)
     return Met(rps * (1.0 - lost), share, seen, mean_rows, rps * lost, _left_clump(lost, rps, ends, clump, full / rows))
 
 
 def _rows_of_interest(tier: Tier) -> float:
-    """The room, but no more than twice the places of all batches."""
-    places = float(sum(2.0 * each.places * own for each, own in zip(tier.serving, tier.replicas, strict=True)))
+    """The room, but no more than four times the places of all batches."""
+    places = float(sum(4.0 * each.places * own for each, own in zip(tier.serving, tier.replicas, strict=True)))
     return max(min(places, tier.room), 1.0)
 
 
