@@ -280,12 +280,11 @@ class Outlook:
             for one, count in zip(serving.classes, requests, strict=True):
                 first_s, token_s = serving.times_s(one, seen)
                 busy, wait_s = serving.prompt_wait(seen, number)
-                some = slice(None, None, max(one.taken.tokens.size // 40, 1))
                 odds = np.full(_WAITS.size, float(busy.ravel()[0]) / (_WAITS.size - 1))
                 odds[0] = 1.0 - float(busy.ravel()[0])
-                first = first_s[0][:, some, np.newaxis] + _WAITS * float(wait_s.ravel()[0])
-                further = np.maximum(one.taken.path_tokens[some] - 1.0, 0.0) * token_s[0]
-                each_weight = np.broadcast_to(odds * count / (first.shape[0] * first.shape[1]), first.shape)
+                first = first_s[0][..., np.newaxis] + _WAITS * float(wait_s.ravel()[0])
+                further = np.maximum(one.taken.path_tokens - 1.0, 0.0) * token_s[0]
+                each_weight = np.broadcast_to(one.odds[:, np.newaxis] * odds * (count / first.shape[0]), first.shape)
                 self._times.append((first.ravel(), (first + further[..., np.newaxis]).ravel(), each_weight.ravel()))
 
     def _count_api(

@@ -58,7 +58,7 @@ def met_by(tier: Tier, rps: float, clump: float) -> Met:
     share = _capacity(tier) / _capacity(tier).sum()
     for _ in range(3):
         busy = _prompts_busy(tier, rps, share)
-        speeds = np.array([_speed(each, states / total, own) for each, own in zip(tier.serving, busy, strict=True)])
+        speeds = np.array([each.ends_rps(states / total, own) for each, own in zip(tier.serving, busy, strict=True)])
         ends = tier.replicas @ speeds
         chances = shared_processor(np.array(rps), ends, clump * rows / stride)
         mean_speeds = (speeds * tier.replicas[:, np.newaxis]) @ chances[1:]
@@ -68,9 +68,12 @@ def met_by(tier: Tier, rps: float, clump: float) -> Met:
     levels = np.concatenate(([0.0], states))[: taken.shape[1]] / total
     at = nodes_of(levels, taken)
     swamped = np.array([not np.isfinite(tier.room) and rps >= _capacity(tier).sum()])
-    seen = tuple(Seen(at, np.array([[own]]), swamped) for own in _prompts_busy(tier, rps * (1.0 - lost), share))
+    served_rps = rps * (1.0 - lost)
+    each_rps = served_rps * share / tier.replicas
+    busy = _prompts_busy(tier, served_rps, share)
+    seen = tuple(Seen(at, np.array([[one]]), np.array([[own]]), swamped) for one, own in zip(each_rps, busy, strict=True))
     mean_rows = float(np.concatenate(([0.0], states)) @ chances)
-    return Met(rps * (1.0 - lost), share, seen, mean_rows, rps * lost, _left_clump(lost, rps, ends, clump, full / rows))
+    return Met(served_rps, share, seen, mean_rows, rps * lost, _left_clump(lost, rps, ends, clump, full / rows))
 
 
 def _rows_of_interest(tier: Tier) -> float:
@@ -87,13 +90,6 @@ def _prompts_busy(tier: Tier, rps: float, share: Floats) -> Floats:
     """Share of the time of a replica of each pool that prompts take, [n]."""
     prompt_s = np.array([each.prompt_s for each in tier.serving])
     return np.minimum(rps * share * prompt_s / tier.replicas, 0.999)
-
-
-def _speed(serving: Replica, rows: Floats, prompts_busy: float) -> Floats:
-    """Requests a second that a replica with so many rows ends, [n]."""
-    at_once = np.minimum(rows, serving.places)
-    # With less than one row a replica is idle for the rest of the time.
-    return at_once / serving.step_s(rows) * (1.0 - prompts_busy) / serving.tokens
 
 
 def _left_clump(lost: float, rps: float, ends: Floats, clump: float, room: float) -> float:
