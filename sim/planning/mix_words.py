@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sim.planning.instance import Instance, Mix, Supply
+from sim.planning.mix_names import NO_NAMES, Names
 
 __all__ = ["Relaxation", "in_the_way", "in_words", "relaxations", "savings"]
 
@@ -39,9 +40,9 @@ def relaxations(instance: Instance) -> list[Relaxation]:
     return [*_promises(instance), *(one for p, s in enumerate(instance.supplies) for one in _limits(p, s, instance))]
 
 
-def in_the_way(instance: Instance, block_names: Sequence[str] = ()) -> list[str]:
+def in_the_way(instance: Instance, names: Names = NO_NAMES) -> list[str]:
     """Why no mix keeps all constraints: each one whose absence would do, or the fewest found that must go together."""
-    unserved = _unserved(instance, block_names)
+    unserved = _unserved(instance, names)
     if unserved:
         return unserved
     all_of_them = relaxations(instance)
@@ -64,7 +65,7 @@ def savings(instance: Instance, mix: Mix) -> list[tuple[str, float]]:
     return sorted([(text, usd) for text, usd in saved if usd > 0.0], key=lambda each: -each[1])
 
 
-def in_words(instance: Instance, mix: Mix, block_names: Sequence[str] = ()) -> list[str]:
+def in_words(instance: Instance, mix: Mix, names: Names = NO_NAMES) -> list[str]:
     """What keeps a mix from being cheaper (or better), most telling first; the fullest hours where nothing else is."""
     if instance.goal != "cheapest" and instance.budget_usd is not None:
         told = [f"the budget of ${instance.budget_usd:,.0f} a month"]
@@ -72,7 +73,7 @@ def in_words(instance: Instance, mix: Mix, block_names: Sequence[str] = ()) -> l
         told = []
     least = _TELLING * mix.usd_per_month
     told += [f"{text} (without it ${usd:,.0f} a month less)" for text, usd in savings(instance, mix) if usd > least]
-    return told + _fullest(instance, mix, block_names)
+    return told + _fullest(instance, mix, names)
 
 
 def _promises(instance: Instance) -> Iterator[Relaxation]:
@@ -105,16 +106,16 @@ def _replicas(number: int) -> str:
     return "1 replica" if number == 1 else f"{number} replicas"
 
 
-def _unserved(instance: Instance, block_names: Sequence[str]) -> list[str]:
+def _unserved(instance: Instance, names: Names) -> list[str]:
     """Streams and strategies that nothing can serve and that too many requests use."""
-    able = (np.isfinite(instance.work_s) & np.isfinite(instance.usd_per_request)).any(axis=2)
+    able = np.asarray((np.isfinite(instance.work_s) & np.isfinite(instance.usd_per_request)).any(axis=2))
     weights = instance.rps @ instance.hours
     total = weights.sum() or 1.0
     if instance.shares is None:
-        lost = [(f"stream {s + 1}", weights[s] / total) for s in np.flatnonzero(~able.any(axis=1))]
+        lost = [(names.stream(int(s)), weights[s] / total) for s in np.flatnonzero(~able.any(axis=1))]
     else:
         used = np.einsum("sah,sh,h->sa", instance.shares, instance.rps, instance.hours) / total
-        lost = [(f"stream {s + 1} with strategy {a + 1}", used[s, a]) for s, a in np.argwhere(~able)]
+        lost = [(f"{names.stream(s)} by {names.strategy(a)}", used[s, a]) for s, a in np.argwhere(~able)]
     late = 1.0 if instance.goal == "goodput" else instance.late_share
     if sum(share for _, share in lost) <= late:
         return []
@@ -145,7 +146,7 @@ def _without(instance: Instance, relaxed: Sequence[Relaxation]) -> Instance:
     return instance
 
 
-def _fullest(instance: Instance, mix: Mix, block_names: Sequence[str]) -> list[str]:
+def _fullest(instance: Instance, mix: Mix, names: Names) -> list[str]:
     """The block that decides how many replicas of the dearest pool there are."""
     from sim.planning.mix import load
     from sim.planning.mix_model import capacity_per_replica
@@ -157,5 +158,5 @@ def _fullest(instance: Instance, mix: Mix, block_names: Sequence[str]) -> list[s
     capacity = capacity_per_replica(instance, instance.supplies[p]) * mix.replicas[p]
     full = np.divide(load(instance, mix)[p], capacity, out=np.zeros(capacity.size), where=capacity > 0.0)
     h = int(full.argmax())
-    name = block_names[h] if h < len(block_names) else f"block {h + 1}"
-    return [f"the load in {name}, when {instance.supplies[p].name} is {100.0 * full[h]:.0f} % as full as it may be"]
+    pool = instance.supplies[p].name
+    return [f"the load in {names.block(h)}, when {pool} is {100.0 * full[h]:.0f} % as full as it may be"]
