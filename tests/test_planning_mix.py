@@ -138,7 +138,7 @@ def test_replicas_that_cost_nothing_are_not_bought_in_vain():
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"least_accuracy": 0.6}, "an accuracy of at least 60 %"),
+        ({"least_accuracy": 0.6}, "an accuracy of at least 60%"),
         ({"budget_usd": 1000.0}, "a budget of $1,000 a month"),
         ({"rps": np.array([[12.0]])}, "no more than 9 replicas of h100"),
         ({"work_s": np.full((1, 1, 1), np.inf)}, "no pool can serve stream 1"),
@@ -161,7 +161,7 @@ def test_what_keeps_it_from_being_cheaper_is_named():
     mix = solve(instance_of([owned, supply_of("rented", usd=3.0)], [2.5]), explain=True, names=Names(blocks=["noon"]))
     assert mix.binding == (
         "no more than 1 replica of owned (without it $2,922 a month less)",
-        "the load in noon, when rented is 75 % as full as it may be",
+        "the load in noon, when rented is 75% as full as it may be",
     )
 
 

@@ -13,7 +13,7 @@ from sim.planning.mix_model import Model, accuracy_gain, capacity_per_replica, m
 from sim.planning.mix_names import NO_NAMES, Names
 from sim.planning.mix_solver import GAP, Answer, minimised, with_row
 
-__all__ = ["bound", "load", "priced", "solve"]
+__all__ = ["bound", "is_possible", "load", "priced", "solve"]
 
 _S = 3600.0
 _ORDER = ("reserved", "on-demand", "spot", "api")
@@ -58,6 +58,12 @@ def solve(instance: Instance, *, time_limit_s: float = 1.0, explain: bool = Fals
 def bound(instance: Instance, *, time_limit_s: float = 1.0) -> float:
     """Dollars a month below which no mix keeps the constraints: the solver's dual bound; infinite where none can."""
     return _bound(replace(instance, goal="cheapest") if instance.goal == "accuracy" else instance, time_limit_s)
+
+
+def is_possible(instance: Instance, *, time_limit_s: float = 1.0) -> bool:
+    """Whether any mix keeps the constraints; its price is not looked at, which is quicker than `solve`."""
+    model = model_of(instance)
+    return minimised(model, np.zeros(model.usd.size), time_limit_s=time_limit_s).values is not None
 
 
 def load(instance: Instance, mix: Mix) -> Floats:

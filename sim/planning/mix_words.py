@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
-from sim.planning.instance import Instance, Mix, Supply
+from sim.planning.instance import Instance, Mix
 from sim.planning.mix_names import NO_NAMES, Names
 
 __all__ = ["Relaxation", "in_the_way", "in_words", "relaxations", "savings"]
@@ -25,6 +25,8 @@ class Relaxation(NamedTuple):
     change: dict[str, object]
     """Fields of the instance, or of the supply at `supply`."""
     supply: int | None = None
+    is_tight: Callable[[Mix], bool] = lambda mix: True
+    """Whether a mix goes as far as the constraint lets it."""
 
     def of(self, instance: Instance) -> Instance:
         """The instance without this constraint."""
@@ -37,16 +39,18 @@ class Relaxation(NamedTuple):
 
 def relaxations(instance: Instance) -> list[Relaxation]:
     """Each constraint that somebody set, alone."""
-    return [*_promises(instance), *(one for p, s in enumerate(instance.supplies) for one in _limits(p, s, instance))]
+    return [*_promises(instance), *(one for p in range(len(instance.supplies)) for one in _limits(p, instance))]
 
 
 def in_the_way(instance: Instance, names: Names = NO_NAMES) -> list[str]:
     """Why no mix keeps all constraints: each one whose absence would do, or the fewest found that must go together."""
+    from sim.planning.mix import is_possible
+
     unserved = _unserved(instance, names)
     if unserved:
         return unserved
     all_of_them = relaxations(instance)
-    alone = [one.text for one in all_of_them if _is_possible(one.of(instance))]
+    alone = [one.text for one in all_of_them if is_possible(one.of(instance))]
     if alone:
         return alone
     together = _together(instance, all_of_them)
@@ -61,8 +65,9 @@ def savings(instance: Instance, mix: Mix) -> list[tuple[str, float]]:
 
     plain = replace(instance, goal="cheapest")
     usd = mix.usd_per_month if instance.goal == "cheapest" else solve(plain).usd_per_month
-    saved = [(one.text, usd - solve(one.of(plain)).usd_per_month) for one in relaxations(plain)]
-    return sorted([(text, usd) for text, usd in saved if usd > 0.0], key=lambda each: -each[1])
+    tight = [one for one in relaxations(plain) if one.is_tight(mix)]
+    saved = [(one.text, usd - solve(one.of(plain)).usd_per_month) for one in tight]
+    return sorted([each for each in saved if each[1] > 0.0], key=lambda each: -each[1])
 
 
 def in_words(instance: Instance, mix: Mix, names: Names = NO_NAMES) -> list[str]:
@@ -78,28 +83,37 @@ def in_words(instance: Instance, mix: Mix, names: Names = NO_NAMES) -> list[str]
 
 def _promises(instance: Instance) -> Iterator[Relaxation]:
     if instance.least_accuracy is not None:
-        text = f"an accuracy of at least {100.0 * instance.least_accuracy:.4g} %"
+        text = f"an accuracy of at least {100.0 * instance.least_accuracy:.4g}%"
         yield Relaxation(text, {"least_accuracy": None})
     if instance.budget_usd is not None:
         yield Relaxation(f"a budget of ${instance.budget_usd:,.0f} a month", {"budget_usd": None})
     if instance.deferrable is not None:
         yield Relaxation("the work that waits for cheap hours", {"deferrable": None})
+    if any(supply.ceiling is not None and (supply.ceiling < 1.0).any() for supply in instance.supplies):
+        full = tuple(replace(supply, ceiling=None) for supply in instance.supplies)
+        yield Relaxation("replicas must not be full, so that nothing waits too long", {"supplies": full})
 
 
-def _limits(p: int, supply: Supply, instance: Instance) -> Iterator[Relaxation]:
+def _limits(p: int, instance: Instance) -> Iterator[Relaxation]:
+    supply = instance.supplies[p]
     if supply.kind == "api":
         if supply.most == 0:
             yield Relaxation(f"{supply.name} may not be used", {"most": 1}, p)
         return
-    yield Relaxation(f"no more than {_replicas(supply.most)} of {supply.name}", {"most": _AMPLE}, p)
+    text = f"no more than {_replicas(supply.most)} of {supply.name}"
+    yield Relaxation(text, {"most": _AMPLE}, p, lambda mix: bool((mix.replicas[p] >= supply.most).any()))
     if supply.least > 0:
-        yield Relaxation(f"no fewer than {_replicas(supply.least)} of {supply.name}", {"least": 0}, p)
+        text = f"no fewer than {_replicas(supply.least)} of {supply.name}"
+        yield Relaxation(text, {"least": 0}, p, lambda mix: bool((mix.replicas[p] <= supply.least).any()))
     if supply.most_started is not None:
         text = f"no more than {supply.most_started} of {supply.name} launched at once"
-        yield Relaxation(text, {"most_started": None}, p)
-    if supply.ceiling is not None and (supply.ceiling < 1.0).any():
-        text = f"replicas of {supply.name} must not be full, so that nothing waits too long"
-        yield Relaxation(text, {"ceiling": np.ones(instance.hours.size)}, p)
+        yield Relaxation(text, {"most_started": None}, p, lambda mix: _starts_most(instance, p, mix))
+
+
+def _starts_most(instance: Instance, p: int, mix: Mix) -> bool:
+    limit = instance.supplies[p].most_started
+    rises = [int(mix.replicas[p, t.after] - mix.replicas[p, t.before]) for t in instance.transitions]
+    return limit is not None and max(rises, default=0) >= limit
 
 
 def _replicas(number: int) -> str:
@@ -122,20 +136,16 @@ def _unserved(instance: Instance, names: Names) -> list[str]:
     return [f"no pool can serve {text}" for text, share in lost if share > 0.0]
 
 
-def _is_possible(instance: Instance) -> bool:
-    from sim.planning.mix import bound
-
-    return bound(instance) < float("inf")
-
-
 def _together(instance: Instance, relaxed: list[Relaxation]) -> list[Relaxation]:
     """A smallest set that must go: all are left out, and each is put back that does no harm."""
-    if not _is_possible(_without(instance, relaxed)):
+    from sim.planning.mix import is_possible
+
+    if not is_possible(_without(instance, relaxed)):
         return []
     needed = list(relaxed)
     for one in relaxed:
         fewer = [other for other in needed if other is not one]
-        if _is_possible(_without(instance, fewer)):
+        if is_possible(_without(instance, fewer)):
             needed = fewer
     return needed
 
@@ -159,4 +169,4 @@ def _fullest(instance: Instance, mix: Mix, names: Names) -> list[str]:
     full = np.divide(load(instance, mix)[p], capacity, out=np.zeros(capacity.size), where=capacity > 0.0)
     h = int(full.argmax())
     pool = instance.supplies[p].name
-    return [f"the load in {names.block(h)}, when {pool} is {100.0 * full[h]:.0f} % as full as it may be"]
+    return [f"the load in {names.block(h)}, when {pool} is {100.0 * full[h]:.0f}% as full as it may be"]
