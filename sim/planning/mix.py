@@ -13,7 +13,7 @@ from sim.planning.mix_model import Model, accuracy_gain, capacity_per_replica, m
 from sim.planning.mix_names import NO_NAMES, Names
 from sim.planning.mix_solver import GAP, Answer, minimised, with_row
 
-__all__ = ["bound", "is_possible", "load", "priced", "solve"]
+__all__ = ["attempt", "bound", "is_possible", "load", "priced", "relaxed_usd", "solve"]
 
 _S = 3600.0
 _ORDER = ("reserved", "on-demand", "spot", "api")
@@ -43,9 +43,7 @@ def solve(instance: Instance, *, time_limit_s: float = 1.0, explain: bool = Fals
     >>> mix.replicas.tolist(), mix.usd_per_month
     ([[4]], 5844.0)
     """
-    model = model_of(instance)
-    goal = _preferred(instance, model)
-    mix = _solved(instance, model, goal, time_limit_s)
+    mix = attempt(instance, time_limit_s=time_limit_s)
     if mix is not None and not explain:
         return mix
     from sim.planning.mix_words import in_the_way, in_words
@@ -55,9 +53,22 @@ def solve(instance: Instance, *, time_limit_s: float = 1.0, explain: bool = Fals
     return replace(mix, binding=tuple(in_words(instance, mix, names)))
 
 
+def attempt(instance: Instance, *, time_limit_s: float = 1.0) -> Mix | None:
+    """The best mix as `solve` finds it, without any reasons; None where there is none."""
+    model = model_of(instance)
+    return _solved(instance, model, _preferred(instance, model), time_limit_s)
+
+
 def bound(instance: Instance, *, time_limit_s: float = 1.0) -> float:
     """Dollars a month below which no mix keeps the constraints: the solver's dual bound; infinite where none can."""
     return _bound(replace(instance, goal="cheapest") if instance.goal == "accuracy" else instance, time_limit_s)
+
+
+def relaxed_usd(instance: Instance, *, time_limit_s: float = 1.0) -> float:
+    """Dollars a month if parts of replicas could be bought: never more than `bound`; infinite where none will do."""
+    model = model_of(instance)
+    goal = _preferred(instance, model)
+    return _true_bound(minimised(model, goal, time_limit_s=time_limit_s, is_relaxed=True))
 
 
 def is_possible(instance: Instance, *, time_limit_s: float = 1.0) -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 from sim.planning.instance import Floats
 from sim.planning.mix_model import Model
 
-__all__ = ["GAP", "Answer", "minimised", "with_row"]
+__all__ = ["GAP", "Answer", "clean_stdout", "minimised", "with_row"]
 
 GAP = 1e-6
 """Largest share of the goal by which an answer may be above the best one."""
@@ -51,7 +51,7 @@ def minimised(model: Model, goal: Floats, *, time_limit_s: float, is_relaxed: bo
         "mip_rel_gap": GAP / 10.0,
         "presolve": False,
     }
-    with _clean_stdout():
+    with clean_stdout():
         found = milp(
             goal / scale,
             integrality=np.zeros(goal.size) if is_relaxed else model.whole.astype(int),
@@ -75,7 +75,7 @@ def with_row(model: Model, values: Floats, low: float, high: float) -> Model:
 
 
 @contextmanager
-def _clean_stdout() -> Iterator[None]:
+def clean_stdout() -> Iterator[None]:
     """HiGHS now and then writes a line of its own to the process's output, which is for answers: it goes to errors."""
     try:
         kept = os.dup(_STDOUT)
