@@ -18,7 +18,9 @@ from sim.streams import RandomStreams
 __all__ = ["Bought", "Lapse", "Month", "Year", "load_paths", "year_ahead"]
 
 _PATHS = 2000
-_GRID = 10
+_GRID, _COARSE = 10, 6
+_LARGE = 60
+"""Answers by stream, strategy and block above which fewer loads are looked at."""
 _TERM_MONTHS = 12
 
 
@@ -120,7 +122,7 @@ def year_ahead(
     budget_usd, plain = instance.budget_usd, _kept(instance)
     ahead = at or at_load(plain, limited)
     factors = load_paths(growing, seed)
-    costs = costs_of(ahead, _grid(factors))
+    costs = costs_of(ahead, _grid(factors, _GRID if plain.p_correct.size * plain.hours.size <= _LARGE else _COARSE))
     if costs is None:
         return None
     usd, short = _samples(costs, factors)
@@ -143,13 +145,13 @@ def _kept(instance: Instance) -> Instance:
     return replace(instance, goal="cheapest", budget_usd=None, late_share=min(late, 1.0), least_accuracy=least)
 
 
-def _grid(factors: Floats) -> Floats:
+def _grid(factors: Floats, points: int) -> Floats:
     """Loads from the least to the largest likely one, evenly in their logarithm, [G]."""
     loads = np.unique(factors)
-    if loads.size <= 2 * _GRID:
+    if loads.size <= 2 * points:
         return loads
     low, high = np.quantile(loads, [0.001, 0.999])
-    grid: Floats = np.geomspace(min(low, 1.0), max(high, 1.0) * (1.0 + 1e-9), _GRID)
+    grid: Floats = np.geomspace(min(low, 1.0), max(high, 1.0) * (1.0 + 1e-9), points)
     return grid
 
 
