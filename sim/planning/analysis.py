@@ -70,6 +70,10 @@ class Analysis:
                 found += replicas[:, p] @ hours * self.usd_per_hour[p]
         return found
 
+    def hourly_usd(self) -> Floats:
+        """What a replica of each pool costs an hour, [P, H]."""
+        return np.repeat(self.usd_per_hour[:, None], self.space.blocks.count, axis=1)
+
     def attainment(self, point: Point) -> float | None:
         """Share of requests within their objectives that is foretold; None where nothing is."""
         return None

@@ -17,7 +17,18 @@ import numpy as np
 
 from sim.scenario.planning import Targets
 
-__all__ = ["Judged", "Promise", "Target", "cannot_keep", "chance_below", "joined", "keeps_promise", "misses", "promise_of"]
+__all__ = [
+    "Judged",
+    "Promise",
+    "Target",
+    "Values",
+    "cannot_keep",
+    "chance_below",
+    "joined",
+    "keeps_promise",
+    "misses",
+    "promise_of",
+]
 
 Values = tuple[float, ...]
 _BETWEEN = 1e-3

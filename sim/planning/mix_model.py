@@ -177,9 +177,7 @@ def _capacity_rows(instance: Instance, columns: Columns) -> Iterator[_Row]:
             if columns.deferred[p, h] != NONE and instance.deferrable is not None:
                 at.append(columns.deferred[p, h, None])
                 values.append(instance.deferrable.work_hours[p, None] / instance.hours[h])
-            yield _row(
-                [*at, columns.replicas[p, h, None]], [*values, np.array([-capacity[h]])], -_INFINITE, 0.0
-            )
+            yield _row([*at, columns.replicas[p, h, None]], [*values, np.array([-capacity[h]])], -_INFINITE, 0.0)
 
 
 def _api_rows(instance: Instance, columns: Columns) -> Iterator[_Row]:

@@ -11,7 +11,7 @@ from sim.planning.analysis import Analysis
 from sim.planning.point import Point, points_of, size_of
 from sim.planning.trials import Trial, Trials
 
-__all__ = ["MOST_LISTED", "Proof", "left_of", "proof_of"]
+__all__ = ["MOST_LISTED", "Proof", "left_of", "proof_of", "proof_text"]
 
 MOST_LISTED = 50_000
 """Spaces of more points are not listed."""
@@ -40,9 +40,7 @@ def left_of(
     return [points[index] for index in order if aim.may_beat(float(least[index]), rank, budget_usd)]
 
 
-def proof_of(
-    analysis: Analysis, trials: Trials, aim: Aim, best: Trial | None, budget_usd: float | None
-) -> Proof:
+def proof_of(analysis: Analysis, trials: Trials, aim: Aim, best: Trial | None, budget_usd: float | None) -> Proof:
     """What is proven once a search has ended."""
     left = left_of(analysis, trials, aim, best, budget_usd)
     tried = len(trials.known)
@@ -50,3 +48,14 @@ def proof_of(
         return Proof(None, tried, None, False)
     points = sum(1 for _ in points_of(analysis.space))
     return Proof(points, tried, points - tried - len(left), not left and best is not None)
+
+
+def proof_text(proof: Proof, is_interrupted: bool) -> str:
+    """The proof in a sentence."""
+    if proof.points is None:
+        return f"{proof.tried} plans were tried; there are too many to try them all, so a better one may be left."
+    left = proof.points - proof.tried - (proof.excluded_by_bound or 0)
+    told = f"Of {proof.points:,} plans {proof.tried:,} were tried and {proof.excluded_by_bound:,} cost too much to be better"
+    if proof.is_proven:
+        return f"{told}: no better plan of this space keeps the promise on these replications."
+    return f"{told}; {left:,} that may be better were not tried{', as the search was interrupted' if is_interrupted else ''}."

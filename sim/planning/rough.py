@@ -46,7 +46,9 @@ def rough_blocks(scenario: Scenario) -> Any:
             stop = end // 3600 if end > start else end // 3600 + 24
             for hour in range(start // 3600, stop):
                 of[(base + hour) % 168] = index
-    names = [each.name for each in asked] + (["all hours" if not asked else "other hours"] if (of == len(asked)).any() else [])
+    names = [each.name for each in asked] + (
+        ["all hours" if not asked else "other hours"] if (of == len(asked)).any() else []
+    )
     first = scenario.start.weekday() * 24 + scenario.start.hour
     hours = max(round((scenario.horizon or 604800.0) / 3600.0), 1)
     count = np.bincount(np.array([of[(first + n) % 168] for n in range(hours)]), minlength=len(names))
@@ -63,6 +65,8 @@ def static_usd_per_hour(scenario: Scenario) -> Floats:
         if isinstance(pool, ApiPool):
             found.append(0.0)
             continue
-        clock = gpu_prices(pool.offer, pool.gpu, scenario.start, ZoneInfo(scenario.time_zone), None, horizon_s=scenario.horizon)
+        clock = gpu_prices(
+            pool.offer, pool.gpu, scenario.start, ZoneInfo(scenario.time_zone), None, horizon_s=scenario.horizon
+        )
         found.append(clock.at(0.0).rates[0] * pool.gpus_per_replica)
     return np.array(found)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from sim.errors import InputError
-from sim.planning.judge import Judged
+from sim.planning.judge import Judged, Values
 from sim.scenario import Scenario
 
 if TYPE_CHECKING:
@@ -40,10 +40,28 @@ def run_task(task: Task) -> Judged:
         return Judged(refused=str(error))
     figures = {name: tuple(values) for name, values in run_figures(results).items()}
     figures["usd_per_month"] = tuple(usd * HOURS_PER_MONTH for usd in figures["cost.usd_per_hour"])
-    return Judged(figures | _of_blocks(results, np.asarray(task.block_of_hour)))
+    return Judged(figures | _of_pools(results, figures) | _of_blocks(results, np.asarray(task.block_of_hour)))
 
 
-def _of_blocks(results: Results, block_of_hour: np.ndarray) -> dict[str, tuple[float, ...]]:
+def _of_pools(results: Results, figures: Mapping[str, Values]) -> dict[str, Values]:
+    """By pool its dollars a month, requests answered, and the share of its paid time that is busy."""
+    found: dict[str, Values] = {}
+    months = [HOURS_PER_MONTH * 3600.0 / float(run.tally.seconds[0]) for run in results.replications]
+    for index, pool in enumerate(results.scenario.fleet):
+        usd = figures.get(f"cost.by_pool.{pool.name}", (0.0,) * len(months))
+        found[f"pools.{pool.name}.usd_per_month"] = tuple(a * b for a, b in zip(usd, months, strict=True))
+        rows = [run.buckets[run.buckets["pool"] == index] for run in results.replications]
+        found[f"pools.{pool.name}.completed"] = tuple(float(each["completed"].sum()) for each in rows)
+        time_s = [run.tally.pool_s[index] for run in results.replications]
+        found[f"pools.{pool.name}.busy_share"] = tuple(_share(float(each[0]), float(each.sum())) for each in time_s)
+    return found
+
+
+def _share(part: float, whole: float) -> float:
+    return part / whole if whole else float("nan")
+
+
+def _of_blocks(results: Results, block_of_hour: np.ndarray) -> dict[str, Values]:
     """By block the requests measured, those of them that met their objectives, and all requests offered."""
     start = results.scenario.start
     found: dict[str, list[float]] = {}
