@@ -145,7 +145,7 @@ class _Plan:
             "hours_per_month": HOURS_PER_MONTH,
             "risk": self.promise.risk,
             "targets": targets_json(self.promise),
-            "blocks": blocks_json(space, None),
+            "blocks": blocks_json(space, analysis.mean_rps().tolist()),
             "options": options_json(analysis, self.search.starts, None),
             "analytic": {
                 "monthly_usd": start.usd_per_month,
@@ -182,7 +182,7 @@ class _Plan:
             "options": options_json(self.analysis, self.search.starts, self.trials),
             "plan": plan_json(space, point, judged),
             "verified": verified_json(judged, self.promise, seed=self.fresh.seeds[0], keeps=chosen.fresh.keeps),
-            "by_hour": by_hour_json(space, point, self.analysis.hourly_usd()),
+            "by_hour": by_hour_json(space, point, self.analysis.hourly_usd(point.option)),
             "runner_up": None if other is None else runner_up_json(space, other, chosen, self.promise),
             "pareto": pareto_json(self.trials),
             "proof": found.proof._asdict() | {"text": proof_text(found.proof, found.is_interrupted)},
