@@ -68,7 +68,9 @@ class Analysis:
     def _within(self, instance: Instance) -> Instance:
         """With the numbers that the space allows."""
         supplies = tuple(
-            replace(supply, least=min(choice.least, supply.most) if supply.kind == "api" else choice.least, most=choice.most)
+            replace(
+                supply, least=min(choice.least, supply.most) if supply.kind == "api" else choice.least, most=choice.most
+            )
             if choice.is_free
             else supply
             for supply, choice in zip(instance.supplies, self.space.choices, strict=True)
@@ -126,7 +128,9 @@ class Analysis:
         for index, (supply, pool) in enumerate(zip(self.careful(0).supplies, self._pools, strict=True)):
             if _is_certain(pool, supply):
                 rows = replicas[:, index]
-                paid = rows if supply.kind != "reserved" else np.repeat(rows.max(axis=1)[:, None], rows.shape[1], axis=1)
+                paid = (
+                    rows if supply.kind != "reserved" else np.repeat(rows.max(axis=1)[:, None], rows.shape[1], axis=1)
+                )
                 found += paid @ (supply.usd_per_hour * self.space.blocks.hours_per_month)
                 found += rows.max(axis=1) * supply.usd_per_month
         return found

@@ -93,8 +93,8 @@ class Batches:
         found: Floats = np.interp(rows, whole, table)
         return found
 
-    def taken(self, stages: Sequence[StageWork], hit: float) -> Taken:
-        """What requests take with all branches, a cached prefix being found with the chance `hit`."""
+    def taken(self, stages: Sequence[StageWork], hit: Floats | float) -> Taken:
+        """What requests take with all branches, a cached prefix being found with the chance `hit`, a number or [J]."""
         law, step_tokens = self.spec.step_time, self.spec.max_num_batched_tokens
         zero = np.zeros_like(stages[0].prompt_tokens)
         prompt_s, tokens, kv, path, rows = zero, zero, zero, zero, zero
@@ -144,14 +144,14 @@ class Batches:
         out = np.maximum(stage.output_tokens - 1.0, 0.0) * stage.branches * stage.least_share
         return cached, np.maximum(stage.prompt_tokens - cached, 1.0), out
 
-    def _cached(self, stage: StageWork, hit: float) -> Floats:
+    def _cached(self, stage: StageWork, hit: Floats | float) -> Floats:
         if not self.spec.prefix_cache:
             return stage.own_tokens
         block = st.BLOCK_TOKENS
         prefix = np.floor(np.minimum(stage.prefix_tokens, stage.prompt_tokens - 1.0) / block) * block
         return np.maximum(stage.own_tokens, hit * prefix)
 
-    def _prompt_s(self, stage: StageWork, hit: float) -> Floats:
+    def _prompt_s(self, stage: StageWork, hit: Floats | float) -> Floats:
         """Time that the prompts of a stage add to steps: read in slices of the step's tokens beside some rows."""
         law, step_tokens = self.spec.step_time, self.spec.max_num_batched_tokens
         cached = self._cached(stage, hit)

@@ -59,6 +59,12 @@ class Demand:
         return requests / np.maximum(self.per_hour(self.seconds), 1e-9)
 
     @property
+    def overall_rps(self) -> Floats:
+        """Mean requests a second over all the time, [S]; 0 of closed arrivals."""
+        found: Floats = np.nan_to_num(self.rps) @ self.seconds / self.horizon_s
+        return found
+
+    @property
     def peak_rps(self) -> Floats:
         """Highest mean rate of a window within each hour of the week, over all weeks, [S, 168]."""
         found = np.zeros((self.rps.shape[0], HOURS_PER_WEEK))

@@ -13,14 +13,17 @@ from sim.planning.blocks import WeekBlocks, blocks_of
 from sim.planning.capacity import Ceilings, busy_spread
 from sim.planning.demand import HOURS_PER_MONTH, Demand, demand_of
 from sim.planning.instance import Floats, Instance, Integers, Supply
-from sim.planning.outlook import Hours, Outlook, Predicted
+from sim.planning.outlook import Hours, Outlook
+from sim.planning.predicted import Predicted
 from sim.planning.prices import prices_of
+from sim.planning.sleeping import deferrable_of, prepared_shares, sleep_usd_per_request
 from sim.planning.supplies import follows_load, supply_of
 from sim.planning.traffic import mixes_of, replica_of
 from sim.planning.work import Option, Work, work_at
 from sim.scenario import ApiPool, Scenario
 from sim.scenario.planning import Planning
 from sim.scenario.supply import Pool
+from sim.sleep import sleep_pools
 
 __all__ = ["Estimator", "Predicted"]
 
@@ -51,7 +54,12 @@ class Estimator:
         """An option as work; kept, so that asking again costs nothing."""
         key = id(scenario)
         if key not in self._options:
-            self._options[key] = scenario, Option(scenario)
+            option = Option(scenario, self.demand.overall_rps)
+            if scenario.sleep is not None:
+                usd = self._usd_by_block(prices_of(scenario, self.demand.begin_s))
+                rps = self._by_block(np.nan_to_num(self.demand.rps), self.demand.seconds)
+                option.prepared = prepared_shares(option, usd, rps, self.blocks.hours_per_month)
+            self._options[key] = scenario, option
         return self._options[key][1]
 
     def instance(self, scenario: Scenario, *, optimistic: bool = False) -> Instance:
@@ -72,7 +80,16 @@ class Estimator:
         outlook = Outlook(option, work, demand.clump, np.asarray(replicas))
         for hours in self._stretches(scenario, demand, work, usd):
             outlook.add(hours)
+        self._pay_for_sleep(outlook, option, demand, self._usd_by_block(usd))
         return outlook.total(self.blocks.hours_per_month)
+
+    def _pay_for_sleep(self, outlook: Outlook, option: Option, demand: Demand, usd: list[list[Floats]]) -> None:
+        """For contexts that an API prepares."""
+        hours = self.blocks.hours_per_month
+        each_usd = sleep_usd_per_request(option, option.prepared, usd, hours)
+        if each_usd.any():
+            requests = self._by_block(np.nan_to_num(demand.rps), demand.seconds) @ hours * 3600.0
+            outlook.sums.pay(sleep_pools(option.scenario)[0], float(each_usd @ requests))
 
     def _stretches(self, scenario: Scenario, demand: Demand, work: Work, usd: list[Floats]) -> Iterator[Hours]:
         """The month as few stretches of time, each of about one load, within a block and with the same APIs open."""
@@ -111,7 +128,11 @@ class Estimator:
             )
             for pool in range(option.shape[2])
         )
-        return self._made(option, work, rps, self._billed(option, work, usd, np.mean), supplies)
+        by_block, hours = self._usd_by_block(usd), self.blocks.hours_per_month
+        billed = self._billed(option, work, usd, np.mean)
+        billed += sleep_usd_per_request(option, option.prepared, by_block, hours)[:, np.newaxis, np.newaxis]
+        made = self._made(option, work, rps, billed, supplies)
+        return replace(made, deferrable=deferrable_of(option, option.prepared, by_block, rps, hours))
 
     def _optimistic(self, scenario: Scenario) -> Instance:
         option = self.option(scenario)
@@ -254,7 +275,12 @@ def _too_dear(pool: Pool, usd: Floats) -> NDArray[np.bool_]:
 def _weights(work: Work) -> Floats:
     """What a request of each stream counts for the load, [S]: its least work anywhere, 1 where that is none."""
     least = np.min(np.where(np.isfinite(work.work_s) & (work.work_s > 0), work.work_s, np.inf), axis=2)
-    mean = np.array([np.nansum(np.where(np.isfinite(own), own, 0.0) * share.mean(axis=1)) for own, share in zip(least, work.share, strict=True)])
+    mean = np.array(
+        [
+            np.nansum(np.where(np.isfinite(own), own, 0.0) * share.mean(axis=1))
+            for own, share in zip(least, work.share, strict=True)
+        ]
+    )
     return np.where(mean > 0, mean, 1.0)
 
 

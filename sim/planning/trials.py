@@ -122,4 +122,3 @@ class Trials:
 
     def _is_lost(self, parts: Sequence[Judged]) -> bool:
         return bool(parts) and cannot_keep(joined(parts), self.promise, self.replications)
-

@@ -25,8 +25,8 @@ from sim.scoring import variants_of
 
 __all__ = ["Option", "Work", "work_at"]
 
-PREPARED = 0.6
-"""Share of requests on contexts that meet a prepared one, where a scenario sleeps: assumed until it is simulated."""
+_KEPT = 0.7
+"""Share of a replica's KV cache that holds what requests have left, the rows having the rest: assumed."""
 
 
 @dataclass(frozen=True)
@@ -52,15 +52,19 @@ class Option:
         InputError: as `sim.simulation.simulate` does, for what the scenario names and cannot be used.
     """
 
-    def __init__(self, scenario: Scenario, samples: list[Sample] | None = None) -> None:
+    def __init__(self, scenario: Scenario, rps: Floats) -> None:
+        """`rps` are the mean requests a second of each stream, [S]."""
         self.scenario = scenario
         self.outcomes = outcomes = Outcomes(scenario)
         self.variants = variants_of(scenario)
         corpora = Corpora(outcomes, self.variants) if isinstance(scenario.router, LookingRouter) else None
         self.fleet: Fleet = build_fleet(scenario, outcomes.pluralities)
-        self.samples = samples_of(scenario, outcomes, corpora, self.variants) if samples is None else samples
+        self.samples: list[Sample] = samples_of(scenario, outcomes, corpora, self.variants)
+        self._rps = rps
         self.batches = [Batches(pool) if isinstance(pool, PoolSpec) else None for pool in self.fleet.pools]
         self.routes: list[RouteSpec] = routes_of(scenario)
+        self.prepared: Floats = np.zeros(len(scenario.workload))
+        """Share of each stream's requests on contexts that meet a prepared one, [S]."""
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -94,15 +98,22 @@ class Option:
     def _stages(self) -> dict[tuple[int, int, int], list[StageWork]]:
         return {}
 
-    def hit(self, pool: int) -> float:
-        """Chance that the replica of a request holds what earlier requests on its context have brought.
+    def hit(self, stream: int, pool: int) -> Floats:
+        """Chance that the replica of a request holds what earlier ones on its context have brought, [J].
 
-        With a balancer that does not look for it the request meets one replica of many by chance.
+        With a balancer that does not look for it the request meets one replica of many by chance. What is kept is the
+        latest: as much as fits beside the rows, so what came before that has gone.
         """
-        if self.scenario.balancer == "prefix-affinity":
-            return 1.0
-        own = self.fleet.pools[pool]
-        return 1.0 / max(own.replicas, 1) if isinstance(own, PoolSpec) else 0.0
+        own, sample = self.fleet.pools[pool], self.samples[stream]
+        if isinstance(own, ApiSpec):
+            return np.zeros(sample.since_s.size)
+        chance = 1.0 if self.scenario.balancer == "prefix-affinity" else 1.0 / max(own.replicas, 1)
+        tokens_per_s = sum(
+            float(rps) * float(each.keep_tokens.mean()) for rps, each in zip(self._rps, self.samples, strict=True)
+        )
+        kept_s = own.replicas * own.kv_capacity_tokens * _KEPT / max(tokens_per_s, 1e-9)
+        found: Floats = np.where(sample.since_s < kept_s, chance, 0.0)
+        return found
 
     def taken(self, stream: int, strategy: int, pool: int) -> list[Taken]:
         """What the sample of a stream takes of a replica, by variant."""
@@ -110,9 +121,9 @@ class Option:
         if key not in self._taken:
             batches = self.batches[pool]
             assert batches is not None
+            hit = self.hit(stream, pool)
             self._taken[key] = [
-                batches.taken(self.stages(stream, strategy, variant), self.hit(pool))
-                for variant in range(self.variants)
+                batches.taken(self.stages(stream, strategy, variant), hit) for variant in range(self.variants)
             ]
         return self._taken[key]
 
@@ -244,7 +255,7 @@ def _weights(option: Option, stream: int, usd: Sequence[Sequence[Floats]], busy_
     """How often a strategy goes to a request of the sample, on a plain or a prepared context, [A, H, V, J]."""
     sample, scenario = option.samples[stream], option.scenario
     rows, blocks = sample.prompt_tokens.size, len(usd)
-    prepared = np.zeros(rows) if option.variants == 1 else PREPARED * sample.has_context
+    prepared = option.prepared[stream] * sample.has_context
     odds = np.stack([1.0 - prepared, prepared][: option.variants])
     found = np.zeros((option.shape[1], blocks, option.variants, rows))
     if not is_routed(scenario, scenario.workload[stream]):
@@ -309,5 +320,5 @@ def _billed(option: Option, stream: int, strategy: int, weight: Floats, *, least
         )
     if least:
         total = weight.sum(axis=0)
-        return tuple(float((np.min(each, axis=0) * total).sum()) for each in (prompts, outputs))  # type: ignore[return-value]
+        return tuple(float((np.min(each, axis=0) * total).sum()) for each in (prompts, outputs))
     return tuple(float((np.array(each) * weight).sum()) for each in (prompts, outputs))  # type: ignore[return-value]
