@@ -15,8 +15,8 @@ from sim.planning.stages import StageWork
 
 __all__ = ["Batches", "Taken"]
 
-_ROWS_BESIDE = 32
-"""Rows that a prompt is read beside: what it adds to a step hardly depends on them."""
+_BESIDE = 0.5
+"""Share of the places that have a row while a prompt is read: with fewer rows it might add nothing to a step."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class Batches:
 
     def taken(self, stages: Sequence[StageWork], hit: Floats | float) -> Taken:
         """What requests take with all branches, a cached prefix being found with the chance `hit`, a number or [J]."""
-        law, step_tokens = self.spec.step_time, self.spec.max_num_batched_tokens
+        step_tokens = self.spec.max_num_batched_tokens
         zero = np.zeros_like(stages[0].prompt_tokens)
         prompt_s, tokens, kv, path, rows = zero, zero, zero, zero, zero
         first: tuple[Floats, Floats] = zero, zero
@@ -156,7 +156,7 @@ class Batches:
         law, step_tokens = self.spec.step_time, self.spec.max_num_batched_tokens
         cached = self._cached(stage, hit)
         read = np.maximum(stage.prompt_tokens - cached, 1.0)
-        rows = 0 if self.spec.scheduler == st.PREFILL_FIRST else _ROWS_BESIDE
+        rows = 0 if self.spec.scheduler == st.PREFILL_FIRST else int(_BESIDE * self.max_rows)
         beside = float(self._linear(np.array([rows]))[0])
         whole, rest = np.divmod(read, step_tokens)
         linear = whole * (self._linear(np.array([step_tokens + rows]))[0] - beside)

@@ -74,7 +74,8 @@ class Demand:
 
     def per_hour(self, values: Floats) -> Floats:
         """Sums of values of windows, [W], by hour of the week, [168]."""
-        return np.bincount(self.hour, values, HOURS_PER_WEEK)
+        found: Floats = np.bincount(self.hour, values, HOURS_PER_WEEK).astype(np.float64)
+        return found
 
     def with_rps(self, stream: int, rps: float) -> Demand:
         """The same with a steady rate of one stream: what its closed arrivals have come to."""

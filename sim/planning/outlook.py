@@ -15,11 +15,12 @@ from sim.planning.api_times import api_times_s
 from sim.planning.instance import Floats, Integers
 from sim.planning.latency import Replica
 from sim.planning.overflow import Met, Tier, met_by
+from sim.planning.policy import Option
 from sim.planning.predicted import Predicted, Sums
 from sim.planning.scaling import running
 from sim.planning.supplies import available_share, failing_share, fewest_replicas, follows_load
 from sim.planning.traffic import replica_of
-from sim.planning.work import Option, Work
+from sim.planning.work import Work
 from sim.scenario import ApiPool, GpuPool
 
 __all__ = ["Hours", "Outlook"]
@@ -73,7 +74,8 @@ class _Crowd:
 
     @property
     def shares(self) -> Floats:
-        return self.rps / self.rps.sum()
+        found: Floats = self.rps / self.rps.sum()
+        return found
 
 
 class Outlook:

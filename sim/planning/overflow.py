@@ -6,7 +6,6 @@ A tier is a shared processor with so much room: what comes when it is full goes 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,7 +55,7 @@ def met_by(tier: Tier, rps: float, clump: float) -> Met:
     rows = first.rows_per_request
     full = _rows_of_interest(tier)
     stride = max(full / _MOST_STATES, 1.0)
-    states = np.arange(1, int(full / stride) + 1) * stride
+    states: Floats = np.arange(1, int(full / stride) + 1, dtype=np.float64) * stride
     share = _capacity(tier) / _capacity(tier).sum()
     lost = 0.0
     for _ in range(_ROUNDS):
@@ -94,7 +93,8 @@ def _capacity(tier: Tier) -> Floats:
 def _prompts_busy(tier: Tier, rps: float, share: Floats) -> Floats:
     """Share of the time of a replica of each pool that prompts take, [n]."""
     prompt_s = np.array([each.prompt_s for each in tier.serving])
-    return np.minimum(rps * share * prompt_s / tier.replicas, 0.999)
+    found: Floats = np.minimum(rps * share * prompt_s / tier.replicas, 0.999)
+    return found
 
 
 def _full(chances: Floats, clump: float) -> float:

@@ -68,7 +68,7 @@ def _sample(
     before, since_s = _asked_before(block)
     every = max(block.key.size // _ROWS, 1)
     kept = slice(None, None, every)
-    asked = _asked(index, scenario, streams, RequestBlock(*(column[kept] for column in block)))
+    asked = _asked(index, scenario, streams, RequestBlock._make(column[kept] for column in block))
     strategies = tuple(can_choose(outcomes, index))
     expected: Estimates | None = None
     if corpora is not None and index in corpora.streams:
@@ -79,7 +79,7 @@ def _sample(
         columns = (corpus.p, corpus.tokens, corpus.path_tokens, corpus.sd)
         expected = Estimates(*(column[row][:, :, :count] for column in columns))
         real = (corpus.output_tokens, corpus.p_sample, corpus.p_correct, corpus.escalates)
-        reals = Reals(*(column[row][:, :count] for column in real))
+        reals = Reals._make(column[row][:, :count] for column in real)
     else:
         reals = asked_reals(outcomes, index, asked, variants)
     taken, p_correct = _ends(outcomes, asked, strategies, reals)
@@ -110,7 +110,7 @@ def _first_requests(index: int, scenario: Scenario, streams: RandomStreams) -> R
     if not blocks:
         one = np.ones(1, np.int64)
         return plain_block(np.zeros(1), one, one)
-    return RequestBlock(*(np.concatenate(columns) for columns in zip(*blocks, strict=True)))
+    return RequestBlock._make(np.concatenate(columns) for columns in zip(*blocks, strict=True))
 
 
 def _up_to(blocks: Iterator[RequestBlock]) -> Iterator[RequestBlock]:

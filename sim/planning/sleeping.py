@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from sim.engine.specs import ApiSpec
 from sim.planning.instance import Deferrable, Floats
-from sim.planning.work import Option
+from sim.planning.policy import Option
 from sim.scenario import ApiPool, Reserved, Scenario
 from sim.scenario.contexts import Contexts
 from sim.scenario.tariffs import GpuWindows, TokenWindows

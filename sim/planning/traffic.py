@@ -9,7 +9,8 @@ import numpy as np
 from sim.planning.batches import Taken
 from sim.planning.instance import Floats, Integers
 from sim.planning.latency import Class, Replica
-from sim.planning.work import Option, Work
+from sim.planning.policy import Option
+from sim.planning.work import Work
 
 __all__ = ["class_of", "mixes_of", "replica_of"]
 
