@@ -38,7 +38,7 @@ from sim.strategies import Plurality, output_multiples, strategy_spec
 from sim.workload.blocks import Floats
 from sim.workload.lengths import mean_tokens
 
-__all__ = ["Outcomes", "SleepWork"]
+__all__ = ["Outcomes", "SleepWork", "Tables"]
 
 _DIRECT = DirectStrategy(name="direct")
 _NO_SLEEP = Sleep()
@@ -46,6 +46,10 @@ _SLEEP_TOKENS = {"low": 500.0, "medium": 1000.0, "high": 2000.0}
 """Output tokens of a draft where no class of curves tells: assumed."""
 _PREPARED_SHARE = 0.4
 """Share of the thoughts that is left on a prepared context where no class tells: assumed, 2.5 times less."""
+
+
+Tables = dict[tuple[Path, str, HeldOut | None], OutcomeTable]
+"""Tables of outcomes by file, effort of preparations and what is held out."""
 
 
 class SleepWork(NamedTuple):
@@ -75,7 +79,8 @@ class Outcomes:
             whose classes have one vote count different wrong answers.
     """
 
-    def __init__(self, scenario: Scenario) -> None:
+    def __init__(self, scenario: Scenario, tables: Tables | None = None) -> None:
+        """`tables` has what has been read already, and keeps what is read now, for the next scenario."""
         self.scenario = scenario
         self.strategies: Sequence[Strategy] = scenario.strategies or [_DIRECT]
         self.steps = [own_steps(strategy, self.strategies) for strategy in self.strategies]
@@ -85,7 +90,7 @@ class Outcomes:
         self.warnings: tuple[str, ...] = ()
         """What the outcomes rest on beyond what was measured, one sentence each."""
         self._laws: dict[tuple[int, str], Law] = {}
-        self._tables: dict[tuple[Path, HeldOut | None], OutcomeTable] = {}
+        self._tables: Tables = {} if tables is None else tables
         used = [
             (stream, step)
             for stream, each in enumerate(scenario.workload)
@@ -222,9 +227,9 @@ class Outcomes:
         return not (lacks and (strategy.class_name or questions.class_name))
 
     def _read(self, questions: TableQuestions) -> OutcomeTable:
-        place = questions.path, questions.held_out
+        effort = (self.scenario.sleep or _NO_SLEEP).effort
+        place = questions.path, effort, questions.held_out
         if place not in self._tables:
-            effort = (self.scenario.sleep or _NO_SLEEP).effort
             self._tables[place] = read_outcomes(questions.path, effort, questions.held_out)
         return self._tables[place]
 
