@@ -63,8 +63,8 @@ def request_weights(instance: Instance) -> Floats:
 
 
 def capacity_per_replica(instance: Instance, supply: Supply) -> Floats:
-    """Seconds of work in full batches that one replica does in a second, by block, [H]; without end of an API."""
-    if supply.kind == "api":
+    """Seconds of work in full batches that one replica does in a second, [H]; infinite of an API without a limit."""
+    if supply.kind == "api" and supply.ceiling is None:
         return np.full(instance.hours.size, _INFINITE)
     ceiling = np.ones(instance.hours.size) if supply.ceiling is None else supply.ceiling
     return supply.available * ceiling
@@ -167,7 +167,7 @@ def _demand_rows(instance: Instance, columns: Columns) -> Iterator[_Row]:
 def _capacity_rows(instance: Instance, columns: Columns) -> Iterator[_Row]:
     """Work and deferred work fit into the replicas' time, as far as it may be filled."""
     for p, supply in enumerate(instance.supplies):
-        if supply.kind == "api":
+        if supply.kind == "api" and supply.ceiling is None:
             continue
         capacity = capacity_per_replica(instance, supply)
         for h in range(instance.hours.size):
