@@ -9,6 +9,7 @@ from math import inf
 import numpy as np
 from numpy.typing import NDArray
 
+from sim.planning.api_limits import within_limits
 from sim.planning.blocks import WeekBlocks, blocks_of
 from sim.planning.capacity import Ceilings, busy_spread
 from sim.planning.demand import HOURS_PER_MONTH, Demand, demand_of
@@ -111,7 +112,8 @@ class Estimator:
             )
             for pool in range(option.shape[2])
         )
-        return self._made(option, work, rps, self._billed(option, work, usd, np.mean), supplies)
+        made = self._made(option, work, rps, self._billed(option, work, usd, np.mean), supplies)
+        return within_limits(made, option, work)
 
     def _optimistic(self, scenario: Scenario) -> Instance:
         option = self.option(scenario)
