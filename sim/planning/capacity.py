@@ -11,8 +11,9 @@ from sim.planning.latency import Replica
 
 __all__ = ["BUSY", "Ceilings", "busy_spread"]
 
-BUSY: Floats = np.linspace(0.04, 1.08, 27)
+BUSY: Floats = np.concatenate((np.linspace(0.06, 0.96, 16), [1.0]))
 """Shares of full-batch time at which attainment is worked out."""
+_FINE: Floats = np.linspace(0.01, 1.0, 100)
 _SPREAD = 12
 
 
@@ -63,7 +64,7 @@ class Ceilings:
         if good.all():
             return 1.0
         first_bad = int(np.argmin(good))
-        return float(BUSY[max(first_bad - 1, 0)]) if first_bad else 0.0
+        return float(_FINE[first_bad - 1]) if first_bad else 0.0
 
     def for_load(self, replicas_worth: float, factors: Floats, shares: Floats) -> float:
         """The same for as many replicas as this load needs, in replicas' time in full batches."""
@@ -76,7 +77,6 @@ class Ceilings:
 
 
 def _over_block(kept: Floats, factors: Floats, shares: Floats) -> Floats:
-    """Share that is kept over a block whose mean is each share of `BUSY`, [U]."""
-    at = BUSY[:, np.newaxis] * factors
-    found = np.interp(at, BUSY, kept)
-    return np.where(at > BUSY[-1], 0.0, found) @ shares
+    """Share that is kept over a block whose mean is each share of `_FINE`, [100]."""
+    at = _FINE[:, np.newaxis] * factors
+    return np.interp(at, BUSY, kept, right=0.0) @ shares
