@@ -16,6 +16,7 @@ import typer
 
 from sim.evaluation.cli import evaluate
 from sim.lab.cli import lab_app
+from sim.planning.cli import plan
 
 if TYPE_CHECKING:
     from sim.measurements import Assumed
@@ -36,6 +37,7 @@ trace_app = typer.Typer(name="trace", help="Look at, convert and fetch traces of
 app.add_typer(trace_app)
 app.add_typer(lab_app)
 app.command()(evaluate)
+app.command()(plan)
 
 
 class Layout(StrEnum):

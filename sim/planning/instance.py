@@ -48,7 +48,7 @@ class Supply:
     """Share of its time in full batches that a replica may be given, so that requests stay within their objectives,
     [H]; 1 where left out, which is more than any replica can do."""
     available: float = 1.0
-    """Share of the time in which there is capacity at all."""
+    """Share of the time in which there is capacity at all; for the rest nothing is paid, unless it is reserved."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,272 @@
+"""`plan(source, request)`: what to buy for which hours, run by which policy, so that a promise is kept at least cost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sim.errors import InputError
+from sim.load import load_scenario
+from sim.planning.aim import Aim, Goal
+from sim.planning.analysis import Analysis, analysed
+from sim.planning.confirm import Confirmed, confirmed
+from sim.planning.document import (
+    blocks_json,
+    by_hour_json,
+    options_json,
+    pareto_json,
+    plan_json,
+    pools_json,
+    runner_up_json,
+    targets_json,
+    verified_json,
+)
+from sim.planning.judge import Judged, Promise, misses, promise_of
+from sim.planning.options import policy_options
+from sim.planning.proof import proof_text
+from sim.planning.request import PlanRequest, Progress
+from sim.planning.search import Found, Search
+from sim.planning.simulated import HOURS_PER_MONTH, tasks_side_by_side
+from sim.planning.trials import Runner, Trial, Trials, batches_of, seed_of
+from sim.scenario import Scenario
+from sim.scenario.planning import Targets
+
+__all__ = ["plan", "planned"]
+
+
+def plan(
+    source: Path | str,
+    request: PlanRequest | None = None,
+    *,
+    progress: Progress | None = None,
+    runner: Runner = tasks_side_by_side,
+) -> dict[str, Any]:
+    """The plan of a scenario as JSON holds it.
+
+    An analytic answer comes first and is told to `progress`; the simulator then confirms it, mends it and looks for
+    better ones near it. The best is run on a seed that the search has not seen, beside the runner-up and what one
+    would buy without a plan. The same scenario, request and seed give the same plan, whatever `workers`. An interrupt
+    ends the search, and the best so far is given back. `runner` stands in for the simulator.
+
+    Raises:
+        InputError: for a faulty scenario or request, where there is nothing to buy, and where no plan keeps the promise.
+    """
+    return planned(source, request, progress=progress, runner=runner)[0]
+
+
+def planned(
+    source: Path | str,
+    request: PlanRequest | None = None,
+    *,
+    progress: Progress | None = None,
+    runner: Runner = tasks_side_by_side,
+) -> tuple[dict[str, Any], Trials | None]:
+    """The plan as `plan` gives it, and all that was tried; None where nothing was."""
+    asked = request or PlanRequest()
+    asked.check()
+    making = _Plan(source, asked, progress or Progress(), runner)
+    making.begin()
+    return making.document(), making.trials
+
+
+@dataclass
+class _Plan:
+    """A plan in the making."""
+
+    source: Path | str
+    request: PlanRequest
+    progress: Progress
+    runner: Runner
+    trials: Trials | None = None
+
+    def begin(self) -> None:
+        """Read the scenario and find the analytic answer."""
+        self.begun_s = time.perf_counter()
+        self.overrides, self.goal = _asked(self.source, self.request)
+        self.scenario = load_scenario(self.source, self.overrides)
+        vary = [] if self.scenario.plan is None else self.scenario.plan.vary
+        options, self.notes = policy_options(self.source, self.overrides, vary)
+        targets = Targets() if self.scenario.plan is None else self.scenario.plan.targets
+        self.promise = promise_of(targets, slo_is_promised=self._promises_slo(targets))
+        self.budget_usd = targets.budget_usd_per_month
+        self.analysis: Analysis = analysed(options)
+        _check_something_to_buy(self.analysis)
+        self.effort = self.request.effort_asked
+        self.search = Search(
+            self.analysis, self._trials(self.scenario.seed), Aim(self.goal), self.effort, self.budget_usd
+        )
+        self.search.starts = {n: self.analysis.start(n) for n in range(len(options))}
+
+    def _promises_slo(self, targets: Targets) -> bool:
+        """For goodput, what is in time is what counts: a share is promised only where one is asked for."""
+        return self.goal != "goodput" or "slo" in targets.model_fields_set
+
+    def _trials(self, seed: int, replications: int | None = None) -> Trials:
+        batches = batches_of(seed, self.effort.replications) if replications is None else ((seed, replications),)
+        return Trials(
+            self.analysis.space,
+            self.promise,
+            batches,
+            self.request.workers,
+            self.runner,
+            self.effort.most_requests,
+            self.effort.most_runs,
+        )
+
+    def document(self) -> dict[str, Any]:
+        """The whole of it; only the analytic part where no more is asked for."""
+        first = self._analytic_document()
+        self.progress.analytic(first)
+        if self.request.analytic_only:
+            return first
+        self.trials = self.search.trials
+        self.progress.tell("searching in the simulator")
+        found = self.search.run()
+        if found.best is None:
+            raise self._no_plan(found)
+        self.progress.tell("confirming on a fresh seed")
+        self.fresh = self._trials(seed_of(self.scenario.seed, "confirmation"), self.effort.fresh)
+        chosen = confirmed(found, self.analysis, self.trials, self.fresh)
+        assert chosen is not None
+        return first | self._confirmed_document(found, chosen)
+
+    def _analytic_document(self) -> dict[str, Any]:
+        analysis, space = self.analysis, self.analysis.space
+        option = min(self.search.starts, key=lambda n: self.search.starts[n].usd_per_month)
+        start = self.search.starts[option]
+        point = space.nearest(option, start.replicas)
+        self.analytic_s = time.perf_counter() - self.begun_s
+        return {
+            "scenario": self.scenario.name,
+            "seed": self.scenario.seed,
+            "goal": self.goal,
+            "hours_per_month": HOURS_PER_MONTH,
+            "risk": self.promise.risk,
+            "targets": targets_json(self.promise),
+            "blocks": blocks_json(space, None),
+            "options": options_json(analysis, self.search.starts, None),
+            "analytic": {
+                "monthly_usd": start.usd_per_month,
+                "bound_usd": start.bound_usd,
+                "pools": pools_json(space, point, None),
+                "policy": {"label": space.options[option].label},
+                "settings": dict(space.options[option].settings),
+                "slo_attainment": None,
+                "accuracy": None,
+                "e2e_p99_s": None,
+                "wall_s": self.analytic_s,
+                "binding": [],
+            },
+            "plan": None,
+            "verified": None,
+            "by_hour": [],
+            "shadow_prices": {},
+            "binding": [],
+            "runner_up": None,
+            "pareto": [],
+            "baselines": [],
+            "year": None,
+            "proof": None,
+            "notes": self.notes,
+            "interrupted": False,
+            "speed": {"wall_s": self.analytic_s, "simulations": 0, "analytic_s": self.analytic_s},
+        }
+
+    def _confirmed_document(self, found: Found, chosen: Confirmed) -> dict[str, Any]:
+        assert self.trials is not None
+        space, point, judged = self.analysis.space, chosen.fresh.point, chosen.fresh.judged
+        other = self._runner_up(found, chosen)
+        return {
+            "options": options_json(self.analysis, self.search.starts, self.trials),
+            "plan": plan_json(space, point, judged),
+            "verified": verified_json(judged, self.promise, seed=self.fresh.batches[0][0], keeps=chosen.fresh.keeps),
+            "by_hour": by_hour_json(space, point, self.analysis.hourly_usd()),
+            "runner_up": None if other is None else runner_up_json(space, other, chosen, self.promise),
+            "pareto": pareto_json(self.trials),
+            "proof": found.proof._asdict() | {"text": proof_text(found.proof, found.is_interrupted)},
+            "notes": [*self.notes, *_notes(found, chosen)],
+            "interrupted": found.is_interrupted,
+            "speed": {
+                "wall_s": time.perf_counter() - self.begun_s,
+                "simulations": self.trials.runs + self.fresh.runs,
+                "analytic_s": self.analytic_s,
+            },
+        }
+
+    def _runner_up(self, found: Found, chosen: Confirmed) -> Confirmed | None:
+        """The best that keeps its promise with another policy or other pools; else the next best; else the nearest."""
+        others = [trial for trial in found.kept if trial.point != chosen.fresh.point]
+        apart = [trial for trial in others if _shape(trial) != _shape(chosen.fresh)]
+        picked = next(iter([*apart, *others]), None) or self._nearest(chosen.fresh)
+        return None if picked is None else Confirmed(picked, self.fresh.of([picked.point])[0])
+
+    def _nearest(self, but: Trial | None = None) -> Trial | None:
+        """The trial that breaks its promise with the least chance."""
+        assert self.trials is not None
+        broken = [t for t in self.trials.known.values() if not t.keeps and not t.judged.refused and t.point != but]
+        return min(
+            broken, key=lambda t: (max(misses(t.judged, self.promise).values(), default=0.0), t.point), default=None
+        )
+
+    def _no_plan(self, found: Found) -> InputError:
+        nearest = self._nearest()
+        if nearest is None:
+            assert self.trials is not None
+            reasons = [trial.judged.refused for trial in self.trials.known.values() if trial.judged.refused]
+            told = reasons[0] if reasons else "nothing was tried"
+            return InputError(self.scenario.name, f"has no plan that can be run ({told})", "give it more to buy")
+        return InputError(
+            _targets_told(self.promise),
+            f"is kept by none of the {len(self.trials.known)} plans tried; {_told(nearest.judged, self.promise)}",  # type: ignore[union-attr]
+            "ask for less, or let more be bought",
+        )
+
+
+def _asked(source: Path | str, request: PlanRequest) -> tuple[tuple[str, ...], Goal]:
+    """All changes to the scenario, and the goal."""
+    overrides = request.asked()
+    if request.goal is not None:
+        return overrides, request.goal
+    scenario = load_scenario(source, overrides)
+    has_goal = scenario.plan is not None and "goal" in scenario.plan.model_fields_set
+    if has_goal or request.budget_usd_per_month is None:
+        return overrides, "cheapest" if scenario.plan is None else scenario.plan.goal
+    goal: Goal = "accuracy" if any(stream.questions is not None for stream in scenario.workload) else "goodput"
+    return (*overrides, f"plan.goal={goal}"), goal
+
+
+def _check_something_to_buy(analysis: Analysis) -> None:
+    if not any(choice.is_free and choice.most for choice in analysis.space.choices):
+        raise InputError("plan.pools", "leaves nothing to buy", "let `most` of a pool be 1 or more")
+
+
+def _shape(trial: Trial) -> tuple[Any, ...]:
+    return trial.point.option, tuple(any(row) for row in trial.point.replicas)
+
+
+def _targets_told(promise: Promise) -> str:
+    return ", ".join(f"{each.name} {each.limit:g}" for each in promise.targets) or "the promise"
+
+
+def _told(judged: Judged, promise: Promise) -> str:
+    chances = misses(judged, promise)
+    worst = max(promise.targets, key=lambda target: chances[target.name])
+    return (
+        f"the nearest, at ${judged.mean('usd_per_month'):,.0f} a month, has {worst.name} {judged.mean(worst.figure):.4g} "
+        f"against {worst.limit:g} and misses it with a chance of {chances[worst.name]:.0%}"
+    )
+
+
+def _notes(found: Found, chosen: Confirmed) -> Sequence[str]:
+    notes = []
+    if found.is_interrupted:
+        notes.append("The search was interrupted: this is the best plan found by then.")
+    if chosen.failed_before:
+        plans = "1 cheaper plan" if chosen.failed_before == 1 else f"{chosen.failed_before} cheaper plans"
+        notes.append(f"{plans} kept the promise in the search and broke it on the fresh seed.")
+    if not chosen.fresh.keeps:
+        notes.append("On the fresh seed the plan does not keep its promise, and none of the next best does.")
+    return notes

@@ -1,0 +1,132 @@
+"""Points tried in the simulator, each once: in batches of replications, and no further than the promise needs.
+
+Every point meets the same replications, so that two of them differ by what was bought and not by luck. A point that has
+missed its promise by so much that no further replications could keep it is not run on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from typing import NamedTuple
+
+from sim.planning.judge import Judged, Promise, cannot_keep, joined, keeps_promise
+from sim.planning.point import Point, Space
+from sim.planning.realise import Refused, realised
+from sim.planning.simulated import Task, tasks_side_by_side
+from sim.streams import RandomStreams
+
+__all__ = ["Runner", "Trial", "Trials", "batches_of", "seed_of"]
+
+Runner = Callable[[Sequence[Task], int | None], Iterator[Judged]]
+_LARGEST_SEED = 2**31
+_FIRST = 2
+"""Replications that are run before it is asked whether a point is lost."""
+
+
+class Trial(NamedTuple):
+    """A point and what it came to."""
+
+    point: Point
+    judged: Judged
+    keeps: bool
+    """Whether it keeps the promise; one that was not run on does not."""
+
+
+def seed_of(seed: int, purpose: str) -> int:
+    """The seed of a purpose: another one than the scenario's, and always the same."""
+    found = RandomStreams(seed, 0).word(f"plan/{purpose}") % _LARGEST_SEED
+    return found if found != seed else found + 1
+
+
+def batches_of(seed: int, replications: int) -> tuple[tuple[int, int], ...]:
+    """Seeds and replications of the batches in which a point is tried; the first is on the scenario's own seed.
+
+    >>> [replications for _, replications in batches_of(7, 5)]
+    [2, 3]
+    """
+    first = min(replications, _FIRST)
+    rest = replications - first
+    return ((seed, first), *([(seed_of(seed, "rest"), rest)] if rest else []))
+
+
+@dataclass
+class Trials:
+    """Trials of a space under one promise, on one set of replications."""
+
+    space: Space
+    promise: Promise
+    batches: Sequence[tuple[int, int]]
+    workers: int | None = None
+    runner: Runner = tasks_side_by_side
+    most_requests: float = float("inf")
+    """Simulated requests after which no more should be asked for."""
+    most_runs: int = 1_000_000
+    """The same of replications."""
+    tell: Callable[[Trial], None] | None = None
+    known: dict[Point, Trial] = field(default_factory=dict)
+    runs: int = 0
+    """Replications simulated."""
+    requests: float = 0.0
+    """Requests simulated."""
+
+    @property
+    def replications(self) -> int:
+        """How many a point is judged by."""
+        return sum(replications for _, replications in self.batches)
+
+    @property
+    def may_go_on(self) -> bool:
+        """Whether there is time for more."""
+        return self.requests < self.most_requests and self.runs < self.most_runs
+
+    @property
+    def points_left(self) -> int:
+        """How many more points there is time for, at the mean length of those so far."""
+        each = self.requests / max(len(self.known), 1) or 1.0
+        runs = self.runs / max(len(self.known), 1) or 1.0
+        return int(max(min((self.most_requests - self.requests) / each, (self.most_runs - self.runs) / runs), 0.0))
+
+    def of(self, points: Sequence[Point]) -> list[Trial]:
+        """What points came to, in their order; those that are not known yet are run side by side."""
+        fresh = [point for point in dict.fromkeys(points) if point not in self.known]
+        for point, judged in zip(fresh, self._run(fresh), strict=True):
+            whole = judged.replications == self.replications
+            trial = Trial(point, judged, whole and keeps_promise(judged, self.promise))
+            self.known[point] = trial
+            if self.tell is not None:
+                self.tell(trial)
+        return [self.known[point] for point in points]
+
+    def _run(self, points: Sequence[Point]) -> list[Judged]:
+        parts: dict[int, list[Judged]] = {}
+        scenarios = {}
+        for index, point in enumerate(points):
+            made = realised(self.space, point)
+            if isinstance(made, Refused):
+                parts[index] = [Judged(refused=made.why)]
+            else:
+                scenarios[index], parts[index] = made, []
+        block_of_hour = tuple(self.space.blocks.block.tolist())
+        for seed, replications in self.batches:
+            going = [index for index in scenarios if not self._is_lost(parts[index])]
+            tasks = [Task(scenarios[index], seed, replications, block_of_hour) for index in going]
+            for index, judged in zip(going, self.runner(tasks, self.workers), strict=True):
+                parts[index].append(judged)
+                self.runs += judged.replications
+                self.requests += sum(sum(judged.values(name)) for name in _offered(judged))
+        return [joined(parts[index]) for index in range(len(points))]
+
+    def _is_lost(self, parts: Sequence[Judged]) -> bool:
+        return bool(parts) and cannot_keep(joined(parts), self.promise, self.replications)
+
+
+def _offered(judged: Judged) -> list[str]:
+    names = (f"blocks.{block}.offered" for block in count())
+    found = []
+    for name in names:
+        if name not in judged.figures:
+            return found
+        found.append(name)
+    return found
