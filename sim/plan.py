@@ -30,7 +30,7 @@ from sim.planning.proof import proof_text
 from sim.planning.request import PlanRequest, Progress
 from sim.planning.search import Found, Search
 from sim.planning.simulated import HOURS_PER_MONTH, tasks_side_by_side
-from sim.planning.trials import Runner, Trial, Trials, batches_of, seed_of
+from sim.planning.trials import Runner, Trial, Trials, seed_of, seeds_of
 from sim.scenario import Scenario
 from sim.scenario.planning import Targets
 
@@ -105,11 +105,10 @@ class _Plan:
         return self.goal != "goodput" or "slo" in targets.model_fields_set
 
     def _trials(self, seed: int, replications: int | None = None) -> Trials:
-        batches = batches_of(seed, self.effort.replications) if replications is None else ((seed, replications),)
         return Trials(
             self.analysis.space,
             self.promise,
-            batches,
+            seeds_of(seed, replications or self.effort.replications),
             self.request.workers,
             self.runner,
             self.effort.most_requests,
@@ -146,7 +145,7 @@ class _Plan:
             "hours_per_month": HOURS_PER_MONTH,
             "risk": self.promise.risk,
             "targets": targets_json(self.promise),
-            "blocks": blocks_json(space, None),
+            "blocks": blocks_json(space, analysis.mean_rps().tolist()),
             "options": options_json(analysis, self.search.starts, None),
             "analytic": {
                 "monthly_usd": start.usd_per_month,
@@ -182,8 +181,8 @@ class _Plan:
         return {
             "options": options_json(self.analysis, self.search.starts, self.trials),
             "plan": plan_json(space, point, judged),
-            "verified": verified_json(judged, self.promise, seed=self.fresh.batches[0][0], keeps=chosen.fresh.keeps),
-            "by_hour": by_hour_json(space, point, self.analysis.hourly_usd()),
+            "verified": verified_json(judged, self.promise, seed=self.fresh.seeds[0], keeps=chosen.fresh.keeps),
+            "by_hour": by_hour_json(space, point, self.analysis.hourly_usd(point.option)),
             "runner_up": None if other is None else runner_up_json(space, other, chosen, self.promise),
             "pareto": pareto_json(self.trials),
             "proof": found.proof._asdict() | {"text": proof_text(found.proof, found.is_interrupted)},

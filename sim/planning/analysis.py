@@ -3,86 +3,217 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from dataclasses import dataclass, field, replace
+from math import inf
 
 import numpy as np
 
-from sim.planning.instance import Floats, Integers
+from sim.planning.blocks import WeekBlocks
+from sim.planning.estimate import Estimator
+from sim.planning.instance import Floats, Instance, Integers, Mix, Supply
+from sim.planning.mix import bound, solve
 from sim.planning.options import Option
-from sim.planning.point import Choice, Point, Space, choices_of
-from sim.planning.rough import rough_blocks, static_usd_per_hour
-from sim.scenario import ApiPool
+from sim.planning.point import Point, Space, choices_of
+from sim.planning.supplies import follows_load
+from sim.scenario import ApiPool, Spot
+from sim.scenario.supply import Pool
 
 __all__ = ["Analysis", "Start", "analysed"]
+
+_ACCURACY_SLACK = 0.01
+"""By so much a bound doubts the accuracy that is foretold from a sample of requests."""
 
 
 @dataclass(frozen=True)
 class Start:
-    """What the analytic answer of an option is."""
+    """The analytic answer of an option."""
 
     is_feasible: bool
+    """Whether all that is asked for can be kept, by the careful estimate."""
     replicas: Integers
     """[P, H]."""
     usd_per_month: float
     bound_usd: float
+    """No plan of the option costs less; infinite where none can keep the promise."""
+    accuracy: float
+    mix: Mix
 
 
-@dataclass(frozen=True)
+@dataclass
 class Analysis:
     """A space and what is known of it."""
 
     space: Space
-    usd_per_hour: Floats
-    """[P]."""
+    estimator: Estimator
+    _instances: dict[int, Instance] = field(default_factory=dict)
+    _hopeful: dict[int, Instance] = field(default_factory=dict)
+    _bounds: dict[Point, float] = field(default_factory=dict)
+
+    def careful(self, option: int) -> Instance:
+        """The purchase to decide on, with replicas no fuller than they may be."""
+        if option not in self._instances:
+            made = self.estimator.instance(self.space.options[option].scenario)
+            self._instances[option] = self._within(made)
+        return self._instances[option]
+
+    def hopeful(self, option: int) -> Instance:
+        """The purchase at its very least: no plan that keeps its promise costs less than the best of it."""
+        if option not in self._hopeful:
+            made = self.estimator.instance(self.space.options[option].scenario, optimistic=True)
+            if made.least_accuracy is not None:
+                made = replace(made, least_accuracy=max(made.least_accuracy - _ACCURACY_SLACK, 0.0))
+            self._hopeful[option] = self._within(replace(made, goal="cheapest"))
+        return self._hopeful[option]
+
+    def _within(self, instance: Instance) -> Instance:
+        """With the numbers that the space allows."""
+        supplies = tuple(
+            replace(supply, least=min(choice.least, supply.most) if supply.kind == "api" else choice.least, most=choice.most)
+            if choice.is_free
+            else supply
+            for supply, choice in zip(instance.supplies, self.space.choices, strict=True)
+        )
+        rows = zip(supplies, self.space.choices, self._pools, strict=True)
+        return replace(
+            instance,
+            supplies=tuple(
+                supply if supply.kind == "api" or follows_load(pool) else replace(supply, by_block=choice.by_block)
+                for supply, choice, pool in rows
+            ),
+        )
+
+    @property
+    def _pools(self) -> Sequence[Pool]:
+        return self.space.options[0].scenario.fleet
 
     def start(self, option: int) -> Start:
-        scenario = self.space.options[option].scenario
-        replicas = np.array(
-            [
-                [0 if isinstance(pool, ApiPool) else max(pool.replicas, 1)] * self.space.blocks.count
-                for pool in scenario.fleet
-            ]
-        )
-        point = self.space.nearest(option, replicas)
-        usd = self.least_usd([point])[0]
-        return Start(True, point.array(), float(usd), 0.0)
+        """Where to begin with an option, and what it costs at least."""
+        mix = self.mix(option)
+        feasible = mix.is_feasible
+        if not feasible:
+            mix = self._nearly(option)
+        usd = mix.usd_per_month if mix.is_feasible else inf
+        replicas = mix.replicas if mix.is_feasible else self._everything(option)
+        least_usd = bound(self.hopeful(option))
+        return Start(feasible, replicas, usd, least_usd, mix.accuracy, mix)
 
-    def raised(self, point: Point, factors: Floats) -> Point | None:
-        """A point with more capacity in the blocks [H] whose factor is below 1."""
-        return None
+    def mix(self, option: int, factors: Floats | None = None) -> Mix:
+        """The best mix by the careful estimate; `factors` [H] lower how full replicas may be."""
+        return solve(_less_full(self.careful(option), factors))
+
+    def _nearly(self, option: int) -> Mix:
+        """The cheapest mix where what is asked for beside the objectives does not count."""
+        return solve(replace(self.careful(option), least_accuracy=None, budget_usd=None, goal="cheapest"))
+
+    def _everything(self, option: int) -> Integers:
+        return np.array([[choice.most] * self.space.blocks.count for choice in self.space.choices])
+
+    def hourly_usd(self, option: int = 0) -> Floats:
+        """What a replica of each pool costs an hour, by block, [P, H]."""
+        return np.array([supply.usd_per_hour for supply in self.careful(option).supplies])
+
+    def mean_rps(self) -> Floats:
+        """Requests a second of all streams by block, [H]."""
+        found: Floats = np.nansum(self.careful(0).rps, axis=0)
+        return found
 
     def least_usd(self, points: Sequence[Point]) -> Floats:
-        """No simulated month of these points costs less."""
+        """What the replicas of points cost a month at least, [n]: those that are paid for whatever happens."""
         if not points:
             return np.zeros(0)
         replicas = np.array([point.replicas for point in points], float)
-        hours = self.space.blocks.hours_per_month
         found = np.zeros(len(points))
-        for p, choice in enumerate(self.space.choices):
-            pool = self.space.options[0].scenario.fleet[p]
-            if choice.kind == "api":
-                continue
-            if choice.kind == "reserved":
-                found += replicas[:, p].max(axis=1) * 730.5 * self.usd_per_hour[p]
-            elif choice.kind == "on-demand" and (pool.autoscale is None or choice.by_block):
-                found += replicas[:, p] @ hours * self.usd_per_hour[p]
+        for index, (supply, pool) in enumerate(zip(self.careful(0).supplies, self._pools, strict=True)):
+            if _is_certain(pool, supply):
+                rows = replicas[:, index]
+                paid = rows if supply.kind != "reserved" else np.repeat(rows.max(axis=1)[:, None], rows.shape[1], axis=1)
+                found += paid @ (supply.usd_per_hour * self.space.blocks.hours_per_month)
+                found += rows.max(axis=1) * supply.usd_per_month
         return found
 
-    def hourly_usd(self) -> Floats:
-        """What a replica of each pool costs an hour, [P, H]."""
-        return np.repeat(self.usd_per_hour[:, None], self.space.blocks.count, axis=1)
+    def bound_of(self, point: Point) -> float:
+        """No month of a point in which it keeps its promise costs less; infinite where it cannot carry the load."""
+        if point not in self._bounds:
+            fixed = _fixed(self.hopeful(point.option), point)
+            self._bounds[point] = float(self.least_usd([point])[0]) + max(bound(replace(fixed, budget_usd=None)), 0.0)
+        return self._bounds[point]
 
     def attainment(self, point: Point) -> float | None:
         """Share of requests within their objectives that is foretold; None where nothing is."""
         return None
 
 
-def analysed(options: Sequence[Option]) -> Analysis:
-    """What is known of the space of these options."""
+def _less_full(instance: Instance, factors: Floats | None) -> Instance:
+    if factors is None:
+        return instance
+    supplies = [
+        supply if supply.ceiling is None else replace(supply, ceiling=supply.ceiling * factors)
+        for supply in instance.supplies
+    ]
+    return replace(instance, supplies=tuple(supplies))
+
+
+def _is_certain(pool: Pool, supply: Supply) -> bool:
+    """Whether replicas are paid for all of their hours at a known price."""
+    if isinstance(pool, ApiPool) or supply.kind == "api":
+        return False
+    if supply.kind == "reserved":
+        return True
+    has_chance = isinstance(pool.offer, Spot) or pool.failures is not None
+    return not (follows_load(pool) or has_chance)
+
+
+def _fixed(instance: Instance, point: Point) -> Instance:
+    """An instance in which nothing is bought any more: what is left is what requests cost beside replicas."""
+    supplies = [
+        replace(supply, least=min(supply.least, max(row)), most=min(max(row), 1))
+        if supply.kind == "api"
+        else _bought(supply, row)
+        for supply, row in zip(instance.supplies, point.replicas, strict=True)
+    ]
+    return replace(instance, supplies=tuple(supplies))
+
+
+def _bought(supply: Supply, row: Sequence[int]) -> Supply:
+    """Capacity of so many full replicas in each block, free of charge."""
+    number = np.array(row, float)
+    there = int(number.any())
+    return Supply(supply.name, supply.kind, 0.0 * number, least=there, most=there, ceiling=number)
+
+
+def analysed(options: Sequence[Option], estimator: Estimator | None = None) -> Analysis:
+    """What is known of the space of these options.
+
+    Raises:
+        InputError: for what a scenario names and cannot be used.
+    """
     scenario = options[0].scenario
-    blocks: Any = rough_blocks(scenario)
-    most = [1 if isinstance(pool, ApiPool) else max(2 * pool.most_replicas, 4) for pool in scenario.fleet]
-    choices = choices_of(scenario, most)
-    return Analysis(Space(tuple(options), choices, blocks), static_usd_per_hour(scenario))
+    made = estimator or Estimator(scenario)
+    blocks = _living(made)
+    if blocks is not made.blocks:
+        made = Estimator(scenario, blocks)
+    supplies = made.instance(scenario).supplies
+    choices = choices_of(scenario, [supply.most for supply in supplies])
+    return Analysis(Space(tuple(options), choices, blocks), made)
+
+
+def _living(estimator: Estimator) -> WeekBlocks:
+    """The blocks that the scenario comes to; the hours of others go to the block at the same time of another day."""
+    blocks = estimator.blocks
+    lives = blocks.hours_per_month > 0.0
+    if lives.all():
+        return blocks
+    kept = np.flatnonzero(lives)
+    number = {int(old): new for new, old in enumerate(kept)}
+    found = [number[_living_block(blocks, lives, hour)] for hour in range(blocks.block.size)]
+    names = [blocks.names[old] for old in kept]
+    return WeekBlocks.of(names, np.array(found), estimator.demand)
+
+
+def _living_block(blocks: WeekBlocks, lives: np.ndarray, hour: int) -> int:
+    days = blocks.block.size // 24
+    for day in range(days):
+        block = int(blocks.block[(hour + 24 * day) % blocks.block.size])
+        if lives[block]:
+            return block
+    return int(np.flatnonzero(lives)[0])

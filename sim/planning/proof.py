@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +16,8 @@ __all__ = ["MOST_LISTED", "Proof", "left_of", "proof_of", "proof_text"]
 
 MOST_LISTED = 50_000
 """Spaces of more points are not listed."""
+_MOST_BOUNDED = 400
+"""Of so many points each gets a bound of its own, a few hundredths of a second of the solver's time."""
 
 
 class Proof(NamedTuple):
@@ -37,7 +40,10 @@ def left_of(
     least = analysis.least_usd(points)
     rank = (float("inf"),) * 3 if best is None else aim.rank(best.judged)
     order = np.argsort(least, kind="stable").tolist()
-    return [points[index] for index in order if aim.may_beat(float(least[index]), rank, budget_usd)]
+    left = [points[index] for index in order if aim.may_beat(float(least[index]), rank, budget_usd)]
+    if len(left) > _MOST_BOUNDED:
+        return left
+    return [point for point in left if isfinite(usd := analysis.bound_of(point)) and aim.may_beat(usd, rank, budget_usd)]
 
 
 def proof_of(analysis: Analysis, trials: Trials, aim: Aim, best: Trial | None, budget_usd: float | None) -> Proof:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import NamedTuple
 
 import numpy as np
@@ -68,6 +69,8 @@ class Search:
     budget_usd: float | None = None
     best: Trial | None = None
     starts: dict[int, Start] = field(default_factory=dict)
+    """Analytic answers by option."""
+    explored: list[int] = field(default_factory=list)
 
     def run(self) -> Found:
         """The best point there is time to find."""
@@ -89,15 +92,25 @@ class Search:
         return self.aim.rank(trial.judged), trial.point
 
     def _promising(self) -> list[int]:
-        """Options whose analytic answer is feasible, the cheapest first."""
-        self.starts = {option: self.analysis.start(option) for option in range(len(self.analysis.space.options))}
-        feasible = [option for option, start in self.starts.items() if start.is_feasible] or list(self.starts)
-        return sorted(feasible, key=lambda option: self.starts[option].usd_per_month)[: self.effort.options]
+        """Options by their analytic answer, those that are feasible first; those that cannot win are left out."""
+        if not self.starts:
+            self.starts = {option: self.analysis.start(option) for option in range(len(self.analysis.space.options))}
+        possible = [option for option, start in self.starts.items() if isfinite(start.bound_usd)] or list(self.starts)
+        return sorted(possible, key=lambda option: self._how_promising(self.starts[option]))[: self.effort.options]
+
+    def _how_promising(self, start: Start) -> tuple[float, ...]:
+        """How promising an analytic answer is; the lower the better."""
+        if not start.is_feasible:
+            return 1.0, -nan_to_zero(start.accuracy), start.usd_per_month
+        if self.aim.goal == "accuracy":
+            return 0.0, -nan_to_zero(start.accuracy), start.usd_per_month
+        return 0.0, start.usd_per_month, -nan_to_zero(start.accuracy)
 
     def _explore(self, option: int) -> None:
         start = self.starts[option]
         if not self._may_win(start.bound_usd):
             return
+        self.explored.append(option)
         kept = self._repaired(self.analysis.space.nearest(option, start.replicas))
         if kept is not None:
             self._descend(kept)
@@ -117,25 +130,27 @@ class Search:
 
     def _repaired(self, point: Point) -> Trial | None:
         """A trial that keeps the promise, from a point on with more and more capacity where it breaks."""
+        factors = np.ones(self.analysis.space.blocks.count)
         for _ in range(self.effort.repairs):
             trial = self.trials.of([point])[0]
             self._take([trial])
             if trial.keeps:
                 return trial
-            following = self._stronger(trial)
+            factors *= self._factors(trial)
+            following = self._stronger(trial, factors)
             if following is None or not self.trials.may_go_on:
                 return None
             point = following
         return None
 
-    def _stronger(self, trial: Trial) -> Point | None:
+    def _stronger(self, trial: Trial, factors: Floats) -> Point | None:
         """A point with more where requests were late; None where more does not help or may not be had."""
         if trial.judged.refused is not None:
             return self._first_more(trial.point)
-        factors = self._factors(trial)
-        found = self.analysis.raised(trial.point, factors)
-        if found is None or found in self.trials.known:
-            found = self._more(trial.point, factors)
+        mix = self.analysis.mix(trial.point.option, factors)
+        found = self.analysis.space.nearest(trial.point.option, mix.replicas) if mix.is_feasible else None
+        if found is None or found in self.trials.known or self._is_presumed_lost(found):
+            found = self._more(trial.point, self._factors(trial))
         return found
 
     def _first_more(self, point: Point) -> Point | None:
@@ -227,6 +242,11 @@ class Search:
                 return
             left.sort(key=lambda point: self._is_presumed_lost(point))
             self._take(self.trials.of(left[:4]))
+
+
+def nan_to_zero(value: float) -> float:
+    """The value, or 0 where it is not known."""
+    return value if isfinite(value) else 0.0
 
 
 def block_attainment(trial: Trial, blocks: int) -> Floats:

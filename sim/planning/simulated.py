@@ -10,6 +10,7 @@ import numpy as np
 from sim.errors import InputError
 from sim.planning.judge import Judged, Values
 from sim.scenario import Scenario
+from sim.tally import COUNTS
 
 if TYPE_CHECKING:
     from sim.results import Results
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["HOURS_PER_MONTH", "Task", "run_task", "tasks_side_by_side"]
 
 HOURS_PER_MONTH = 730.5
+_OFFERED = COUNTS.index("offered")
 
 
 class Task(NamedTuple):
@@ -40,6 +42,7 @@ def run_task(task: Task) -> Judged:
         return Judged(refused=str(error))
     figures = {name: tuple(values) for name, values in run_figures(results).items()}
     figures["usd_per_month"] = tuple(usd * HOURS_PER_MONTH for usd in figures["cost.usd_per_hour"])
+    figures["offered"] = tuple(float(run.tally.streams[:, _OFFERED].sum()) for run in results.replications)
     return Judged(figures | _of_pools(results, figures) | _of_blocks(results, np.asarray(task.block_of_hour)))
 
 

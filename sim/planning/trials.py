@@ -8,20 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import count
 from typing import NamedTuple
 
 from sim.planning.judge import Judged, Promise, cannot_keep, joined, keeps_promise
 from sim.planning.point import Point, Space
 from sim.planning.realise import Refused, realised
 from sim.planning.simulated import Task, tasks_side_by_side
+from sim.scenario import Scenario
 from sim.streams import RandomStreams
 
-__all__ = ["Runner", "Trial", "Trials", "batches_of", "seed_of"]
+__all__ = ["Runner", "Trial", "Trials", "seed_of", "seeds_of"]
 
 Runner = Callable[[Sequence[Task], int | None], Iterator[Judged]]
 _LARGEST_SEED = 2**31
-_FIRST = 2
+_FIRST = 1
 """Replications that are run before it is asked whether a point is lost."""
 
 
@@ -40,15 +40,14 @@ def seed_of(seed: int, purpose: str) -> int:
     return found if found != seed else found + 1
 
 
-def batches_of(seed: int, replications: int) -> tuple[tuple[int, int], ...]:
-    """Seeds and replications of the batches in which a point is tried; the first is on the scenario's own seed.
+def seeds_of(seed: int, replications: int) -> tuple[int, ...]:
+    """A seed for each replication in which a point is tried; the first is the given one.
 
-    >>> [replications for _, replications in batches_of(7, 5)]
-    [2, 3]
+    >>> seeds = seeds_of(7, 3)
+    >>> seeds[0], len(set(seeds))
+    (7, 3)
     """
-    first = min(replications, _FIRST)
-    rest = replications - first
-    return ((seed, first), *([(seed_of(seed, "rest"), rest)] if rest else []))
+    return (seed, *(seed_of(seed, f"replication/{number}") for number in range(1, replications)))
 
 
 @dataclass
@@ -57,7 +56,8 @@ class Trials:
 
     space: Space
     promise: Promise
-    batches: Sequence[tuple[int, int]]
+    seeds: Sequence[int]
+    """One for each replication."""
     workers: int | None = None
     runner: Runner = tasks_side_by_side
     most_requests: float = float("inf")
@@ -74,7 +74,7 @@ class Trials:
     @property
     def replications(self) -> int:
         """How many a point is judged by."""
-        return sum(replications for _, replications in self.batches)
+        return len(self.seeds)
 
     @property
     def may_go_on(self) -> bool:
@@ -100,33 +100,26 @@ class Trials:
         return [self.known[point] for point in points]
 
     def _run(self, points: Sequence[Point]) -> list[Judged]:
-        parts: dict[int, list[Judged]] = {}
-        scenarios = {}
-        for index, point in enumerate(points):
-            made = realised(self.space, point)
+        """First one replication of each, then the others of those that may still keep the promise."""
+        parts: list[list[Judged]] = [[] for _ in points]
+        scenarios = [realised(self.space, point) for point in points]
+        for index, made in enumerate(scenarios):
             if isinstance(made, Refused):
-                parts[index] = [Judged(refused=made.why)]
-            else:
-                scenarios[index], parts[index] = made, []
-        block_of_hour = tuple(self.space.blocks.block.tolist())
-        for seed, replications in self.batches:
-            going = [index for index in scenarios if not self._is_lost(parts[index])]
-            tasks = [Task(scenarios[index], seed, replications, block_of_hour) for index in going]
-            for index, judged in zip(going, self.runner(tasks, self.workers), strict=True):
+                parts[index].append(Judged(refused=made.why))
+        for seeds in (self.seeds[:_FIRST], self.seeds[_FIRST:]):
+            going = [index for index in range(len(points)) if not self._is_lost(parts[index])]
+            each = [(index, seed) for index in going for seed in seeds]
+            tasks = [self._task(scenarios[index], seed) for index, seed in each]
+            for (index, _), judged in zip(each, self.runner(tasks, self.workers), strict=True):
                 parts[index].append(judged)
                 self.runs += judged.replications
-                self.requests += sum(sum(judged.values(name)) for name in _offered(judged))
-        return [joined(parts[index]) for index in range(len(points))]
+                self.requests += sum(judged.values("offered"))
+        return [joined(each) for each in parts]
+
+    def _task(self, scenario: Scenario | Refused, seed: int) -> Task:
+        assert isinstance(scenario, Scenario)
+        return Task(scenario, seed, 1, tuple(self.space.blocks.block.tolist()))
 
     def _is_lost(self, parts: Sequence[Judged]) -> bool:
         return bool(parts) and cannot_keep(joined(parts), self.promise, self.replications)
 
-
-def _offered(judged: Judged) -> list[str]:
-    names = (f"blocks.{block}.offered" for block in count())
-    found = []
-    for name in names:
-        if name not in judged.figures:
-            return found
-        found.append(name)
-    return found
