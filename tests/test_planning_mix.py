@@ -115,6 +115,17 @@ def test_others_can_do_without_capacity_that_goes_all_at_once():
     assert apart.replicas[:, 0].tolist() == [3, 0, 0]
 
 
+def test_some_may_be_late_while_capacity_is_away():
+    spot = supply_of("spot", "spot", 1.0, available=0.9, together=True)
+    instance = instance_of([spot, supply_of("gpu", usd=3.0)], [3.0])
+    assert solve(instance).replicas[:, 0].tolist() == [0, 3]
+    eased = solve(replace(instance, away_late_share=0.04))
+    assert eased.replicas[:, 0].tolist() == [1, 2]
+    assert 0.1 - NEAR <= eased.late_rps.sum() <= 0.12 + NEAR
+    assert solve(replace(instance, late_share=0.41)).replicas[:, 0].tolist() == [2, 0]
+    assert solve(replace(instance, away_late_share=0.41)).replicas[:, 0].tolist() == [3, 0]
+
+
 def test_an_api_takes_no_more_than_its_limit():
     api = supply_of("api", "api", 0.0, most=1, ceiling=np.array([0.5]))
     work, tokens = np.array([[[1.0, 2.0]]]), np.array([[[0.0, 0.0001]]])

@@ -27,6 +27,8 @@ __all__ = ["Estimator", "Predicted"]
 
 _BUSY_ROWS = 0.3
 """Share of the places in a batch that is taken when a router looks, unless told."""
+_LATE_WHEN_AWAY = 1.0 / 3.0
+"""Part of the requests that may miss their objectives that is kept for times without spot capacity."""
 _PARTS = 5
 _LEVELS = (0.0, 0.2, 0.5, 1.0)
 """Shares among which the least work of a router that looks at the load is sought."""
@@ -113,7 +115,8 @@ class Estimator:
             for pool in range(option.shape[2])
         )
         made = self._made(option, work, rps, self._billed(option, work, usd, np.mean), supplies)
-        return within_limits(made, option, work)
+        late = _LATE_WHEN_AWAY * (1.0 - self.targets.slo)
+        return replace(within_limits(made, option, work), away_late_share=late)
 
     def _optimistic(self, scenario: Scenario) -> Instance:
         option = self.option(scenario)

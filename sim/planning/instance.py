@@ -94,8 +94,12 @@ class Instance:
     """Most dollars a month."""
     goal: Literal["cheapest", "accuracy", "goodput"] = "cheapest"
     deferrable: Deferrable | None = None
+    away_late_share: float = 0.0
+    """Share of all requests that may be given up beside those while capacity that comes and goes at once is away."""
     fleet_block: Integers | None = None
     """Block whose replicas each block has, [H]; its own where left out."""
+    is_away: NDArray[np.bool_] | None = None
+    """Whether a block is one in which such capacity is away, [H]; none is where left out."""
 
 
 @dataclass(frozen=True)

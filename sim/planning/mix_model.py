@@ -214,9 +214,11 @@ def _deferred_rows(instance: Instance, columns: Columns) -> Iterator[_Row]:
 def _promise_rows(instance: Instance, columns: Columns) -> Iterator[_Row]:
     """Late requests, accuracy and budget."""
     if instance.goal != "goodput":
-        weights = np.zeros(columns.size)
-        _put(weights, columns.late, request_weights(instance)[:, None, :])
-        yield _dense(weights, -_INFINITE, instance.late_share)
+        away = np.zeros(instance.hours.size, dtype=bool) if instance.is_away is None else instance.is_away
+        extra = instance.away_late_share if away.any() else 0.0
+        yield _late_row(instance, columns, np.ones(away.size), instance.late_share + extra)
+        if extra > 0.0:
+            yield _late_row(instance, columns, np.where(away, 0.0, 1.0), instance.late_share)
     if instance.least_accuracy is not None:
         in_time, late = accuracy_gain(instance, instance.least_accuracy)
         gains, weights = np.zeros(columns.size), request_weights(instance)
@@ -227,6 +229,13 @@ def _promise_rows(instance: Instance, columns: Columns) -> Iterator[_Row]:
         usd = _usd(instance, columns)
         scale = float(usd.max(initial=0.0)) or 1.0
         yield _dense(usd / scale, -_INFINITE, instance.budget_usd / scale)
+
+
+def _late_row(instance: Instance, columns: Columns, counted: Floats, share: float) -> _Row:
+    """No more than a share of all requests is given up in the blocks that are counted, [H]."""
+    weights = np.zeros(columns.size)
+    _put(weights, columns.late, (request_weights(instance) * counted)[:, None, :])
+    return _dense(weights, -_INFINITE, share)
 
 
 def _there(columns: Integers) -> Integers:

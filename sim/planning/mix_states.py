@@ -43,6 +43,7 @@ def by_state(instance: Instance) -> Instance:
         supplies=tuple(_split(s, there[:, p], p in unsure, blocks) for p, s in enumerate(instance.supplies)),
         deferrable=waiting,
         fleet_block=np.repeat(np.arange(blocks) * count, count),
+        is_away=np.tile(~there[:, unsure].all(axis=1), blocks),
     )
 
 
