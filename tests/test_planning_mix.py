@@ -59,8 +59,8 @@ def test_every_fleet_tried_says_the_same():
 
 
 @pytest.mark.long
-def test_every_fleet_tried_says_the_same_a_thousand_times():
-    check_against_every_fleet(range(1000, 2200))
+def test_every_fleet_tried_says_the_same_hundreds_of_times():
+    check_against_every_fleet(range(1000, 1600))
 
 
 def test_same_instance_same_bytes():

@@ -51,8 +51,8 @@ class Supply:
     available: float = 1.0
     """Share of the time in which there is capacity at all; for the rest nothing is paid, unless it is reserved."""
     together: bool = False
-    """Whether all its replicas come and go at once, so that others must be able to do without them; otherwise a share of
-    them is always there."""
+    """Whether all its replicas come and go at once, so that others must be able to do without them; otherwise a share
+    of them is always there."""
 
 
 @dataclass(frozen=True)
