@@ -210,7 +210,7 @@ def _flows_usd(instance, fleet, fleet_usd):
         row = np.zeros(width)
         row[: len(cells)] = [-gain[c[:2]] for c in cells]
         row[len(cells) : len(cells) + len(late)] = [-max(best[c[:2]], 0.0) for c in late]
-        under.append(row / month.sum())
+        under.append(row)
         under_to.append(0.0)
     if instance.budget_usd is not None:
         under.append(cost)
