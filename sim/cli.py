@@ -17,9 +17,11 @@ import typer
 from sim.evaluation.cli import evaluate
 from sim.lab.cli import lab_app
 from sim.planning.cli import plan
+from sim.sweep.cli import sweep
 
 if TYPE_CHECKING:
     from sim.measurements import Assumed
+    from sim.precision import Precision
 
 __all__ = ["app", "main", "run"]
 
@@ -38,6 +40,7 @@ app.add_typer(trace_app)
 app.add_typer(lab_app)
 app.command()(evaluate)
 app.command()(plan)
+app.command()(sweep)
 
 
 class Layout(StrEnum):
@@ -159,6 +162,17 @@ def simulate(
     requests: Annotated[bool, typer.Option("--requests", help="Keep a row for each request, with --out.")] = False,
     replications: Annotated[int | None, typer.Option(min=1, help="Independent runs.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of all randomness.")] = None,
+    precision: Annotated[
+        float | None,
+        typer.Option("--precision", metavar="SHARE", help="Add runs until figures are known to this share: 0.02."),
+    ] = None,
+    precision_of: Annotated[
+        str | None,
+        typer.Option("--precision-of", metavar="FIGURES", help="Which: cost.total_usd,latency.e2e_s.p99."),
+    ] = None,
+    most_replications: Annotated[
+        int | None, typer.Option("--most-replications", min=1, help="Runs at most with --precision; 200.")
+    ] = None,
 ) -> None:
     """Run a scenario: how fast it answers, how many objectives it meets, what it costs."""
     from sim import commands
@@ -166,14 +180,28 @@ def simulate(
 
     given = {"replications": replications, "seed": seed}
     changes = [*(overrides or []), *(f"{key}={value}" for key, value in given.items() if value is not None)]
+    wanted = _precision(precision, precision_of, most_replications)
     with progress_bar() as progress:
-        summary = commands.simulate(scenario, changes, out=out, requests=requests, progress=progress)
+        summary = commands.simulate(scenario, changes, out=out, requests=requests, precision=wanted, progress=progress)
     if as_json:
         _print_json(summary)
     else:
         _show(format_summary(summary))
     if out is not None:
         typer.echo(f"Results are in {out}", err=as_json)
+
+
+def _precision(wanted: float | None, figures: str | None, most: int | None) -> Precision | None:
+    from sim.errors import InputError
+    from sim.precision import Precision
+
+    if wanted is None:
+        option = "--precision-of" if figures else "--most-replications" if most else None
+        if option is not None:
+            raise InputError(option, "says nothing without --precision", "add --precision 0.02")
+        return None
+    names = tuple(name.strip() for name in (figures or "").split(",") if name.strip())
+    return Precision(wanted, names) if most is None else Precision(wanted, names, most)
 
 
 @app.command()

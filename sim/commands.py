@@ -12,9 +12,12 @@ if TYPE_CHECKING:
     from router.evaluation.run import Asked
     from sim.measurements import Assumed, Measurements
     from sim.planning.request import PlanRequest, Progress as PlanProgress
+    from sim.precision import Precision
     from sim.regions import Grid
     from sim.simulation import Progress
     from sim.steptime.calibration import Calibration
+    from sim.sweep.sweep import Plan as SweepPlan
+    from sim.sweep.sweep import Progress as SweepProgress
     from sim.tune import Plan as TuningPlan
 
 __all__ = [
@@ -33,6 +36,7 @@ __all__ = [
     "report",
     "schema",
     "simulate",
+    "sweep",
     "train",
     "tune",
     "validate",
@@ -45,11 +49,13 @@ def simulate(
     *,
     out: Path | None = None,
     requests: bool = False,
+    precision: Precision | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> dict[str, Any]:
     """The summary of a run of the scenario; with `out` its results are kept in that folder.
 
-    `requests` keeps a row for each request among the results. An earlier results folder is replaced.
+    `requests` keeps a row for each request among the results. An earlier results folder is replaced. With `precision`
+    replications are added until figures are known so closely.
 
     Raises:
         InputError: for a faulty scenario, an unreadable trace, or an `out` that holds something else or cannot be
@@ -63,7 +69,8 @@ def simulate(
         raise InputError("--requests", "needs a folder to write to", "add --out DIR")
     if out is not None:
         check_results_folder(out)
-    results = run(load_scenario(scenario, overrides), progress=progress, keep_requests=requests)
+    loaded = load_scenario(scenario, overrides)
+    results = run(loaded, progress=progress, keep_requests=requests, precision=precision)
     if out is not None:
         try:
             replace_folder(out, results.save)
@@ -154,14 +161,51 @@ def tune(
             holds something else or cannot be written.
     """
     from sim.tune import Plan, save_tuning, tuned
-    from sim.tune.report import TRIALS, check_folder
+    from sim.tune.report import RUNS, check_folder
 
     if out is not None:
         check_folder(out)
-    kept = None if out is None else out / TRIALS
+    kept = None if out is None else out / RUNS
     found = tuned(scenario, plan or Plan(), workers=workers, kept=kept, progress=progress)
     if out is not None:
         save_tuning(found, scenario, out)
+    return found
+
+
+def sweep(
+    scenario: Path | str,
+    plan: SweepPlan,
+    *,
+    out: Path | None = None,
+    store: Path | None = None,
+    workers: int | None = None,
+    ray: str | None = None,
+    progress: Callable[[SweepProgress], None] | None = None,
+) -> dict[str, Any]:
+    """What a scenario comes to at many points, and which key moves which figure how far.
+
+    Runs are kept in the folder `store`, or in `runs` within `out`, as they end: a sweep that was stopped goes on there,
+    and a point that was run before, by whatever sweep, is free. `out` also gets the table, the page and the JSON.
+    They are run in `workers` processes, or on the cluster of Ray at the address `ray`, with the same result. Refused
+    points are told, and the others go on. An interrupt ends the sweep early, and what is done is given back.
+
+    Raises:
+        InputError: for a plan that makes no sweep, a scenario that cannot be read, an `out` that holds something else
+            or cannot be written, and where Ray is wanted and does not answer.
+    """
+    from sim.runs import Store, executor_of
+    from sim.sweep.document import document_of
+    from sim.sweep.report import RUNS, check_folder, save_sweep
+    from sim.sweep.sweep import swept
+
+    if out is not None:
+        check_folder(out)
+    kept = store or (None if out is None else out / RUNS)
+    executor = executor_of(workers, ray)
+    made = swept(scenario, plan, executor, store=None if kept is None else Store(kept), progress=progress)
+    found = document_of(made)
+    if out is not None:
+        save_sweep(made, found, out)
     return found
 
 

@@ -8,7 +8,9 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
+from functools import partial
 from threading import Event
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +29,9 @@ from sim.engine.state import LEAST_OUTSTANDING, POWER_OF_TWO, PREFIX_AFFINITY, R
 from sim.engine.warm import compile_engine
 from sim.errors import InputError
 from sim.fleet import Fleet, build_fleet
+from sim.headline import run_figures
 from sim.outcomes import Outcomes
+from sim.precision import Precision, precision_warnings
 from sim.prices import PriceClock
 from sim.replication import Replication
 from sim.results import Results
@@ -49,13 +53,15 @@ from sim.scoring import Scorer, variants_of
 from sim.sleep import with_sleep
 from sim.sleep_section import sleep_warnings
 from sim.streams import RandomStreams
-from sim.summary import summarise
+from sim.summary import Sections, summarise
 from sim.tally import take_tally
 from sim.training import spreads_of
+from sim.uncertainty import World, Worlds, doubts_of, uncertainty_section, uncertainty_warnings
+from sim.warm_up import FoundWarmUp, found_in, pilot_of, warm_up_warnings
 from sim.workload.forecast import Forecast, build_forecast
 from sim.workload.workload import Workload, build_workload
 
-__all__ = ["Progress", "policy_of", "simulate", "tell_of_compiling"]
+__all__ = ["Progress", "Simulation", "check_warm_up", "policy_of", "side_by_side", "simulate", "tell_of_compiling"]
 
 _BALANCERS = {
     "round-robin": ROUND_ROBIN,
@@ -83,40 +89,118 @@ def simulate(
     *,
     progress: Callable[[Progress], None] | None = None,
     keep_requests: bool = False,
+    precision: Precision | None = None,
+    threads: int | None = None,
 ) -> Results:
-    """Run all replications of a scenario, on as many threads as there are cores.
+    """Run all replications of a scenario, on as many threads as there are cores unless `threads` says how many.
 
-    `progress` is called now and then, from any thread. `keep_requests` keeps a row for each request, on disk.
+    `progress` is called now and then, from any thread. `keep_requests` keeps a row for each request, on disk. With
+    `precision` replications are added to those of the scenario until its figures are known so closely.
     The same scenario and seed give the same results, whatever the number of threads.
 
     Raises:
-        InputError: for what the scenario names and cannot be used: a trace, a step-time file, a GPU or model.
+        InputError: for what the scenario names and cannot be used: a trace, a step-time file, a GPU or model; and for a
+            precision that cannot be had.
     """
-    outcomes = Outcomes(scenario)
-    corpora = Corpora(outcomes, variants_of(scenario)) if isinstance(scenario.router, LookingRouter) else None
-    fleet = with_sleep(scenario, build_fleet(scenario, outcomes.pluralities))
-    # Here, so that a faulty trace is refused before anything runs.
-    first = build_workload(scenario, RandomStreams(scenario.seed, 0))
+    simulation = Simulation(scenario, progress, keep_requests)
+    scenario = simulation.scenario
+    first = scenario.replications if precision is None else precision.first(scenario)
     compile_engine(tell_of_compiling)
     begun_s = time.perf_counter()
-    spool = RowSpool() if keep_requests else None
 
-    def run(index: int, stop: Event) -> Replication:
-        workload = first if index == 0 else first.replicated(RandomStreams(scenario.seed, index))
-        watch = _watch(scenario, index, progress, stop)
-        return _Run(outcomes, corpora, fleet, workload, index, watch, spool).replication()
+    def run(indices: range) -> list[Replication]:
+        return side_by_side([partial(simulation.run, index, of=indices.stop) for index in indices], threads)
 
-    replications = _side_by_side(run, scenario.replications)
-    _check_warm_up(scenario, replications)
-    wall_s = time.perf_counter() - begun_s
-    warnings = [*outcomes.warnings, *sleep_warnings(replications)]
-    opened = None if corpora is None else corpora.opened
-    summary = summarise(scenario, fleet, replications, wall_s, warnings, opened)
-    return Results(scenario, fleet, replications, summary, spool)
+    replications = run(range(first))
+    check_warm_up(scenario, replications)
+    while precision is not None and (more := precision.more(scenario, replications)):
+        replications += run(range(len(replications), len(replications) + more))
+    return simulation.results(replications, time.perf_counter() - begun_s, precision)
 
 
-def _check_warm_up(scenario: Scenario, replications: Sequence[Replication]) -> None:
-    """A run without a horizon must have gone on for longer than its warm-up."""
+class Simulation:
+    """A scenario ready to run: what its replications share."""
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        progress: Callable[[Progress], None] | None = None,
+        keep_requests: bool = False,
+    ) -> None:
+        """A warm-up that is to be found is looked for here, in a pilot run.
+
+        Raises:
+            InputError: for what the scenario names and cannot be used.
+        """
+        self._found: FoundWarmUp | None = None
+        if (pilot := pilot_of(scenario)) is not None:
+            self._found = found_in(pilot, simulate(pilot).replications)
+            scenario = scenario.model_copy(update={"warm_up": self._found.seconds})
+        self.scenario, self._progress = scenario, progress
+        self._base = base = _world(scenario)
+        self._worlds = Worlds(base, doubts_of(scenario, base.fleet, base.outcomes, base.corpora))
+        self._spool = RowSpool() if keep_requests else None
+
+    @property
+    def fleet(self) -> Fleet:
+        """The engine's view of the scenario, before anything is drawn."""
+        return self._base.fleet
+
+    def run(self, index: int, stop: Event, *, of: int | None = None) -> Replication:
+        """One replication, `of` so many; it ends early where `stop` is set."""
+        scenario = self.scenario
+        watch = _watch(scenario, index, of or scenario.replications, self._progress, stop)
+        return _Run(self._worlds.of(index), index, watch, self._spool).replication()
+
+    def warnings(self, replications: Sequence[Replication]) -> list[str]:
+        """What is to be held against the figures."""
+        return [
+            *self._base.outcomes.warnings,
+            *sleep_warnings(replications),
+            *warm_up_warnings(self.scenario, replications, self._found),
+            *uncertainty_warnings(self.scenario, self.fleet),
+        ]
+
+    def results(
+        self, replications: list[Replication], wall_s: float, precision: Precision | None = None
+    ) -> Results:
+        """What all replications came to, which took `wall_s`."""
+        scenario = self.scenario.model_copy(update={"replications": len(replications)})
+        sections = Sections(
+            precision=None if precision is None else precision.section(scenario, replications),
+            warm_up=None if self._found is None else self._found.section(),
+            uncertainty=self._uncertainty(replications),
+        )
+        warnings = [*self.warnings(replications), *precision_warnings(sections.precision)]
+        corpora = self._base.corpora
+        opened = None if corpora is None else corpora.opened
+        summary = summarise(scenario, self.fleet, replications, wall_s, warnings, opened, sections)
+        return Results(scenario, self.fleet, replications, summary, self._spool)
+
+    def _uncertainty(self, replications: Sequence[Replication]) -> dict[str, Any] | None:
+        if not self._worlds.doubts:
+            return None
+        drawn = [self._worlds.drawn(index) for index in range(len(replications))]
+        return uncertainty_section(self._worlds.doubts, drawn, run_figures(self.scenario, replications))
+
+
+def _world(scenario: Scenario) -> World:
+    """What all replications run in, but for what each draws; a faulty trace is refused here, before anything runs."""
+    outcomes = Outcomes(scenario)
+    return World(
+        outcomes,
+        Corpora(outcomes, variants_of(scenario)) if isinstance(scenario.router, LookingRouter) else None,
+        with_sleep(scenario, build_fleet(scenario, outcomes.pluralities)),
+        build_workload(scenario, RandomStreams(scenario.seed, 0)),
+    )
+
+
+def check_warm_up(scenario: Scenario, replications: Sequence[Replication]) -> None:
+    """A run without a horizon must have gone on for longer than its warm-up.
+
+    Raises:
+        InputError: where it has not.
+    """
     longest_s = max(float(run.tally.seconds[0]) for run in replications)
     if scenario.warm_up > 0.0 and longest_s <= scenario.warm_up:
         rule = f"as warm_up is not shorter than the run, which ended by itself after {longest_s:.0f}s"
@@ -128,16 +212,19 @@ def tell_of_compiling() -> None:
     logging.getLogger("nightshift").warning("compiling the engine, once: about a minute")
 
 
-def _side_by_side(run: Callable[[int, Event], Replication], replications: int) -> list[Replication]:
-    """All replications in order; where one fails or the user interrupts, the others stop at once."""
+def side_by_side(wanted: Sequence[Callable[[Event], Replication]], threads: int | None = None) -> list[Replication]:
+    """All replications in order, on as many threads as there are cores unless `threads` says how many.
+
+    Where one fails or the user interrupts, the others stop at once.
+    """
     stop = Event()
-    with ThreadPoolExecutor(min(replications, os.cpu_count() or 1)) as threads:
-        runs = [threads.submit(run, index, stop) for index in range(replications)]
+    with ThreadPoolExecutor(min(len(wanted), threads or os.cpu_count() or 1)) as pool:
+        runs = [pool.submit(run, stop) for run in wanted]
         try:
             wait(runs, return_when=FIRST_EXCEPTION)
         finally:
             stop.set()
-            threads.shutdown(cancel_futures=True)
+            pool.shutdown(cancel_futures=True)
     failures = [done.exception() for done in runs if not done.cancelled()]
     for failure in failures:
         if failure is not None and not isinstance(failure, _Stopped):
@@ -154,14 +241,12 @@ class _Run:
 
     def __init__(
         self,
-        outcomes: Outcomes,
-        corpora: Corpora | None,
-        fleet: Fleet,
-        workload: Workload,
+        world: World,
         index: int,
         watch: Callable[[float, int], None],
         spool: RowSpool | None,
     ) -> None:
+        outcomes, corpora, fleet, workload = world.outcomes, world.corpora, world.fleet, world.workload
         self.scenario = scenario = outcomes.scenario
         self.workload = workload
         streams = RandomStreams(scenario.seed, index)
@@ -237,7 +322,7 @@ def _forecast(scenario: Scenario, streams: RandomStreams) -> Forecast | None:
 
 
 def _watch(
-    scenario: Scenario, index: int, progress: Callable[[Progress], None] | None, stop: Event
+    scenario: Scenario, index: int, replications: int, progress: Callable[[Progress], None] | None, stop: Event
 ) -> Callable[[float, int], None]:
     """Called with time and arrivals as a replication goes on: reports them, and ends a run that is to stop."""
 
@@ -245,7 +330,7 @@ def _watch(
         if stop.is_set():
             raise _Stopped
         if progress is not None:
-            progress(Progress(index, scenario.replications, now_s, scenario.horizon, arrived))
+            progress(Progress(index, replications, now_s, scenario.horizon, arrived))
 
     return watch
 

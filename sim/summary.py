@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -23,7 +23,21 @@ from sim.tally import ANSWERS, COUNTS, REJECTIONS, figures
 if TYPE_CHECKING:
     from router.learned import LearnedRouter
 
-__all__ = ["summarise"]
+__all__ = ["Sections", "summarise"]
+
+
+class Sections(NamedTuple):
+    """What a run was asked for beside the scenario, section by section; None for what was not asked for."""
+
+    precision: dict[str, Any] | None = None
+    """How closely figures were wanted, and are known."""
+    warm_up: dict[str, Any] | None = None
+    """How the warm-up was found."""
+    uncertainty: dict[str, Any] | None = None
+    """What was drawn because it is not known."""
+
+
+_NONE = Sections()
 
 
 def summarise(
@@ -33,6 +47,7 @@ def summarise(
     wall_s: float,
     warnings: Sequence[str] = (),
     opened: LearnedRouter | None = None,
+    sections: Sections = _NONE,
 ) -> dict[str, Any]:
     """The contents of `summary.json`: means over the replications, intervals under `intervals`.
 
@@ -42,8 +57,10 @@ def summarise(
     Counts and dollars are those of one replication, on average. None stands where there is nothing to measure.
     Only `speed` differs from run to run.
     """
-    headline, intervals = headline_figures(scenario, replications)
-    strategies, of_strategies = strategy_figures([strategy.name for strategy in fleet.strategies], replications)
+    spread = sections.uncertainty is not None
+    names = [strategy.name for strategy in fleet.strategies]
+    headline, intervals = headline_figures(scenario, replications, spread=spread)
+    strategies, of_strategies = strategy_figures(names, replications, spread=spread)
     splits = cost_splits(scenario, fleet, replications)
     requests = _requests(replications)
     figure = _nested(headline)
@@ -70,6 +87,7 @@ def summarise(
             **{name: _count([getattr(run, name) for run in replications]) for name in _EVENTS},
             "step_times": {name: asdict(trust) for name, trust in fleet.trust.items()},
         },
+        **sections._asdict(),
         "warnings": list(warnings),
         "intervals": intervals | of_strategies,
         "speed": {

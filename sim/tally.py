@@ -60,6 +60,9 @@ class Tally:
     usd: NDArray[np.float64]
     """Dollars of all lines of the bill, [1]."""
 
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(**{f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)})
+
     def __sub__(self, other: Tally) -> Tally:
         return Tally(**{f.name: getattr(self, f.name) - getattr(other, f.name) for f in fields(self)})
 

@@ -35,7 +35,13 @@ def format_summary(summary: dict[str, Any]) -> Group:
         *(_titled("Pools", _pool_table(summary)) if len(summary["pools"]) > 1 else ()),
         *_titled("Cost", _cost_table(summary)),
     ]
-    return Group(Text(words.answer(summary), style="bold"), *_warnings(summary), "", *tables, "", _footer(summary))
+    answer = Text(words.answer(summary), style="bold")
+    return Group(answer, *_statistics(summary), *_warnings(summary), "", *tables, "", _footer(summary))
+
+
+def _statistics(summary: dict[str, Any]) -> list[Text]:
+    """What was asked of the statistics of a run: precision, a warm-up to be found, what is not known."""
+    return [Text(sentence) for sentence in words.statistics(summary)]
 
 
 def _warnings(summary: dict[str, Any]) -> list[Text]:

@@ -19,6 +19,7 @@ __all__ = [
     "range_of",
     "seconds",
     "share",
+    "statistics",
     "swamped",
     "things",
     "trust_errors",
@@ -42,6 +43,21 @@ def answer(summary: dict[str, Any]) -> str:
     right = summary.get("quality", {}).get("accuracy")
     quality = "" if right is None else f", {share(right)} of them right"
     return f"{printable(summary['scenario'])}: {cost} for {answers} in {time}{quality}"
+
+
+def statistics(summary: dict[str, Any]) -> list[str]:
+    """What became of the precision and the warm-up that were asked for, and of what is not known; one sentence each."""
+    found = []
+    precision, warm_up, drawn = (summary.get(key) for key in ("precision", "warm_up", "uncertainty"))
+    if precision is not None and precision["reached"]:
+        runs = things(precision["replications"], "replication")
+        found.append(f"Known to {precision['wanted']:g} with {runs}: {', '.join(precision['figures'])}.")
+    if warm_up is not None and warm_up["determined"]:
+        found.append(f"The warm-up of {summary['warm_up_s']:,.0f} s was found by MSER-5.")
+    if drawn is not None:
+        kinds = dict.fromkeys(each["kind"].replace("_", " ") for each in drawn["sampled"])
+        found.append(f"Intervals say where one real run may lie, as {', '.join(kinds)} may be off.")
+    return found
 
 
 def things(value: float | None, one: str, many: str | None = None) -> str:

@@ -15,7 +15,7 @@ TRACE = Path(__file__).parents[2] / "shared" / "traces" / "azure-llm-2023-conv.c
 
 STORIES = ("agentic-coding", "small-model-thinks", "lab-day", "lab-router-day")
 ROUTED = ("route-by-price-and-load", "drifting-questions")
-PLANNED = ("plan-support-desk",)
+PLANNED = ("plan-support-desk", "plan-research-lab")
 ALWAYS = (
     *("quickstart", "peak-offpeak", "spot-mix", "month", "sleep-time-paper", "solve-or-verify"),
     *(*STORIES, *ROUTED, *PLANNED),

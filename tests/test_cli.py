@@ -63,7 +63,9 @@ class FakeResults:
 def engine(monkeypatch: pytest.MonkeyPatch) -> None:
     """In place of the engine, one that answers at once with what it was asked."""
 
-    def simulate(scenario: Scenario, *, progress: object = None, keep_requests: bool = False) -> FakeResults:
+    def simulate(
+        scenario: Scenario, *, progress: object = None, keep_requests: bool = False, precision: object = None
+    ) -> FakeResults:
         return FakeResults(scenario, keep_requests)
 
     monkeypatch.setattr("sim.simulation.simulate", simulate)

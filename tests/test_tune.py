@@ -19,6 +19,7 @@ from sim.cli import run
 from sim.errors import InputError
 from sim.load import load_scenario
 from sim.runs.jobs import Job, Outcome
+from sim.scenario import Scenario
 from sim.simulation import simulate
 from sim.stats import paired_difference
 from sim.tune import Plan, tuned
@@ -295,29 +296,29 @@ class TestCommand:
     def test_an_interrupted_search_goes_on_where_it_was(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        import sim.runs.jobs as runs
+        import sim.runs.outcome as runs
+        from sim.runs import Store
 
-        real, count = runs.run_job, 0
+        real, count = runs.run_scenario, 0
 
-        def stopping(source: Path | str, job: Job) -> Outcome:
+        def stopping(scenario: Scenario, threads: int | None = None) -> Outcome:
             nonlocal count
             count += 1
             if count == 6:
                 raise KeyboardInterrupt
-            return real(source, job)
+            return real(scenario, threads)
 
         arguments = ["tune", str(SCENARIO), *SMALL, "--out"]
         assert run([*arguments, str(tmp_path / "whole")]) == 0
-        monkeypatch.setattr(runs, "run_job", stopping)
+        monkeypatch.setattr(runs, "run_scenario", stopping)
         assert run([*arguments, str(tmp_path / "cut")]) == 130
         assert "Interrupted after 5 trials" in capsys.readouterr().out
         partial = json.loads((tmp_path / "cut" / "tuning.json").read_text())
         assert (len(partial["trials"]), partial["points"], partial["chosen"]) == (5, [], None)
-        with (tmp_path / "cut" / "trials.jsonl").open("a") as file:
-            file.write('{"job": "cut off')
+        assert len(Store(tmp_path / "cut" / "runs")) == 5
         before, whole = count, (tmp_path / "whole" / "tuning.json").read_bytes()
         assert run([*arguments, str(tmp_path / "cut")]) == 0
-        assert count - before == len((tmp_path / "whole" / "trials.jsonl").read_text().splitlines()) - 5
+        assert count - before == len(Store(tmp_path / "whole" / "runs")) - 5
         assert (tmp_path / "cut" / "tuning.json").read_bytes() == whole
 
     def test_a_setting_of_another_scenario_is_not_taken_for_this_one(self, tmp_path: Path) -> None:

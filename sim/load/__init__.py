@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from pathlib import Path
 
 import yaml
@@ -20,7 +21,7 @@ from sim.load.yamlfile import read_tree
 from sim.paths import data_path, scenario_path
 from sim.scenario import Scenario
 
-__all__ = ["bundled_scenarios", "dump_scenario", "load_scenario"]
+__all__ = ["ScenarioFile", "bundled_scenarios", "dump_scenario", "load_scenario"]
 
 
 _FILES = (
@@ -54,17 +55,33 @@ def load_scenario(path: Path | str, overrides: Sequence[str] = ()) -> Scenario:
     Raises:
         ScenarioError: with all faults at once, each with its line or override, path, value, rule and remedy.
     """
-    file = _find(path)
-    tree = read_tree(_read(file), str(file))
-    for override in overrides:
-        apply_override(tree, override)
-    check_keys(tree, Scenario)
-    _resolve_files(tree, file.parent)
-    _resolve_names(tree)
-    _check_traces(tree)
-    _check_classes(tree)
-    check_prices(tree)
-    return _validated(tree)
+    return ScenarioFile(path).scenario(overrides)
+
+
+class ScenarioFile:
+    """A scenario file that is read once, for scenarios with one change or another."""
+
+    def __init__(self, path: Path | str) -> None:
+        """Read the file, or the bundled scenario of that name.
+
+        Raises:
+            ScenarioError: where it cannot be read, or is not YAML.
+        """
+        self.path = _find(path)
+        self._tree = read_tree(_read(self.path), str(self.path))
+
+    def scenario(self, overrides: Sequence[str] = ()) -> Scenario:
+        """The scenario with overrides, as `load_scenario` gives it and refuses it."""
+        tree = deepcopy(self._tree)
+        for override in overrides:
+            apply_override(tree, override)
+        check_keys(tree, Scenario)
+        _resolve_files(tree, self.path.parent)
+        _resolve_names(tree)
+        _check_traces(tree)
+        _check_classes(tree)
+        check_prices(tree)
+        return _validated(tree)
 
 
 def dump_scenario(scenario: Scenario) -> str:

@@ -46,8 +46,8 @@ def _of_lower(mean: float, concentration: float) -> Floats:
     return found
 
 
-def shifted(p: Floats, logit: float) -> Floats:
-    """Chances whose log odds are `logit` higher.
+def shifted(p: Floats, logit: float | Floats) -> Floats:
+    """Chances whose log odds are `logit` higher, which may be one number for each of the last axis.
 
     >>> shifted(np.array([0.5]), 1.0).round(3).tolist()
     [0.731]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -38,18 +39,15 @@ from sim.strategies import Plurality, output_multiples, strategy_spec
 from sim.workload.blocks import Floats
 from sim.workload.lengths import mean_tokens
 
-__all__ = ["Outcomes", "SleepWork", "Tables"]
+__all__ = ["Outcomes", "SleepWork", "Table"]
 
+Table = tuple[Path, HeldOut | None]
 _DIRECT = DirectStrategy(name="direct")
 _NO_SLEEP = Sleep()
 _SLEEP_TOKENS = {"low": 500.0, "medium": 1000.0, "high": 2000.0}
 """Output tokens of a draft where no class of curves tells: assumed."""
 _PREPARED_SHARE = 0.4
 """Share of the thoughts that is left on a prepared context where no class tells: assumed, 2.5 times less."""
-
-
-Tables = dict[tuple[Path, str, HeldOut | None], OutcomeTable]
-"""Tables of outcomes by file, effort of preparations and what is held out."""
 
 
 class SleepWork(NamedTuple):
@@ -79,8 +77,7 @@ class Outcomes:
             whose classes have one vote count different wrong answers.
     """
 
-    def __init__(self, scenario: Scenario, tables: Tables | None = None) -> None:
-        """`tables` has what has been read already, and keeps what is read now, for the next scenario."""
+    def __init__(self, scenario: Scenario) -> None:
         self.scenario = scenario
         self.strategies: Sequence[Strategy] = scenario.strategies or [_DIRECT]
         self.steps = [own_steps(strategy, self.strategies) for strategy in self.strategies]
@@ -89,8 +86,10 @@ class Outcomes:
         """By stream, whether it is known whether an answer is right."""
         self.warnings: tuple[str, ...] = ()
         """What the outcomes rest on beyond what was measured, one sentence each."""
+        self.logits: Mapping[str, float] = {}
+        """What is added to the log odds of a right answer by the curves of a class."""
         self._laws: dict[tuple[int, str], Law] = {}
-        self._tables: Tables = {} if tables is None else tables
+        self._tables: dict[Table, OutcomeTable] = {}
         used = [
             (stream, step)
             for stream, each in enumerate(scenario.workload)
@@ -100,6 +99,26 @@ class Outcomes:
             self.law(stream, step)
         self.pluralities: Mapping[str, Plurality] = dict(self._pluralities(used))
         """How wrong answers spread, by name of a vote."""
+
+    @property
+    def tables(self) -> Mapping[Table, OutcomeTable]:
+        """The tables in use, by file and what of it counts."""
+        return self._tables
+
+    @property
+    def classes(self) -> list[str]:
+        """Names of the classes whose curves are in use."""
+        placed = {step.name: step for steps in self.steps for step in steps}
+        found = (self._class(stream, placed[name]) for stream, name in self._laws if name in placed)
+        return sorted({name for name in found if name is not None})
+
+    def varied(self, scenario: Scenario, tables: Mapping[Table, OutcomeTable], logits: Mapping[str, float]) -> Outcomes:
+        """The same with other tables, and with curves shifted in log odds by class; of a scenario that differs in
+        nothing that outcomes hang on."""
+        other = copy(self)
+        other.scenario, other.logits = scenario, logits
+        other._tables, other._laws = {**self._tables, **tables}, {}
+        return other
 
     def law(self, stream: int, strategy: PlacedStrategy) -> Law:
         """Of the answers of a strategy, one that does work of its own, to the questions of a stream."""
@@ -227,9 +246,9 @@ class Outcomes:
         return not (lacks and (strategy.class_name or questions.class_name))
 
     def _read(self, questions: TableQuestions) -> OutcomeTable:
-        effort = (self.scenario.sleep or _NO_SLEEP).effort
-        place = questions.path, effort, questions.held_out
+        place = questions.path, questions.held_out
         if place not in self._tables:
+            effort = (self.scenario.sleep or _NO_SLEEP).effort
             self._tables[place] = read_outcomes(questions.path, effort, questions.held_out)
         return self._tables[place]
 
@@ -242,7 +261,8 @@ class Outcomes:
         weights = curves.sleep.weights if has_prepared else []
         rows = [(source.tokens, source.tokens), *(source.prepared(weight) for weight in weights)]
         spread = curves.difficulty.concentration
-        p = [shifted(chances(source.accuracy(worth), spread), effect.logit) for _, worth in rows]
+        logit = effect.logit + self.logits.get(curves.name, 0.0)
+        p = [shifted(chances(source.accuracy(worth), spread), logit) for _, worth in rows]
         correct = [chance_of(strategy, each, curves) for each in p]
         scale = 1.0 / source.tokens if source.is_own else 1.0
         return CurveLaw(

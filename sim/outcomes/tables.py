@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +46,24 @@ class OutcomeTable:
     """Names of the questions, in their order."""
     notes_tokens: float | None = None
     """Mean output tokens that preparing a context took; None where the table does not say."""
+    drawn_from: Integers | None = field(default=None, repr=False)
+    """Place of each question in the table that this one was drawn from, [questions]; None for a table as measured."""
+
+    def drawn(self, contexts: Integers) -> OutcomeTable:
+        """The table that has these of its contexts, some of them more than once and others not at all."""
+        sizes = np.diff(self.first)[contexts]
+        first = np.append(0, np.cumsum(sizes))
+        rows = np.arange(first[-1]) + np.repeat(self.first[contexts] - first[:-1], sizes)
+        place = {old: new for new, old in reversed(list(enumerate(rows.tolist())))}
+        return replace(
+            self,
+            correct={name: values[:, rows] for name, values in self.correct.items()},
+            tokens={name: values[:, rows] for name, values in self.tokens.items()},
+            first=first,
+            by_id={name: place[old] for name, old in self.by_id.items() if old in place},
+            questions=tuple(self.questions[row] for row in rows) if self.questions else (),
+            drawn_from=rows if self.drawn_from is None else self.drawn_from[rows],
+        )
 
     def questions_of(self, asked: Asked) -> Integers:
         """Place of the question of each request, [n].

@@ -21,8 +21,6 @@ __all__ = ["Runner", "Trial", "Trials", "seed_of", "seeds_of"]
 
 Runner = Callable[[Sequence[Task], int | None], Iterator[Judged]]
 _LARGEST_SEED = 2**31
-_FIRST = 1
-"""Replications that are run before it is asked whether a point is lost."""
 
 
 class Trial(NamedTuple):
@@ -32,6 +30,8 @@ class Trial(NamedTuple):
     judged: Judged
     keeps: bool
     """Whether it keeps the promise; one that was not run on does not."""
+    serves: bool
+    """Whether it keeps all of the promise but the budget."""
 
 
 def seed_of(seed: int, purpose: str) -> int:
@@ -58,6 +58,8 @@ class Trials:
     promise: Promise
     seeds: Sequence[int]
     """One for each replication."""
+    first: int = 1
+    """Replications that are run before it is asked whether a point is lost."""
     workers: int | None = None
     runner: Runner = tasks_side_by_side
     most_requests: float = float("inf")
@@ -66,10 +68,16 @@ class Trials:
     """The same of replications."""
     tell: Callable[[Trial], None] | None = None
     known: dict[Point, Trial] = field(default_factory=dict)
+    _parts: dict[Point, list[Judged]] = field(default_factory=dict)
     runs: int = 0
     """Replications simulated."""
     requests: float = 0.0
     """Requests simulated."""
+
+    @property
+    def service(self) -> Promise:
+        """The promise without the budget."""
+        return self.promise.without("budget")
 
     @property
     def replications(self) -> int:
@@ -83,42 +91,57 @@ class Trials:
 
     @property
     def points_left(self) -> int:
-        """How many more points there is time for, at the mean length of those so far."""
-        each = self.requests / max(len(self.known), 1) or 1.0
-        runs = self.runs / max(len(self.known), 1) or 1.0
-        return int(max(min((self.most_requests - self.requests) / each, (self.most_runs - self.runs) / runs), 0.0))
+        """How many more points there is time for, with all their replications."""
+        each = self.requests / max(self.runs, 1) or 1.0
+        left = min((self.most_requests - self.requests) / each, self.most_runs - self.runs)
+        return int(max(left, 0.0) / self.replications)
 
     def of(self, points: Sequence[Point]) -> list[Trial]:
         """What points came to, in their order; those that are not known yet are run side by side."""
         fresh = [point for point in dict.fromkeys(points) if point not in self.known]
-        for point, judged in zip(fresh, self._run(fresh), strict=True):
+        self._run(fresh, self.seeds[: self.first])
+        self._run([point for point in fresh if not self._is_lost(point)], self.seeds)
+        for point in fresh:
+            judged = joined(self._parts[point])
             whole = judged.replications == self.replications
-            trial = Trial(point, judged, whole and keeps_promise(judged, self.promise))
+            serves = whole and keeps_promise(judged, self.service)
+            trial = Trial(point, judged, serves and keeps_promise(judged, self.promise), serves)
             self.known[point] = trial
             if self.tell is not None:
                 self.tell(trial)
         return [self.known[point] for point in points]
 
-    def _run(self, points: Sequence[Point]) -> list[Judged]:
-        """First one replication of each, then the others of those that may still keep the promise."""
-        parts: list[list[Judged]] = [[] for _ in points]
-        scenarios = [realised(self.space, point) for point in points]
-        for index, made in enumerate(scenarios):
+    def glance(self, points: Sequence[Point]) -> list[Trial]:
+        """What points came to in the first replication, side by side; those that are lost by it are known for good."""
+        self._run(list(dict.fromkeys(points)), self.seeds[: self.first])
+        self.of([point for point in points if self._is_lost(point)])
+        return [self._at_first(point) for point in points]
+
+    def _at_first(self, point: Point) -> Trial:
+        judged = joined(self._parts[point][: self.first])
+        serves = keeps_promise(judged, self.service)
+        return Trial(point, judged, serves and keeps_promise(judged, self.promise), serves)
+
+    def _run(self, points: Sequence[Point], seeds: Sequence[int]) -> None:
+        """Run what is missing of these replications."""
+        tasks, places = [], []
+        for point in points:
+            done = len(self._parts.setdefault(point, []))
+            if done >= len(seeds):
+                continue
+            made = realised(self.space, point)
             if isinstance(made, Refused):
-                parts[index].append(Judged(refused=made.why))
-        for seeds in (self.seeds[:_FIRST], self.seeds[_FIRST:]):
-            going = [index for index in range(len(points)) if not self._is_lost(parts[index])]
-            each = [(index, seed) for index in going for seed in seeds]
-            tasks = [self._task(scenarios[index], seed) for index, seed in each]
-            for (index, _), judged in zip(each, self.runner(tasks, self.workers), strict=True):
-                parts[index].append(judged)
-                self.runs += judged.replications
-                self.requests += sum(judged.values("offered"))
-        return [joined(each) for each in parts]
+                self._parts[point] = [Judged(refused=made.why)] * len(self.seeds)
+                continue
+            tasks += [self._task(made, seed) for seed in seeds[done:]]
+            places += [point] * (len(seeds) - done)
+        for point, judged in zip(places, self.runner(tasks, self.workers), strict=True):
+            self._parts[point].append(judged)
+            self.runs += judged.replications
+            self.requests += sum(judged.values("offered"))
 
-    def _task(self, scenario: Scenario | Refused, seed: int) -> Task:
-        assert isinstance(scenario, Scenario)
+    def _is_lost(self, point: Point) -> bool:
+        return cannot_keep(joined(self._parts[point]), self.service, self.replications)
+
+    def _task(self, scenario: Scenario, seed: int) -> Task:
         return Task(scenario, seed, 1, tuple(self.space.blocks.block.tolist()))
-
-    def _is_lost(self, parts: Sequence[Judged]) -> bool:
-        return bool(parts) and cannot_keep(joined(parts), self.promise, self.replications)

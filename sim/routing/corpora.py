@@ -15,7 +15,7 @@ from sim.outcomes.asked import Asked
 from sim.outcomes.law import TableLaw
 from sim.outcomes.luck import ANSWER, uniforms
 from sim.routing.estimates import Estimates, Multiples, expected, foreseen, on_average
-from sim.routing.opened import columns_of, open_router, scores_of
+from sim.routing.opened import Shifts, columns_of, drawn_scores, open_router, scores_of
 from sim.routing.rows import (
     Reals,
     TableRows,
@@ -58,13 +58,19 @@ class Corpora:
         InputError: for a router file that cannot be used, or that does not know what the scenario needs.
     """
 
-    def __init__(self, outcomes: Outcomes, variants: int) -> None:
-        """With 2 `variants` answers may come from prepared contexts."""
+    def __init__(self, outcomes: Outcomes, variants: int, like: Corpora | None = None, shifts: Shifts = ()) -> None:
+        """With 2 `variants` answers may come from prepared contexts.
+
+        With those of `like` a router file is not asked again: what it says of the questions of a table is theirs, its
+        log odds of a right answer raised by `shifts`, one for each of its strategies.
+        """
         self._outcomes, self._variants = outcomes, variants
         scenario = outcomes.scenario
         router = scenario.router
-        self.opened: LearnedRouter | None = open_router(router) if isinstance(router, FileRouter) else None
+        self.opened: LearnedRouter | None = None
         """The router file; None for routers without one."""
+        if isinstance(router, FileRouter):
+            self.opened = open_router(router) if like is None else like.opened
         self._multiples = Multiples.of(outcomes)
         # Sleep-time work has a strategy of its own in the engine.
         self._hidden = int(scenario.sleep is not None)
@@ -73,7 +79,7 @@ class Corpora:
         self.scores: dict[int, Scores] = {}
         """What the router file says of the questions of each stream's table."""
         if self.opened is not None:
-            self.scores = {stream: scores_of(outcomes, self.opened, stream) for stream in self.streams}
+            self.scores = {stream: self._scores(stream, self.opened, like, shifts) for stream in self.streams}
         self.expected = {stream: self._of_file(stream) for stream in self.scores}
         """The same as estimates of the scenario's strategies."""
         self._parts: dict[int, _Part] = {}
@@ -84,6 +90,10 @@ class Corpora:
             sizes = [part.corpus.p.shape[0] for part in self._parts.values()]
             self._first_row = dict(zip(self.streams, np.cumsum([0, *sizes[:-1]]).tolist(), strict=True))
             self._corpus = _joined([part.corpus for part in self._parts.values()])
+
+    def columns(self, stream: int) -> list[int]:
+        """The router file's strategies that may be chosen for a stream, by their place in it; none without a file."""
+        return [] if self.opened is None else list(columns_of(self._outcomes, self.opened, stream).values())
 
     def options(self, requests: int, routed: Sequence[Routed]) -> Options | None:
         """What the requests of a block may become; None where none of them is looked at.
@@ -103,6 +113,11 @@ class Corpora:
             row[rows] = np.arange(first, first + asked.key.size)
             parts.append(self._of_asked(stream, asked))
         return Options(_joined(parts), row)
+
+    def _scores(self, stream: int, opened: LearnedRouter, like: Corpora | None, shifts: Shifts) -> Scores:
+        if like is None:
+            return scores_of(self._outcomes, opened, stream)
+        return drawn_scores(like.scores[stream], self._outcomes.table(stream).drawn_from, shifts)
 
     def _of_file(self, stream: int) -> Estimates:
         """What the router file expects of the questions of a stream's table."""

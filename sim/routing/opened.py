@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from hashlib import sha256
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from router.errors import RouterError
 from router.types import Scores
 from sim.errors import InputError, did_you_mean
 from sim.outcomes import Outcomes
 from sim.outcomes.columns import number_columns, texts_of
+from sim.outcomes.difficulty import shifted
 from sim.routing.rows import can_choose
 from sim.scenario import FileRouter, TableQuestions
+from sim.workload.blocks import Integers
 
 if TYPE_CHECKING:
     from router.learned import LearnedRouter
 
-__all__ = ["columns_of", "open_router", "scores_of"]
+__all__ = ["Shifts", "columns_of", "drawn_scores", "open_router", "scores_of"]
+
+Shifts = Sequence[float]
 
 
 def open_router(router: FileRouter) -> LearnedRouter:
@@ -68,6 +75,21 @@ def scores_of(outcomes: Outcomes, opened: LearnedRouter, stream: int) -> Scores:
     texts = texts_of(questions.path, table) if spec.text else None
     with _in_our_words():
         return opened.score(opened.features.of(texts, numbers))
+
+
+def drawn_scores(scores: Scores, rows: Integers | None, shifts: Shifts) -> Scores:
+    """The scores of these questions (of all for None), the log odds of right answers raised by strategy."""
+    taken = slice(None) if rows is None else rows
+    p = scores.p_correct[taken]
+    return replace(
+        scores,
+        p_correct=shifted(p, np.asarray(shifts)) if len(shifts) else p,
+        log_tokens=scores.log_tokens[taken],
+        log_tokens_sd=scores.log_tokens_sd[taken],
+        prepared=None if scores.prepared is None else drawn_scores(scores.prepared, rows, shifts),
+        predictability=None if scores.predictability is None else scores.predictability[taken],
+        expected_questions=None if scores.expected_questions is None else scores.expected_questions[taken],
+    )
 
 
 def _note_trained_on(outcomes: Outcomes, opened: LearnedRouter, questions: TableQuestions) -> None:

@@ -1,20 +1,23 @@
-"""Settings simulated, side by side on the cores; what is done is kept on disk where there is a place for it."""
+"""Settings of a scenario, or scenarios, run side by side; what is done is kept where there is a store for it."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from sim.errors import InputError
+from sim.errors import EngineError, InputError
+from sim.runs.executor import Executor, InProcess, Task, executor_of
+from sim.runs.keys import content_key
+from sim.runs.outcome import Outcome, run_scenario
+from sim.runs.store import Memory, Store
 
 if TYPE_CHECKING:
+    from sim.load import ScenarioFile
     from sim.scenario import Scenario
 
-__all__ = ["Job", "Kept", "Outcome", "Runner", "run_job", "run_scenario", "scenarios_side_by_side", "side_by_side"]
+__all__ = ["Job", "Run", "Runner", "resolved", "run_all", "run_job", "scenarios_side_by_side", "side_by_side"]
 
 
 class Job(NamedTuple):
@@ -25,138 +28,115 @@ class Job(NamedTuple):
     replications: int
 
 
-class Outcome(NamedTuple):
-    """What came of it: every figure by its dotted name, one value per replication; or why it was refused."""
+class Run(NamedTuple):
+    """A run that has ended."""
 
-    figures: Mapping[str, Sequence[float]]
-    refused: str | None = None
+    place: int
+    """Which of those asked for."""
+    key: str
+    """What stands for it; empty where the scenario was refused before there was anything to run."""
+    outcome: Outcome
+    is_kept: bool
+    """Whether it came from a store."""
 
 
 Runner = Callable[[Sequence[Job]], Iterator[Outcome]]
 """Gives the outcomes of jobs, in their order."""
 
 
-class Kept:
-    """Outcomes on disk, a line of JSON each, so that what is done need not be done again.
+def run_all(scenarios: Iterable[Scenario | Outcome], executor: Executor, store: Store | None = None) -> Iterator[Run]:
+    """The runs of scenarios, as they end: those in the store at once, and none twice.
 
-    The key of a job holds all that its outcome follows from: the scenario with every value, the files that it names by
-    size and time, and the version of this package.
+    A scenario that was refused before stands there as its outcome. Scenarios are asked for as there is room.
     """
-
-    def __init__(self, file: Path, source: Path | str) -> None:
-        """Read what is there; a last line that was cut off does not count."""
-        self._file, self._source = file, source
-        self._known: dict[str, Outcome] = {}
-        told = file.read_text(encoding="utf-8") if file.is_file() else ""
-        # What was cut off while it was written stays a line of its own.
-        self._begin = "\n" if told and not told.endswith("\n") else ""
-        for line in told.splitlines():
-            with suppress(ValueError, KeyError, TypeError):
-                row = json.loads(line)
-                self._known[row["job"]] = Outcome(row["figures"], row["refused"])
-
-    def key(self, job: Job) -> str:
-        """What stands for a job; one that is refused has its overrides."""
-        from importlib.metadata import version
-
-        told = [version("nightshift"), list(job), _resolved(self._source, job)]
-        return hashlib.sha256(json.dumps(told).encode()).hexdigest()
-
-    def get(self, key: str) -> Outcome | None:
-        """The outcome of a job that is done."""
-        return self._known.get(key)
-
-    def put(self, key: str, outcome: Outcome) -> None:
-        """Keep an outcome at once."""
-        self._known[key] = outcome
-        line = json.dumps({"job": key, "figures": outcome.figures, "refused": outcome.refused})
-        with self._file.open("a", encoding="utf-8") as file:
-            file.write(self._begin + line + "\n")
-        self._begin = ""
+    known = Memory() if store is None else store
+    places: defaultdict[str, list[int]] = defaultdict(list)
+    for place, scenario in enumerate(scenarios):
+        if isinstance(scenario, Outcome):
+            yield Run(place, "", scenario, False)
+            continue
+        key = content_key(scenario)
+        if key not in places and (found := known.get(key)) is not None:
+            yield Run(place, key, found, store is not None)
+            continue
+        places[key].append(place)
+        if len(places[key]) > 1:
+            continue
+        while executor.is_full:
+            yield from _collected(executor, places, known)
+        executor.submit(Task(key, scenario))
+    while executor.is_busy:
+        yield from _collected(executor, places, known)
 
 
-def _resolved(source: Path | str, job: Job) -> Any:
-    """The scenario of a job with every value, and marks of the files it names; nothing where it is refused."""
-    from sim.load import dump_scenario
-
-    try:
-        scenario = _scenario(source, job)
-    except InputError:
-        return None
-    files = sorted(_files(scenario.model_dump(mode="json")))
-    marks = [(name, stat.st_size, stat.st_mtime_ns) for name in files for stat in [Path(name).stat()]]
-    return [dump_scenario(scenario), marks]
+def _collected(executor: Executor, places: dict[str, list[int]], known: Store | Memory) -> Iterator[Run]:
+    done = executor.collect()
+    for task, outcome in done:
+        known.put(task.key, outcome)
+    for task, outcome in done:
+        yield from (Run(place, task.key, outcome, False) for place in places.pop(task.key))
 
 
-def _files(value: Any) -> Iterator[str]:
-    """Texts in a scenario that name a file by its whole path, as loading makes them."""
-    if isinstance(value, dict):
-        value = list(value.values())
-    if isinstance(value, list):
-        for part in value:
-            yield from _files(part)
-    elif isinstance(value, str) and value.startswith("/") and Path(value).is_file():
-        yield value
+def side_by_side(
+    source: Path | str, workers: int | None = None, kept: Store | None = None, *, executor: Executor | None = None
+) -> Runner:
+    """A runner of jobs of one scenario, in as many processes as there are cores unless `workers` says how many.
 
+    Raises:
+        EngineError: where a run failed by a fault of ours, or its processes died.
+    """
+    from sim.load import ScenarioFile
 
-def side_by_side(source: Path | str, workers: int | None, kept: Kept | None = None) -> Runner:
-    """A runner of jobs of one scenario, in as many processes as there are cores unless `workers` says how many."""
+    file = ScenarioFile(source)
+    chosen = executor or executor_of(workers)
 
     def run(jobs: Sequence[Job]) -> Iterator[Outcome]:
-        keys = ["" if kept is None else kept.key(job) for job in jobs]
-        known = {key: found for key in keys if kept is not None and (found := kept.get(key)) is not None}
-        missing = [job for job, key in zip(jobs, keys, strict=True) if key not in known]
-        fresh = _outcomes(source, missing, workers)
-        for key in keys:
-            outcome = known.get(key)
-            if outcome is None:
-                outcome = next(fresh)
-                if kept is not None:
-                    kept.put(key, outcome)
-            yield outcome
+        alone = InProcess(threads=None) if executor is None and len(jobs) < 2 else chosen
+        yield from _in_order([resolved(file, job) for job in jobs], alone, kept)
 
     return run
 
 
-def _outcomes(source: Path | str, jobs: Sequence[Job], workers: int | None) -> Iterator[Outcome]:
-    from joblib import Parallel, delayed
-
-    if workers == 1 or len(jobs) < 2:
-        yield from (run_job(source, job) for job in jobs)
-    else:
-        yield from Parallel(n_jobs=workers or -1, return_as="generator")(delayed(run_job)(source, job) for job in jobs)
+def resolved(file: ScenarioFile, job: Job) -> Scenario | Outcome:
+    """The scenario of a job; its outcome where it is refused."""
+    try:
+        return file.scenario([*job.overrides, f"seed={job.seed}", f"replications={job.replications}"])
+    except InputError as error:
+        return Outcome({}, str(error))
 
 
 def run_job(source: Path | str, job: Job) -> Outcome:
     """Simulate a setting; one that the scenario does not allow is refused, and says why."""
-    try:
-        return run_scenario(_scenario(source, job))
-    except InputError as error:
-        return Outcome({}, str(error))
+    from sim.load import ScenarioFile
+
+    scenario = resolved(ScenarioFile(source), job)
+    return scenario if isinstance(scenario, Outcome) else run_scenario(scenario)
 
 
-def run_scenario(scenario: Scenario) -> Outcome:
-    """Simulate a scenario as it is; refused where it cannot be."""
-    from sim.runs.figures import run_figures
-    from sim.simulation import simulate
+def scenarios_side_by_side(
+    scenarios: Sequence[Scenario],
+    workers: int | None = None,
+    *,
+    store: Store | None = None,
+    executor: Executor | None = None,
+) -> Iterator[Outcome]:
+    """The outcomes of scenarios in their order, in as many processes as there are cores unless `workers` says.
 
-    try:
-        return Outcome(run_figures(simulate(scenario)))
-    except InputError as error:
-        return Outcome({}, str(error))
-
-
-def scenarios_side_by_side(scenarios: Sequence[Scenario], workers: int | None = None) -> Iterator[Outcome]:
-    """The outcomes of scenarios in their order, in as many processes as there are cores unless `workers` says."""
-    from joblib import Parallel, delayed
-
-    if workers == 1 or len(scenarios) < 2:
-        yield from map(run_scenario, scenarios)
-    else:
-        yield from Parallel(n_jobs=workers or -1, return_as="generator")(delayed(run_scenario)(s) for s in scenarios)
+    Raises:
+        EngineError: where a run failed by a fault of ours, or its processes died.
+    """
+    own = InProcess(threads=None) if len(scenarios) < 2 else executor_of(workers)
+    return _in_order(scenarios, executor or own, store)
 
 
-def _scenario(source: Path | str, job: Job) -> Any:
-    from sim.load import load_scenario
-
-    return load_scenario(source, [*job.overrides, f"seed={job.seed}", f"replications={job.replications}"])
+def _in_order(scenarios: Sequence[Scenario | Outcome], executor: Executor, store: Store | None) -> Iterator[Outcome]:
+    early: dict[int, Outcome] = {}
+    place = 0
+    with executor:
+        for run in run_all(scenarios, executor, store):
+            if run.outcome.is_failed:
+                raise EngineError(run.outcome.refused)
+            early[run.place] = run.outcome
+            while place in early:
+                yield early.pop(place)
+                place += 1

@@ -68,7 +68,7 @@ from sim.scenario.offers import Availability, Billing, Offer, OnDemand, Reserved
 from sim.scenario.operation import Admission, Failures, Power
 from sim.scenario.part import Part, refuse_all
 from sim.scenario.planning import Block, Growing, Planning, Purchase, Targets
-from sim.scenario.quantities import Count, Duration, LengthOfTime, Whole
+from sim.scenario.quantities import Count, LengthOfTime, WarmUp, Whole
 from sim.scenario.routers import (
     BanditRouter,
     Budget,
@@ -108,6 +108,7 @@ from sim.scenario.tariffs import (
     TokenWindows,
 )
 from sim.scenario.training import Training
+from sim.scenario.uncertainty import Uncertainty
 from sim.scenario.ways import AlwaysRouter, RandomRouter, RoundRobinRouter, Router
 from sim.scenario.windows import Window
 
@@ -226,6 +227,7 @@ __all__ = [
     "TraceFormat",
     "Training",
     "TreeStrategy",
+    "Uncertainty",
     "VerifyStrategy",
     "VoteStrategy",
     "Weekday",
@@ -260,8 +262,9 @@ class Scenario(Part):
     """IANA time zone of the local clock, such as America/New_York."""
     horizon: LengthOfTime | None = None
     """Length of the run; without it the run ends when all work is done, so every stream must be finite."""
-    warm_up: Duration = 0.0
-    """Start of the run whose requests are left out of latencies, attainment and goodput."""
+    warm_up: WarmUp = 0.0
+    """Start of the run whose requests are left out of latencies, attainment and goodput; `auto` finds it by MSER-5 from
+    runs that are made for it."""
     seed: Whole = 0
     """Seed of all randomness; the same seed gives the same bytes."""
     replications: Annotated[Count, Field(le=100_000)] = 1
@@ -285,6 +288,8 @@ class Scenario(Part):
     """Contexts prepared ahead of their questions; none are where left out."""
     training: list[Training] = Field(default=[])
     """One-off costs that change the answers of strategies."""
+    uncertainty: Uncertainty = Field(default_factory=Uncertainty)
+    """What is not known and drawn anew for each replication; nothing where left out."""
     forecast: ForecastError = Field(default_factory=ForecastError)
     """How good the forecast is that a predictive autoscaler sees."""
     plan: Planning | None = None

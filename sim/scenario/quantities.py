@@ -6,7 +6,7 @@ import math
 import re
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, PlainValidator, WithJsonSchema
 
 from sim.errors import InputError
 from sim.scenario.part import refuse
@@ -15,6 +15,7 @@ __all__ = [
     "DURATION_SCHEMA",
     "HOURS_SCHEMA",
     "Amount",
+    "AutoWarmUp",
     "Change",
     "Count",
     "Duration",
@@ -23,6 +24,8 @@ __all__ = [
     "Rate",
     "Share",
     "Shift",
+    "Spread",
+    "WarmUp",
     "Whole",
     "format_duration",
     "parse_duration",
@@ -149,6 +152,30 @@ LengthOfTime = Annotated[
 ]
 """Seconds, more than zero."""
 
+
+class AutoWarmUp(float):
+    """A warm-up that is to be found by a run of its own; none before that."""
+
+
+def _warm_up(value: object) -> float:
+    if isinstance(value, AutoWarmUp) or value == _AUTO:
+        return AutoWarmUp()
+    return _duration(value)
+
+
+def _warm_up_text(seconds: float) -> str:
+    return _AUTO if isinstance(seconds, AutoWarmUp) else format_duration(seconds)
+
+
+_AUTO = "auto"
+WarmUp = Annotated[
+    float,
+    PlainValidator(_warm_up),
+    PlainSerializer(_warm_up_text, return_type=str, when_used="json"),
+    WithJsonSchema({"anyOf": [{"const": _AUTO}, DURATION_SCHEMA]}),
+]
+"""Seconds, zero or more, or `auto`."""
+
 Rate = Annotated[float, BeforeValidator(_no_truth_value), Field(gt=0, le=1e9)]
 """A finite number above zero."""
 
@@ -163,6 +190,9 @@ Share = Annotated[float, BeforeValidator(_no_truth_value), Field(ge=0, le=1)]
 
 Shift = Annotated[float, BeforeValidator(_no_truth_value), Field(ge=-20, le=20)]
 """A number added to log odds; 0 changes nothing."""
+
+Spread = Annotated[float, BeforeValidator(_no_truth_value), Field(ge=0, le=2)]
+"""A standard deviation, as a share or of a logarithm; 0 changes nothing."""
 
 Count = Annotated[int, BeforeValidator(_no_truth_value), Field(ge=1, le=_LARGEST_COUNT)]
 """A whole number, one or more."""

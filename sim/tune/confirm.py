@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sim.runs.jobs import Outcome
+from sim.runs import Outcome
 from sim.stats import Estimate, estimate, paired_difference
 from sim.tune.front import Setting, Tried, front_of
 from sim.tune.objectives import ATTAINMENT, OBJECTIVES, Objective

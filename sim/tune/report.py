@@ -12,11 +12,11 @@ from sim.errors import InputError
 from sim.folders import check_place, write_file
 from sim.tune.space import as_override
 
-__all__ = ["TRIALS", "check_folder", "save_tuning"]
+__all__ = ["RUNS", "check_folder", "save_tuning"]
 
-TRIALS = "trials.jsonl"
-"""Outcomes as they come, by which a search that was stopped goes on."""
-_OWN = re.compile(r"tuning\.json|trials\.jsonl|chosen\.yaml|point-\d+\.yaml|\..*")
+RUNS = "runs"
+"""A folder of outcomes as they come, by which a search that was stopped goes on."""
+_OWN = re.compile(r"tuning\.json|runs|trials\.jsonl|chosen\.yaml|point-\d+\.yaml|\..*")
 
 
 def check_folder(folder: Path) -> None:
@@ -32,7 +32,7 @@ def check_folder(folder: Path) -> None:
         others = sorted(path.name for path in folder.iterdir() if not _OWN.fullmatch(path.name))
         if others:
             raise InputError(folder, f"holds something other than a search ({others[0]})", remedy)
-    check_place(folder / TRIALS)
+    check_place(folder / "tuning.json")
     folder.mkdir(parents=True, exist_ok=True)
 
 

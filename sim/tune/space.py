@@ -9,6 +9,7 @@ from itertools import product
 from math import isfinite, prod
 
 from sim.errors import InputError
+from sim.runs.vary import key_and_values, split_values
 
 __all__ = ["Choices", "Dimension", "Range", "Value", "all_settings", "as_override", "parse_vary", "rounded", "size_of"]
 
@@ -62,33 +63,14 @@ def parse_vary(text: str) -> Dimension:
     Raises:
         InputError: for anything else, and for a range or a list without at least two values.
     """
-    key, equals, told = (part.strip() for part in text.partition("="))
-    if not (key and equals and told):
-        raise InputError(text, "is nothing to vary", _REMEDY)
-    values = _split(told)
+    key, told = key_and_values(text, _REMEDY)
+    values = split_values(told)
     if len(values) > 1:
         return _choices(key, values, text)
     parts = [part.strip() for part in told.split(":")]
     if len(parts) == 1:
         raise InputError(text, "leaves nothing to choose", "give more values, or set it with --set")
     return _range(key, parts, text)
-
-
-def _split(text: str) -> list[str]:
-    """Parts between commas that stand in no brackets and no quotes."""
-    parts, depth, quote = [""], 0, ""
-    for sign in text:
-        if quote:
-            quote = "" if sign == quote else quote
-        elif sign in "\"'":
-            quote = sign
-        else:
-            depth += (sign in "[{") - (sign in "]}")
-        if sign == "," and not depth and not quote:
-            parts.append("")
-        else:
-            parts[-1] += sign
-    return [part.strip() for part in parts]
 
 
 def _choices(key: str, values: Sequence[str], text: str) -> Choices:

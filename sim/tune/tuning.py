@@ -11,7 +11,7 @@ import numpy as np
 
 from sim.errors import InputError
 from sim.load import load_scenario
-from sim.runs.jobs import Job, Kept, Outcome, Runner, side_by_side
+from sim.runs import Job, Outcome, Runner, Store, side_by_side
 from sim.scenario import Scenario
 from sim.streams import RandomStreams
 from sim.tune.confirm import AS_IS, Confirmed, chosen_point, confirmed_json, shifts
@@ -43,7 +43,7 @@ def tuned(
 
     All settings are tried on the scenario's own seed, so that they meet the same requests with the same luck. The front
     is then run on a seed that the search has not seen, beside the scenario as it is. The same scenario, plan and seed
-    give the same result, whatever `workers`. Outcomes are kept in the file `kept` as they come, and taken from it.
+    give the same result, whatever `workers`. Outcomes are kept in the folder `kept` as they come, and taken from it.
     An interrupt ends the search, and what is done by then is told. `runner` stands in for the simulator.
 
     Raises:
@@ -81,12 +81,7 @@ def _space(source: Path | str, scenario: Scenario, plan: Plan) -> list[Dimension
 
 
 def _simulator(source: Path | str, workers: int | None, kept: Path | None) -> Runner:
-    """The engine is compiled here, so that the processes find it on disk."""
-    from sim.engine.warm import compile_engine
-    from sim.simulation import tell_of_compiling
-
-    compile_engine(tell_of_compiling)
-    return side_by_side(source, workers, None if kept is None else Kept(kept, source))
+    return side_by_side(source, workers, None if kept is None else Store(kept))
 
 
 @dataclass

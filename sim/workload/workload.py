@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
@@ -51,20 +52,29 @@ class Workload:
     """Requests of all streams of a scenario, for one replication."""
 
     def __init__(
-        self, scenario: Scenario, sources: tuple[_Source, ...], streams: RandomStreams, skipped: Mapping[str, int]
+        self, scenario: Scenario, replays: Mapping[int, Replay], sources: tuple[_Source, ...], streams: RandomStreams
     ) -> None:
-        self._scenario, self._sources, self._streams = scenario, sources, streams
+        self._scenario, self._replays, self._sources, self._streams = scenario, replays, sources, streams
         self.closed = _closed(scenario, streams)
         """Streams whose arrivals follow from the answers."""
         self.finite = all(stream.finite for stream in scenario.workload)
         """Whether the requests come to an end without a horizon."""
-        self.skipped = dict(skipped)
+        self.skipped = {scenario.workload[index].name: replay.skipped for index, replay in replays.items()}
         """Bad rows left out of each trace stream, by stream name."""
         self._ranks = [Ranks.of(stream, streams) for stream in scenario.workload]
 
     def replicated(self, streams: RandomStreams) -> Workload:
         """The same for another replication; no file is read again to look for faults."""
-        return Workload(self._scenario, self._sources, streams, self.skipped)
+        return Workload(self._scenario, self._replays, self._sources, streams)
+
+    def varied(self, scenario: Scenario, streams: RandomStreams) -> Workload:
+        """The same streams at the rates and speeds of another scenario; no trace is read again to look for faults."""
+        replays = {
+            index: replace(replay, speed=arrivals.speed)
+            for index, replay in self._replays.items()
+            if isinstance(arrivals := scenario.workload[index].arrivals, TraceArrivals)
+        }
+        return Workload(scenario, replays, _sources(scenario, replays), streams)
 
     def blocks(self) -> Iterator[RequestBlock]:
         """Requests of all open streams in time order, below the horizon; every call gives the same ones.
@@ -106,13 +116,15 @@ def build_workload(scenario: Scenario, streams: RandomStreams) -> Workload:
         for index, stream in enumerate(scenario.workload)
         if isinstance(stream.arrivals, TraceArrivals)
     }
-    sources = tuple(
+    return Workload(scenario, replays, _sources(scenario, replays), streams)
+
+
+def _sources(scenario: Scenario, replays: Mapping[int, Replay]) -> tuple[_Source, ...]:
+    return tuple(
         _source(index, stream, replays.get(index), scenario)
         for index, stream in enumerate(scenario.workload)
         if not isinstance(stream.arrivals, Closed)
     )
-    skipped = {scenario.workload[index].name: replay.skipped for index, replay in replays.items()}
-    return Workload(scenario, sources, streams, skipped)
 
 
 def _closed(scenario: Scenario, streams: RandomStreams) -> tuple[ClosedStream, ...]:
