@@ -18,6 +18,7 @@ import typer
 from sim.comparison.cli import compare
 from sim.evaluation.cli import evaluate
 from sim.lab.cli import lab_app
+from sim.planning.cli import plan
 from sim.sweep.cli import sweep
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ trace_app = typer.Typer(name="trace", help="Look at, convert and fetch traces of
 app.add_typer(trace_app)
 app.add_typer(lab_app)
 app.command()(evaluate)
+app.command()(plan)
 app.command()(sweep)
 app.command()(compare)
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from router.evaluation.run import Asked
     from sim.comparison.sides import Asked as Comparison
     from sim.measurements import Assumed, Measurements
+    from sim.planning.request import PlanRequest, Progress as PlanProgress
     from sim.precision import Precision
     from sim.regions import Grid
     from sim.simulation import Progress
@@ -30,6 +31,7 @@ __all__ = [
     "init",
     "inspect",
     "measure",
+    "plan",
     "policies",
     "prices",
     "regions",
@@ -136,6 +138,35 @@ def regions(
     found = made_map(scenario, plan, workers=workers, progress=progress)
     if out is not None:
         save_regions(found, out)
+    return found
+
+
+def plan(
+    scenario: Path | str,
+    request: PlanRequest | None = None,
+    *,
+    out: Path | None = None,
+    progress: PlanProgress | None = None,
+) -> dict[str, Any]:
+    """What to buy for which hours, and the policy to run it by: the cheapest that keeps a promise, or the best of a
+    budget.
+
+    With `out` that folder holds the plan as JSON and page, the planned scenario, and all that was tried. An interrupt
+    ends the search early, and the best so far is given back. `progress` is told the analytic answer as soon as it is
+    there.
+
+    Raises:
+        InputError: for a faulty scenario or request, where there is nothing to buy, where no plan keeps the promise,
+            and for an `out` that cannot be written.
+    """
+    from sim.plan import planned
+    from sim.planning.folder import check_folder, save_folder
+
+    if out is not None:
+        check_folder(out)
+    found, trials = planned(scenario, request, progress=progress)
+    if out is not None:
+        save_folder(found, trials, out)
     return found
 
 

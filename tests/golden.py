@@ -15,7 +15,11 @@ TRACE = Path(__file__).parents[2] / "shared" / "traces" / "azure-llm-2023-conv.c
 
 STORIES = ("agentic-coding", "small-model-thinks", "lab-day", "lab-router-day")
 ROUTED = ("route-by-price-and-load", "what-if-prices-double", "drifting-questions")
-ALWAYS = ("quickstart", "peak-offpeak", "spot-mix", "month", "sleep-time-paper", "solve-or-verify", *STORIES, *ROUTED)
+PLANNED = ("plan-support-desk", "plan-research-lab")
+ALWAYS = (
+    *("quickstart", "peak-offpeak", "spot-mix", "month", "sleep-time-paper", "solve-or-verify"),
+    *(*STORIES, *ROUTED, *PLANNED),
+)
 """Scenarios that need no file; of the longest one day."""
 
 TOLERANCE = 1e-6
@@ -28,6 +32,7 @@ def golden_summary(name: str) -> dict[str, Any]:
 
     shorter = {name: ["horizon=24h"] for name in ("month", "spot-mix")}
     shorter |= {name: ["replications=2"] for name in ("route-by-price-and-load", "what-if-prices-double")}
+    shorter |= {name: ["horizon=24h", "replications=2"] for name in PLANNED}
     overrides = ({"azure-conversation": [f"workload.0.arrivals.path={TRACE}"]} | shorter).get(name, [])
     return without_speed(simulate(load_scenario(name, overrides)).summary)
 

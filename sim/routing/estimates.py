@@ -15,7 +15,7 @@ from sim.scenario import CascadeStrategy, VoteStrategy
 from sim.strategies import Plurality, output_multiples, path_multiples, strategy_spec
 from sim.workload.blocks import Floats, Integers
 
-__all__ = ["Estimates", "Multiples", "expected", "foreseen", "on_average"]
+__all__ = ["Estimates", "Multiples", "expected", "fate", "foreseen", "on_average"]
 
 
 class Estimates(NamedTuple):
@@ -89,14 +89,14 @@ def foreseen(
         for variant in range(variants):
             place = (slice(None), strategy, variant)
             tokens = reals.output_tokens[place]
-            right, steps = _fate(outcomes, strategy, key, least, reals.p_sample[place], reals.escalates[place])
+            right, steps = fate(outcomes, strategy, key, least, reals.p_sample[place], reals.escalates[place])
             found[0, :, variant, strategy] = right
             for row, multiple in ((1, multiples.output), (2, multiples.path)):
                 found[row, :, variant, strategy] = np.sum(tokens * multiple[strategy] * steps, axis=1)
     return Estimates(*found)
 
 
-def _fate(
+def fate(
     outcomes: Outcomes, strategy: int, key: Integers | None, least: Floats, p_sample: Floats, escalates: Integers
 ) -> tuple[Floats, Floats]:
     """Whether answers of a strategy will be right, [n], and which steps will be taken, [n, K]; of one variant."""

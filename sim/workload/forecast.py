@@ -26,7 +26,7 @@ from sim.workload.replay import Replay, SessionClock
 from sim.workload.shape import Shape
 from sim.workload.traces import TraceRows
 
-__all__ = ["Forecast", "build_forecast"]
+__all__ = ["Forecast", "build_forecast", "expected_arrivals"]
 
 _STEP_S = 60.0
 
@@ -82,14 +82,15 @@ class _Errors:
 
 
 def _stream_forecast(stream: Stream, scenario: Scenario, streams: RandomStreams) -> _StreamForecast | None:
-    truth = _truth(stream, scenario, streams)
+    truth = expected_arrivals(stream, scenario, streams)
     if truth is None:
         return None
     random = streams.generator(f"{stream.name}/forecast")
     return _StreamForecast(Integral(truth), _Errors(scenario.forecast, random))
 
 
-def _truth(stream: Stream, scenario: Scenario, streams: RandomStreams) -> Iterator[CumulativeRate] | None:
+def expected_arrivals(stream: Stream, scenario: Scenario, streams: RandomStreams) -> Iterator[CumulativeRate] | None:
+    """Requests of a stream expected up to a time, part by part; None for closed arrivals, which follow from answers."""
     arrivals = stream.arrivals
     if isinstance(arrivals, Closed):
         return None
