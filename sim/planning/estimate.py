@@ -9,6 +9,7 @@ from math import inf
 import numpy as np
 from numpy.typing import NDArray
 
+from sim.planning.api_limits import within_limits
 from sim.planning.blocks import WeekBlocks, blocks_of
 from sim.planning.capacity import Ceilings, busy_spread
 from sim.planning.closed import with_closed
@@ -31,6 +32,8 @@ __all__ = ["Estimator", "Predicted"]
 
 _BUSY_ROWS = 0.3
 """Share of the places in a batch that is taken when a router looks, unless told."""
+_LATE_WHEN_AWAY = 1.0 / 3.0
+"""Part of the requests that may miss their objectives that is kept for times without spot capacity."""
 _PARTS = 5
 _LEVELS = (0.0, 0.2, 0.5, 1.0)
 """Shares among which the least work of a router that looks at the load is sought."""
@@ -134,6 +137,8 @@ class Estimator:
         billed = self._billed(option, work, usd, np.mean)
         billed += sleep_usd_per_request(option, option.prepared, by_block, hours)[:, np.newaxis, np.newaxis]
         made = self._made(option, work, rps, billed, supplies)
+        late = _LATE_WHEN_AWAY * (1.0 - self.targets.slo)
+        made = replace(within_limits(made, option, work), away_late_share=late)
         return replace(made, deferrable=deferrable_of(option, option.prepared, by_block, rps, hours))
 
     def _optimistic(self, scenario: Scenario) -> Instance:

@@ -17,6 +17,9 @@ from sim.planning.latency import Replica, Seen, nodes_of
 __all__ = ["Met", "Tier", "met_by"]
 
 _MOST_STATES = 1_200
+_SWAMPED = 0.1
+"""Share of what full batches of one replica would do that is missing when its queue grows, of c replicas over the square
+root of c: batches are not full all the time, nor loads even."""
 _ROUNDS = 8
 """Of the search for how much time prompts take of what is served, and how much that leaves to serve."""
 
@@ -69,7 +72,7 @@ def met_by(tier: Tier, rps: float, clump: float) -> Met:
     taken = chances[np.newaxis, :-1] if np.isfinite(tier.room) else chances[np.newaxis]
     levels = np.concatenate(([0.0], states))[: taken.shape[1]] / total
     at = nodes_of(levels, taken)
-    swamped = np.array([not np.isfinite(tier.room) and rps >= _capacity(tier).sum()])
+    swamped = np.array([not np.isfinite(tier.room) and rps >= (1.0 - _SWAMPED / total**0.5) * _capacity(tier).sum()])
     served_rps = rps * (1.0 - lost)
     each_rps = served_rps * share / tier.replicas
     busy = _prompts_busy(tier, served_rps, share)

@@ -39,6 +39,10 @@ def available_share(pool: Pool) -> float:
     return up.mean / (up.mean + down.mean)
 
 
+def _comes_and_goes_at_once(pool: GpuPool) -> bool:
+    return isinstance(pool.offer, Spot) and pool.offer.availability is not None and pool.offer.availability.together
+
+
 def failing_share(pool: Pool) -> float:
     """Share of the time in which a server is broken, or starts again after that."""
     if not isinstance(pool, GpuPool) or pool.failures is None:
@@ -81,6 +85,7 @@ def supply_of(
         start_up_hours=0.0 if ceiling is None else pool.start_up_s / 3600.0,
         ceiling=None if ceiling is None else ceiling * (1.0 - failing_share(pool)),
         available=available_share(pool),
+        together=ceiling is not None and _comes_and_goes_at_once(pool),
     )
 
 
