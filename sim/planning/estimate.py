@@ -9,6 +9,7 @@ from math import inf
 import numpy as np
 from numpy.typing import NDArray
 
+from sim.outcomes import Tables
 from sim.planning.api_limits import within_limits
 from sim.planning.blocks import WeekBlocks, blocks_of
 from sim.planning.capacity import Ceilings, busy_spread
@@ -34,7 +35,8 @@ _BUSY_ROWS = 0.3
 """Share of the places in a batch that is taken when a router looks, unless told."""
 _LATE_WHEN_AWAY = 1.0 / 3.0
 """Part of the requests that may miss their objectives that is kept for times without spot capacity."""
-_PARTS = 5
+_PARTS: Floats = np.array([0.25, 0.5, 0.75, 0.9])
+"""Where the windows of a block are cut, by their load; the highest tenth stands on its own."""
 _LEVELS = (0.0, 0.2, 0.5, 1.0)
 """Shares among which the least work of a router that looks at the load is sought."""
 
@@ -53,13 +55,14 @@ class Estimator:
         self.blocks = blocks_of(scenario, self.demand, self._usd_by_hour()) if blocks is None else blocks
         self.targets = (scenario.plan or Planning()).targets
         self._window_block = self.blocks.block[self.demand.hour]
+        self._tables: Tables = {}
         self._options: dict[int, tuple[Scenario, Option]] = {}
 
     def option(self, scenario: Scenario) -> Option:
         """An option as work; kept, so that asking again costs nothing."""
         key = id(scenario)
         if key not in self._options:
-            option = Option(scenario, self.demand.overall_rps)
+            option = Option(scenario, self.demand.overall_rps, self._tables)
             if scenario.sleep is not None:
                 usd = self._usd_by_block(prices_of(scenario, self.demand.begin_s))
                 rps = self._by_block(np.nan_to_num(self.demand.rps), self.demand.seconds)
@@ -289,9 +292,9 @@ def _weights(work: Work) -> Floats:
 
 
 def _alike(windows: Integers, load: Floats) -> Iterator[Integers]:
-    """Windows by their load, in a few parts of equal length."""
+    """Windows by their load, in a few parts."""
     order = windows[np.argsort(load[windows], kind="stable")]
-    yield from (part for part in np.array_split(order, min(_PARTS, max(order.size, 1))) if part.size)
+    yield from (part for part in np.split(order, (_PARTS * order.size).astype(np.int64)) if part.size)
 
 
 def work_shares(work: Work, pairs: list[tuple[int, int]], block: int) -> Floats:

@@ -9,7 +9,7 @@ import numpy as np
 
 from sim.engine.specs import ApiSpec, PoolSpec, RouteSpec
 from sim.fleet import Fleet, build_fleet
-from sim.outcomes import Outcomes
+from sim.outcomes import Outcomes, Tables
 from sim.planning.batches import Batches, Taken
 from sim.planning.choosing import NOBODY, Offered, at_api, at_replica, chosen
 from sim.planning.instance import Floats, Integers
@@ -34,10 +34,10 @@ class Option:
         InputError: as `sim.simulation.simulate` does, for what the scenario names and cannot be used.
     """
 
-    def __init__(self, scenario: Scenario, rps: Floats) -> None:
-        """`rps` are the mean requests a second of each stream, [S]."""
+    def __init__(self, scenario: Scenario, rps: Floats, tables: Tables | None = None) -> None:
+        """`rps` are the mean requests a second of each stream, [S]; `tables` keeps what has been read for others."""
         self.scenario = scenario
-        self.outcomes = outcomes = Outcomes(scenario)
+        self.outcomes = outcomes = Outcomes(scenario, tables)
         self.variants = variants_of(scenario)
         corpora = Corpora(outcomes, self.variants) if isinstance(scenario.router, LookingRouter) else None
         self.fleet: Fleet = build_fleet(scenario, outcomes.pluralities)
@@ -122,7 +122,7 @@ class Option:
         kv, tokens = 0.0, 0.0
         for (stream, strategy), pools in self.can.items():
             if pool in pools:
-                share = strategy_shares(self.scenario, self.scenario.workload[stream])[strategy]
+                share = self._share(stream, strategy)
                 taken = self.taken(stream, strategy, pool)[0]
                 kv += share * float((taken.tokens * taken.kv_tokens).mean())
                 tokens += share * float(taken.tokens.mean())
@@ -132,6 +132,11 @@ class Option:
     def thinned(self) -> dict[tuple[int, int, int], tuple[Taken, Floats]]:
         """Few requests that stand for a stream's by a strategy at a pool, and for how many each; filled when needed."""
         return {}
+
+    def _share(self, stream: int, strategy: int) -> float:
+        """How often requests of a stream by a strategy come, as far as known before a router looks."""
+        share = strategy_shares(self.scenario, self.scenario.workload[stream])[strategy]
+        return share * max(float(self._rps[stream]), 1e-9)
 
     def full_batch_s(self, stream: int, strategy: int, pool: int, variant: int) -> Floats:
         """Replica seconds in full batches of the requests of a sample, [J]."""
@@ -156,7 +161,7 @@ class Option:
             tokens = np.zeros(2)
             for (stream, strategy), pools in self.can.items():
                 if pool in pools:
-                    share = strategy_shares(self.scenario, self.scenario.workload[stream])[strategy]
+                    share = self._share(stream, strategy)
                     tokens += share * np.array(batches.least_tokens(self.stages(stream, strategy, 0)))
             self._times[pool] = batches.least_times_s(float(tokens[1] / max(tokens[0], 1e-9)))
         return self._times[pool]
