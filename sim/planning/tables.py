@@ -27,7 +27,7 @@ class Table(NamedTuple):
     """Heads of the columns, and rows of as many texts."""
 
     columns: tuple[str, ...]
-    rows: list[tuple[str, ...]]
+    rows: Sequence[tuple[str, ...]]
 
 
 def promise_table(found: Mapping[str, Any]) -> Table:
