@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from sim.errors import InputError
 from sim.load import load_scenario
 from sim.planning.aim import Aim, Goal
@@ -125,7 +127,9 @@ class _Plan:
         self.progress.tell("searching in the simulator")
         found = self.search.run()
         if found.best is None:
-            raise self._no_plan(found)
+            raise self._no_plan()
+        if not found.best.keeps:
+            raise _too_dear(found.best, self.promise)
         self.progress.tell("confirming on a fresh seed")
         self.fresh = self._trials(seed_of(self.scenario.seed, "confirmation"), self.effort.fresh)
         chosen = confirmed(found, self.analysis, self.trials, self.fresh)
@@ -210,7 +214,7 @@ class _Plan:
             broken, key=lambda t: (max(misses(t.judged, self.promise).values(), default=0.0), t.point), default=None
         )
 
-    def _no_plan(self, found: Found) -> InputError:
+    def _no_plan(self) -> InputError:
         nearest = self._nearest()
         if nearest is None:
             assert self.trials is not None
@@ -240,6 +244,15 @@ def _asked(source: Path | str, request: PlanRequest) -> tuple[tuple[str, ...], G
 def _check_something_to_buy(analysis: Analysis) -> None:
     if not any(choice.is_free and choice.most for choice in analysis.space.choices):
         raise InputError("plan.pools", "leaves nothing to buy", "let `most` of a pool be 1 or more")
+
+
+def _too_dear(trial: Trial, promise: Promise) -> InputError:
+    usd, limit = trial.judged.values("usd_per_month"), promise.limit("budget") or 0.0
+    mean = float(np.mean(usd))
+    told = f"is less than the promise takes: the cheapest plan found that keeps the rest of it costs ${mean:,.0f} a month"
+    if mean <= limit:
+        told += f", and more than the budget with a chance of {misses(trial.judged, promise)['budget']:.0%}"
+    return InputError(f"a budget of ${limit:,.0f}", told, f"raise it to ${max(usd) * 1.05:,.0f}, or promise less")
 
 
 def _shape(trial: Trial) -> tuple[Any, ...]:

@@ -134,11 +134,15 @@ def _flows_usd(instance, fleet, fleet_usd):
     streams, strategies, blocks = *instance.p_correct.shape, instance.hours.size
     late = list(np.ndindex(streams, strategies, blocks))
     waiting = instance.deferrable
-    homes = [] if waiting is None else [
-        (p, h)
-        for p, h in np.ndindex(len(instance.supplies), blocks)
-        if fleet[p][h] > 0 and waiting.allowed[h] and np.isfinite(waiting.work_hours[p])
-    ]
+    homes = (
+        []
+        if waiting is None
+        else [
+            (p, h)
+            for p, h in np.ndindex(len(instance.supplies), blocks)
+            if fleet[p][h] > 0 and waiting.allowed[h] and np.isfinite(waiting.work_hours[p])
+        ]
+    )
     month = instance.rps * instance.hours * 3600.0
     width = len(cells) + len(late) + len(homes)
     cost = np.zeros(width)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from sim.errors import InputError, did_you_mean
-from sim.outcomes.tables import OutcomeTable, read_rows
+from sim.outcomes.tables import OutcomeTable, read_rows, texts_in
 from sim.workload.blocks import Floats
 
 __all__ = ["number_columns", "texts_of"]
@@ -25,7 +25,7 @@ def number_columns(path: Path, table: OutcomeTable, names: Sequence[str]) -> dic
             from row to row of one question: then it is known only once the question has been answered.
     """
     rows = read_rows(path)
-    question = rows["question"].map(str).str.strip()
+    question = texts_in(rows["question"])
     found = {}
     for name in names:
         key = name.casefold()
@@ -56,7 +56,7 @@ def texts_of(path: Path, table: OutcomeTable) -> list[str]:
     if _TEXT not in rows:
         remedy = "add it, or train a router on columns of numbers alone"
         raise InputError(path.name, "lacks the column text, which the router reads", remedy, where=str(path))
-    first = rows[_TEXT].groupby(rows["question"].map(str).str.strip()).first()
+    first = rows[_TEXT].groupby(texts_in(rows["question"])).first()
     return [str(text) for text in first.reindex(list(table.questions))]
 
 

@@ -17,7 +17,7 @@ from sim.outcomes.luck import QUESTION, mixed, uniforms
 from sim.scenario import HeldOut
 from sim.workload.blocks import NOTHING, Floats, Integers
 
-__all__ = ["OutcomeTable", "OutcomeTableError", "read_outcomes", "read_rows"]
+__all__ = ["OutcomeTable", "OutcomeTableError", "read_outcomes", "read_rows", "texts_in"]
 
 _NEEDED = ("question", "strategy", "correct", "tokens")
 _CORRECT = "correct the row, or leave it out"
@@ -159,9 +159,9 @@ def _checked(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
 
     clean = pd.DataFrame(index=rows.index)
     for column in ("question", "strategy"):
-        clean[column] = _texts(rows[column])
+        clean[column] = texts_in(rows[column])
         check(column, clean[column] == "", "is empty")
-    clean["context"] = _texts(rows["context"]) if "context" in rows else ""
+    clean["context"] = texts_in(rows["context"]) if "context" in rows else ""
     clean["correct"] = _numbers(rows["correct"])
     check("correct", ~clean["correct"].between(0.0, 1.0), "must be 0, 1 or a share between")
     clean["tokens"] = _numbers(rows["tokens"])
@@ -169,7 +169,7 @@ def _checked(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
     clean["prepared"] = _numbers(rows["prepared"]) if "prepared" in rows else 0.0
     if "prepared" in rows:
         check("prepared", ~clean["prepared"].isin([0.0, 1.0]), "must be 0 or 1")
-    clean["effort"] = _texts(rows["effort"]).str.casefold() if "effort" in rows else ""
+    clean["effort"] = texts_in(rows["effort"]).str.casefold() if "effort" in rows else ""
     check("effort", ~clean["effort"].isin(["", *_EFFORTS]), "must be low, medium, high or empty")
     clean["notes_tokens"] = _numbers(rows["notes_tokens"]) if "notes_tokens" in rows else np.nan
     if faults:
@@ -177,10 +177,21 @@ def _checked(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
     return clean
 
 
-def _texts(column: pd.Series) -> pd.Series:
+def texts_in(column: pd.Series) -> pd.Series:
+    """A column as texts without blanks around; empty where there is nothing."""
     if pd.api.types.is_integer_dtype(column):
         return column.astype(str)
-    return column.map(lambda value: "" if value is None or value != value else str(value).strip())
+    try:
+        # A text that comes in many rows is looked at once.
+        place, different = pd.factorize(column)
+    except TypeError:
+        return column.map(_text)
+    texts = np.array([*map(_text, different), ""], dtype=object)
+    return pd.Series(texts[place], index=column.index)
+
+
+def _text(value: object) -> str:
+    return "" if value is None or value != value else str(value).strip()
 
 
 def _numbers(column: pd.Series) -> pd.Series:

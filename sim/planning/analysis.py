@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from math import inf
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sim.planning.blocks import WeekBlocks
 from sim.planning.estimate import Estimator
@@ -15,6 +16,7 @@ from sim.planning.mix import bound, solve
 from sim.planning.options import Option
 from sim.planning.point import Point, Space, choices_of
 from sim.planning.supplies import follows_load
+from sim.planning.trials import Trial
 from sim.scenario import ApiPool, Spot
 from sim.scenario.supply import Pool
 
@@ -53,6 +55,8 @@ class Analysis:
         """The purchase to decide on, with replicas no fuller than they may be."""
         if option not in self._instances:
             made = self.estimator.instance(self.space.options[option].scenario)
+            # A budget only says whether the cheapest will do.
+            made = replace(made, budget_usd=None) if made.goal == "cheapest" else made
             self._instances[option] = self._within(made)
         return self._instances[option]
 
@@ -62,7 +66,7 @@ class Analysis:
             made = self.estimator.instance(self.space.options[option].scenario, optimistic=True)
             if made.least_accuracy is not None:
                 made = replace(made, least_accuracy=max(made.least_accuracy - _ACCURACY_SLACK, 0.0))
-            self._hopeful[option] = self._within(replace(made, goal="cheapest"))
+            self._hopeful[option] = self._within(replace(made, goal="cheapest", budget_usd=None))
         return self._hopeful[option]
 
     def _within(self, instance: Instance) -> Instance:
@@ -91,19 +95,20 @@ class Analysis:
         mix = self.mix(option)
         feasible = mix.is_feasible
         if not feasible:
-            mix = self._nearly(option)
+            mix = self.nearly(option)
         usd = mix.usd_per_month if mix.is_feasible else inf
         replicas = mix.replicas if mix.is_feasible else self._everything(option)
         least_usd = bound(self.hopeful(option))
         return Start(feasible, replicas, usd, least_usd, mix.accuracy, mix)
 
     def mix(self, option: int, factors: Floats | None = None) -> Mix:
-        """The best mix by the careful estimate; `factors` [H] lower how full replicas may be."""
+        """The best mix by the careful estimate; `factors` [P, H] change how full replicas may be."""
         return solve(_less_full(self.careful(option), factors))
 
-    def _nearly(self, option: int) -> Mix:
-        """The cheapest mix where what is asked for beside the objectives does not count."""
-        return solve(replace(self.careful(option), least_accuracy=None, budget_usd=None, goal="cheapest"))
+    def nearly(self, option: int, factors: Floats | None = None) -> Mix:
+        """The cheapest mix where only the objectives count."""
+        made = replace(self.careful(option), least_accuracy=None, budget_usd=None, goal="cheapest")
+        return solve(_less_full(made, factors))
 
     def _everything(self, option: int) -> Integers:
         return np.array([[choice.most] * self.space.blocks.count for choice in self.space.choices])
@@ -135,20 +140,37 @@ class Analysis:
         """No month of a point in which it keeps its promise costs less; infinite where it cannot carry the load."""
         if point not in self._bounds:
             fixed = _fixed(self.hopeful(point.option), point)
-            self._bounds[point] = float(self.least_usd([point])[0]) + max(bound(replace(fixed, budget_usd=None)), 0.0)
+            self._bounds[point] = float(self.least_usd([point])[0]) + max(bound(fixed), 0.0)
         return self._bounds[point]
 
-    def attainment(self, point: Point) -> float | None:
-        """Share of requests within their objectives that is foretold; None where nothing is."""
-        return None
+    def foreseen_usd(self, points: Sequence[Point], trial: Trial) -> Floats:
+        """What points near a trial cost a month at least [n]: what is certain, and of the rest nothing."""
+        return self.least_usd(points)
+
+    def capacity_rps(self, option: int) -> Floats:
+        """Requests a second of the scenario's mix that a replica serves as full as it may be, [P, H]; 0 of an API."""
+        made = self.careful(option)
+        shares = np.ones((*made.work_s.shape[:2], made.hours.size)) if made.shares is None else made.shares
+        found = np.zeros((len(made.supplies), made.hours.size))
+        for p, supply in enumerate(made.supplies):
+            if supply.kind != "api":
+                work_s = np.where(np.isfinite(made.work_s[:, :, p]), made.work_s[:, :, p], 0.0)
+                needed = np.einsum("sh,sah,sa->h", made.rps, shares, work_s) / np.maximum(made.rps.sum(axis=0), 1e-12)
+                ceiling = np.ones(made.hours.size) if supply.ceiling is None else supply.ceiling
+                found[p] = supply.available * ceiling / np.maximum(needed, 1e-12)
+        return found
+
+    def is_risky(self) -> NDArray[np.bool_]:
+        """Whether the capacity of a pool may be gone for a time, [P]."""
+        return np.array([supply.available < 1.0 for supply in self.careful(0).supplies])
 
 
 def _less_full(instance: Instance, factors: Floats | None) -> Instance:
     if factors is None:
         return instance
     supplies = [
-        supply if supply.ceiling is None else replace(supply, ceiling=supply.ceiling * factors)
-        for supply in instance.supplies
+        supply if supply.ceiling is None else replace(supply, ceiling=np.clip(supply.ceiling * row, 1e-6, 1.0))
+        for supply, row in zip(instance.supplies, factors, strict=True)
     ]
     return replace(instance, supplies=tuple(supplies))
 

@@ -156,10 +156,11 @@ class Batches:
         law, step_tokens = self.spec.step_time, self.spec.max_num_batched_tokens
         cached = self._cached(stage, hit)
         read = np.maximum(stage.prompt_tokens - cached, 1.0)
-        beside = float(self._linear(np.array([_ROWS_BESIDE]))[0])
+        rows = 0 if self.spec.scheduler == st.PREFILL_FIRST else _ROWS_BESIDE
+        beside = float(self._linear(np.array([rows]))[0])
         whole, rest = np.divmod(read, step_tokens)
-        linear = whole * (self._linear(np.array([step_tokens + _ROWS_BESIDE]))[0] - beside)
-        linear = linear + self._linear(rest + _ROWS_BESIDE) - beside
+        linear = whole * (self._linear(np.array([step_tokens + rows]))[0] - beside)
+        linear = linear + self._linear(rest + rows) - beside
         pairs = read * (cached + (read + 1.0) / 2.0)
         found: Floats = stage.prompts * (
             linear + law.attention_s_per_pair * pairs + law.slice_s * np.ceil(read / step_tokens)

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from math import inf
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sim.planning.blocks import WeekBlocks, blocks_of
 from sim.planning.capacity import Ceilings, busy_spread
-from sim.planning.demand import Demand, demand_of
-from sim.planning.instance import Floats, Instance, Supply
+from sim.planning.demand import HOURS_PER_MONTH, Demand, demand_of
+from sim.planning.instance import Floats, Instance, Integers, Supply
+from sim.planning.outlook import Hours, Outlook, Predicted
 from sim.planning.prices import prices_of
 from sim.planning.supplies import follows_load, supply_of
 from sim.planning.traffic import mixes_of, replica_of
 from sim.planning.work import Option, Work, work_at
 from sim.scenario import ApiPool, Scenario
-from sim.scenario.planning import Planning, Targets
+from sim.scenario.planning import Planning
+from sim.scenario.supply import Pool
 
-__all__ = ["Estimator"]
+__all__ = ["Estimator", "Predicted"]
 
 _BUSY_ROWS = 0.3
 """Share of the places in a batch that is taken when a router looks, unless told."""
+_PARTS = 5
 _LEVELS = (0.0, 0.2, 0.5, 1.0)
 """Shares among which the least work of a router that looks at the load is sought."""
 
@@ -57,6 +62,36 @@ class Estimator:
         expectation no fleet of the space that keeps its promise costs less than the best of it.
         """
         return self._optimistic(scenario) if optimistic else self._careful(scenario)
+
+    def forecast(self, scenario: Scenario, replicas: Integers) -> Predicted:
+        """What a fleet of these replicas is expected to come to, [P, H]; of an API 1 where it is used."""
+        option = self.option(scenario)
+        usd = prices_of(scenario, self.demand.begin_s)
+        demand = self._with_closed(option)
+        work = work_at(option, self._usd_by_block(usd), _BUSY_ROWS)
+        outlook = Outlook(option, work, demand.clump, np.asarray(replicas))
+        for hours in self._stretches(scenario, demand, work, usd):
+            outlook.add(hours)
+        return outlook.total(self.blocks.hours_per_month)
+
+    def _stretches(self, scenario: Scenario, demand: Demand, work: Work, usd: list[Floats]) -> Iterator[Hours]:
+        """The month as few stretches of time, each of about one load, within a block and with the same APIs open."""
+        closed = np.array([_too_dear(pool, each) for pool, each in zip(scenario.fleet, usd, strict=True)])
+        kinds, kind = np.unique(closed, axis=1, return_inverse=True)
+        month = HOURS_PER_MONTH / demand.horizon_s
+        load = np.nan_to_num(demand.rps).T @ _weights(work)
+        for block in range(self.blocks.count):
+            for index in range(kinds.shape[1]):
+                mine = np.flatnonzero((self._window_block == block) & (kind.ravel() == index))
+                for some in _alike(mine, load):
+                    seconds = demand.seconds[some]
+                    yield Hours(
+                        block=block,
+                        hours=float(seconds.sum()) * month,
+                        rps=np.nan_to_num(demand.rps[:, some]) @ seconds / seconds.sum(),
+                        usd=[seconds @ each[some] / seconds.sum() for each in usd],
+                        closed=tuple(bool(each) for each in kinds[:, index]),
+                    )
 
     def _careful(self, scenario: Scenario) -> Instance:
         option = self.option(scenario)
@@ -206,6 +241,27 @@ class Estimator:
 
     def _with_closed(self, option: Option) -> Demand:
         return self.demand
+
+
+def _too_dear(pool: Pool, usd: Floats) -> NDArray[np.bool_]:
+    """Windows in which an API takes no requests as it costs too much, [W]."""
+    if not isinstance(pool, ApiPool) or pool.max_usd_per_1m_output is None:
+        return np.zeros(usd.shape[0], np.bool_)
+    found: NDArray[np.bool_] = usd[:, 2] * 1e6 > pool.max_usd_per_1m_output * (1.0 + 1e-9)
+    return found
+
+
+def _weights(work: Work) -> Floats:
+    """What a request of each stream counts for the load, [S]: its least work anywhere, 1 where that is none."""
+    least = np.min(np.where(np.isfinite(work.work_s) & (work.work_s > 0), work.work_s, np.inf), axis=2)
+    mean = np.array([np.nansum(np.where(np.isfinite(own), own, 0.0) * share.mean(axis=1)) for own, share in zip(least, work.share, strict=True)])
+    return np.where(mean > 0, mean, 1.0)
+
+
+def _alike(windows: Integers, load: Floats) -> Iterator[Integers]:
+    """Windows by their load, in a few parts of equal length."""
+    order = windows[np.argsort(load[windows], kind="stable")]
+    yield from (part for part in np.array_split(order, min(_PARTS, max(order.size, 1))) if part.size)
 
 
 def work_shares(work: Work, pairs: list[tuple[int, int]], block: int) -> Floats:

@@ -58,6 +58,10 @@ class Promise:
         """The limit of a target; None where it is not promised."""
         return next((target.limit for target in self.targets if target.name == name), None)
 
+    def without(self, name: str) -> Promise:
+        """The promise without one target."""
+        return Promise(tuple(target for target in self.targets if target.name != name), self.risk)
+
 
 @dataclass(frozen=True)
 class Judged:

@@ -9,10 +9,11 @@ import numpy as np
 
 from sim.planning.instance import Floats, Instance, Integers, Mix
 from sim.planning.mix_columns import NONE, hours_usd, is_one_number
-from sim.planning.mix_model import Model, accuracy_gain, capacity_per_replica, model_of, request_weights
+from sim.planning.mix_model import Model, accuracy_gain, capacity_per_replica, model_of
+from sim.planning.mix_names import NO_NAMES, Names
 from sim.planning.mix_solver import GAP, Answer, minimised, with_row
 
-__all__ = ["bound", "load", "priced", "solve"]
+__all__ = ["attempt", "bound", "is_possible", "load", "priced", "relaxed_usd", "solve"]
 
 _S = 3600.0
 _ORDER = ("reserved", "on-demand", "spot", "api")
@@ -21,9 +22,7 @@ _PREFERENCE = 1e-6
 same price the one with the surer capacity is taken; what is reported is at the true prices."""
 
 
-def solve(
-    instance: Instance, *, time_limit_s: float = 1.0, explain: bool = False, block_names: Sequence[str] = ()
-) -> Mix:
+def solve(instance: Instance, *, time_limit_s: float = 1.0, explain: bool = False, names: Names = NO_NAMES) -> Mix:
     """The best mix of an instance, by HiGHS; the same instance always gives the same mix.
 
     goal       what is best
@@ -44,16 +43,20 @@ def solve(
     >>> mix.replicas.tolist(), mix.usd_per_month
     ([[4]], 5844.0)
     """
-    model = model_of(instance)
-    goal = _preferred(instance, model)
-    mix = _solved(instance, model, goal, time_limit_s)
+    mix = attempt(instance, time_limit_s=time_limit_s)
     if mix is not None and not explain:
         return mix
     from sim.planning.mix_words import in_the_way, in_words
 
     if mix is None:
-        return _none(instance, in_the_way(instance, block_names))
-    return replace(mix, binding=tuple(in_words(instance, mix, block_names)))
+        return _none(instance, in_the_way(instance, names))
+    return replace(mix, binding=tuple(in_words(instance, mix, names)))
+
+
+def attempt(instance: Instance, *, time_limit_s: float = 1.0) -> Mix | None:
+    """The best mix as `solve` finds it, without any reasons; None where there is none."""
+    model = model_of(instance)
+    return _solved(instance, model, _preferred(instance, model), time_limit_s)
 
 
 def bound(instance: Instance, *, time_limit_s: float = 1.0) -> float:
@@ -61,10 +64,24 @@ def bound(instance: Instance, *, time_limit_s: float = 1.0) -> float:
     return _bound(replace(instance, goal="cheapest") if instance.goal == "accuracy" else instance, time_limit_s)
 
 
+def relaxed_usd(instance: Instance, *, time_limit_s: float = 1.0) -> float:
+    """Dollars a month if parts of replicas could be bought: never more than `bound`; infinite where none will do."""
+    model = model_of(instance)
+    goal = _preferred(instance, model)
+    return _true_bound(minimised(model, goal, time_limit_s=time_limit_s, is_relaxed=True))
+
+
+def is_possible(instance: Instance, *, time_limit_s: float = 1.0) -> bool:
+    """Whether any mix keeps the constraints; its price is not looked at, which is quicker than `solve`."""
+    model = model_of(instance)
+    return minimised(model, np.zeros(model.usd.size), time_limit_s=time_limit_s).values is not None
+
+
 def load(instance: Instance, mix: Mix) -> Floats:
     """Replicas' worth of work of each supply in each block, in full batches, deferred work too, [P, H]."""
     work = np.where(np.isfinite(instance.work_s), instance.work_s, 0.0)
-    return np.einsum("saph,sap->ph", mix.flow_rps, work) + mix.deferred_hours / instance.hours
+    busy: Floats = np.einsum("saph,sap->ph", mix.flow_rps, work) + mix.deferred_hours / instance.hours
+    return busy
 
 
 def priced(instance: Instance, replicas: Integers, flow_rps: Floats) -> Floats:
@@ -74,8 +91,8 @@ def priced(instance: Instance, replicas: Integers, flow_rps: Floats) -> Floats:
     """
     requests = flow_rps * instance.hours * _S
     usd_per_request = np.where(np.isfinite(instance.usd_per_request), instance.usd_per_request, 0.0)
-    tokens = np.einsum("saph,sap->p", requests, usd_per_request)
-    return tokens + np.array([_replicas_usd(instance, p, replicas[p]) for p in range(len(instance.supplies))])
+    tokens: Floats = np.einsum("saph,sap->p", requests, usd_per_request)
+    return tokens + [_replicas_usd(instance, p, replicas[p]) for p in range(len(instance.supplies))]
 
 
 def _replicas_usd(instance: Instance, p: int, replicas: Integers) -> float:

@@ -36,21 +36,22 @@ class Columns(NamedTuple):
     """Given up, [S, A, H]; the same column for all strategies where they are free."""
     deferred: Integers
     """[P, H]."""
-    count: int
+    size: int
+    """How many there are."""
 
 
 class _Counter:
     """Hands out columns in order."""
 
     def __init__(self) -> None:
-        self.count = 0
+        self.size = 0
 
     def where(self, mask: NDArray[np.bool_]) -> Integers:
         """A column for each place that is true."""
         columns = np.full(mask.shape, NONE, dtype=np.int64)
-        size = int(mask.sum())
-        columns[mask] = np.arange(self.count, self.count + size)
-        self.count += size
+        end = self.size + int(mask.sum())
+        columns[mask] = np.arange(self.size, end)
+        self.size = end
         return columns
 
 
@@ -63,7 +64,7 @@ def columns_of(instance: Instance) -> Columns:
     flow = counter.where(_served(instance))
     late = _late(instance, counter)
     deferred = counter.where(_deferred(instance))
-    return Columns(replicas, peak, started, flow, late, deferred, counter.count)
+    return Columns(replicas, peak, started, flow, late, deferred, counter.size)
 
 
 def is_one_number(supply: Supply) -> bool:
@@ -99,7 +100,7 @@ def _replicas(instance: Instance, counter: _Counter) -> Integers:
 
 def _launches(instance: Instance) -> NDArray[np.bool_]:
     counted = [not is_one_number(supply) and _launch_matters(supply) for supply in instance.supplies]
-    return np.repeat(np.array(counted, dtype=bool)[:, None], len(instance.transitions), axis=1)
+    return np.tile(np.array(counted, dtype=bool)[:, None], (1, len(instance.transitions)))
 
 
 def _launch_matters(supply: Supply) -> bool:
@@ -118,14 +119,16 @@ def _served(instance: Instance) -> NDArray[np.bool_]:
     """Where requests may go, [S, A, P, H]."""
     able = np.isfinite(instance.work_s) & np.isfinite(instance.usd_per_request)
     bought = np.array([supply.most > 0 for supply in instance.supplies], dtype=bool)
-    return _asked(instance)[:, :, None, :] & (able & bought)[..., None]
+    served: NDArray[np.bool_] = _asked(instance)[:, :, None, :] & (able & bought)[..., None]
+    return served
 
 
 def _late(instance: Instance, counter: _Counter) -> Integers:
     asked = _asked(instance)
     if instance.shares is not None:
         return counter.where(asked)
-    return np.repeat(counter.where(asked.any(axis=1))[:, None, :], asked.shape[1], axis=1)
+    some: NDArray[np.bool_] = np.asarray(asked.any(axis=1))
+    return np.repeat(counter.where(some)[:, None, :], asked.shape[1], axis=1)
 
 
 def _deferred(instance: Instance) -> NDArray[np.bool_]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.planning.instance import Floats, Instance, Integers, Supply
-from sim.planning.mix_columns import NONE, Columns, columns_of, hours_usd, is_one_number
+from sim.planning.mix_columns import NONE, Columns, columns_of, hours_usd
 
 __all__ = ["Model", "accuracy_gain", "capacity_per_replica", "model_of", "request_weights"]
 
@@ -49,7 +49,7 @@ class _Row(NamedTuple):
 def model_of(instance: Instance) -> Model:
     """The program of an instance, without its goal: prices, right answers and served requests wait to be weighed."""
     columns = columns_of(instance)
-    matrix, low, high = _stacked(list(_rows(instance, columns)), columns.count)
+    matrix, low, high = _stacked(list(_rows(instance, columns)), columns.size)
     lower, upper, whole = _bounds(instance, columns)
     usd, right, served = _usd(instance, columns), _right(instance, columns), _served(instance, columns)
     return Model(columns, usd, right, served, lower, upper, whole, matrix, low, high)
@@ -85,8 +85,8 @@ def accuracy_gain(instance: Instance, least: float) -> tuple[Floats, Floats]:
 
 
 def _bounds(instance: Instance, columns: Columns) -> tuple[Floats, Floats, NDArray[np.bool_]]:
-    lower, upper = np.zeros(columns.count), np.ones(columns.count)
-    whole = np.zeros(columns.count, dtype=bool)
+    lower, upper = np.zeros(columns.size), np.ones(columns.size)
+    whole = np.zeros(columns.size, dtype=bool)
     for p, supply in enumerate(instance.supplies):
         at = columns.replicas[p]
         most = min(supply.most, 1) if supply.kind == "api" else supply.most
@@ -99,7 +99,7 @@ def _bounds(instance: Instance, columns: Columns) -> tuple[Floats, Floats, NDArr
 
 
 def _usd(instance: Instance, columns: Columns) -> Floats:
-    usd = np.zeros(columns.count)
+    usd = np.zeros(columns.size)
     for p, supply in enumerate(instance.supplies):
         np.add.at(usd, columns.replicas[p], hours_usd(instance, supply))
         usd[columns.peak[p] if columns.peak[p] != NONE else columns.replicas[p, 0]] += supply.usd_per_month
@@ -120,9 +120,10 @@ def _price_launches(instance: Instance, columns: Columns, usd: Floats, p: int) -
 
 def _right(instance: Instance, columns: Columns) -> Floats:
     """Right answers as a share of all requests whose quality is known."""
-    right = np.zeros(columns.count)
+    right = np.zeros(columns.size)
     in_time, late = accuracy_gain(instance, 0.0)
-    weights = request_weights(instance) * (~np.isnan(instance.p_correct)).any(axis=1)[:, None]
+    known = np.asarray((~np.isnan(instance.p_correct)).any(axis=1))
+    weights = request_weights(instance) * known[:, None]
     weights = weights / (weights.sum() or 1.0)
     _put(right, columns.flow, in_time[:, :, None, None] * weights[:, None, None, :])
     _put(right, columns.late, late[:, :, None] * weights[:, None, :])
@@ -130,7 +131,7 @@ def _right(instance: Instance, columns: Columns) -> Floats:
 
 
 def _served(instance: Instance, columns: Columns) -> Floats:
-    served = np.zeros(columns.count)
+    served = np.zeros(columns.size)
     _put(served, columns.flow, np.broadcast_to(request_weights(instance)[:, None, None, :], columns.flow.shape))
     return served
 
@@ -213,12 +214,12 @@ def _deferred_rows(instance: Instance, columns: Columns) -> Iterator[_Row]:
 def _promise_rows(instance: Instance, columns: Columns) -> Iterator[_Row]:
     """Late requests, accuracy and budget."""
     if instance.goal != "goodput":
-        weights = np.zeros(columns.count)
+        weights = np.zeros(columns.size)
         _put(weights, columns.late, request_weights(instance)[:, None, :])
         yield _dense(weights, -_INFINITE, instance.late_share)
     if instance.least_accuracy is not None:
         in_time, late = accuracy_gain(instance, instance.least_accuracy)
-        gains, weights = np.zeros(columns.count), request_weights(instance)
+        gains, weights = np.zeros(columns.size), request_weights(instance)
         _put(gains, columns.flow, in_time[:, :, None, None] * weights[:, None, None, :])
         _put(gains, columns.late, late[:, :, None] * weights[:, None, :])
         yield _dense(gains, 0.0, _INFINITE)
@@ -229,7 +230,8 @@ def _promise_rows(instance: Instance, columns: Columns) -> Iterator[_Row]:
 
 
 def _there(columns: Integers) -> Integers:
-    return columns[columns != NONE]
+    there: Integers = columns[columns != NONE]
+    return there
 
 
 def _ones(columns: Integers, low: float, high: float | None = None) -> _Row:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
@@ -9,7 +12,7 @@ import numpy as np
 from sim.planning.instance import Floats
 from sim.planning.mix_model import Model
 
-__all__ = ["GAP", "Answer", "minimised", "with_row"]
+__all__ = ["GAP", "Answer", "clean_stdout", "minimised", "with_row"]
 
 GAP = 1e-6
 """Largest share of the goal by which an answer may be above the best one."""
@@ -21,6 +24,8 @@ _PATIENCE = 20.0
 """The clock ends a search only after this many times what was allowed."""
 
 _INFEASIBLE = 2
+
+_STDOUT, _STDERR = 1, 2
 
 
 class Answer(NamedTuple):
@@ -37,20 +42,23 @@ def minimised(model: Model, goal: Floats, *, time_limit_s: float, is_relaxed: bo
     """The values [V] of least `goal` [V] that keep all rows, by HiGHS; whole numbers may be broken where relaxed."""
     from scipy.optimize import Bounds, LinearConstraint, milp
 
-    if model.columns.count == 0:
+    if model.columns.size == 0:
         return _nothing_to_decide(model)
     scale = float(np.abs(goal).max()) / 1e3 or 1.0
-    found = milp(
-        goal / scale,
-        integrality=np.zeros(goal.size) if is_relaxed else model.whole.astype(int),
-        bounds=Bounds(model.lower, model.upper),
-        constraints=LinearConstraint(model.matrix, model.low, model.high) if model.low.size else None,
-        options={
-            "time_limit": _PATIENCE * time_limit_s,
-            "node_limit": max(int(_NODES_PER_S * time_limit_s), 1),
-            "mip_rel_gap": GAP / 10.0,
-        },
-    )
+    options = {  # Simplifying such small programs first costs more time than it saves.
+        "time_limit": _PATIENCE * time_limit_s,
+        "node_limit": max(int(_NODES_PER_S * time_limit_s), 1),
+        "mip_rel_gap": GAP / 10.0,
+        "presolve": False,
+    }
+    with clean_stdout():
+        found = milp(
+            goal / scale,
+            integrality=np.zeros(goal.size) if is_relaxed else model.whole.astype(int),
+            bounds=Bounds(model.lower, model.upper),
+            constraints=LinearConstraint(model.matrix, model.low, model.high) if model.low.size else None,
+            options=options,
+        )
     if found.status == _INFEASIBLE:
         return Answer(None, float("inf"), True)
     dual = found.fun if found.mip_dual_bound is None else found.mip_dual_bound
@@ -64,6 +72,22 @@ def with_row(model: Model, values: Floats, low: float, high: float) -> Model:
 
     matrix = vstack([model.matrix, csr_array(values[None, :])], format="csr")
     return model._replace(matrix=matrix, low=np.append(model.low, low), high=np.append(model.high, high))
+
+
+@contextmanager
+def clean_stdout() -> Iterator[None]:
+    """HiGHS now and then writes a line of its own to the process's output, which is for answers: it goes to errors."""
+    try:
+        kept = os.dup(_STDOUT)
+        os.dup2(_STDERR, _STDOUT)
+    except OSError:
+        yield
+        return
+    try:
+        yield
+    finally:
+        os.dup2(kept, _STDOUT)
+        os.close(kept)
 
 
 def _nothing_to_decide(model: Model) -> Answer:

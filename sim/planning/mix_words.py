@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
-from sim.planning.instance import Instance, Mix, Supply
+from sim.planning.instance import Instance, Mix
+from sim.planning.mix_names import NO_NAMES, Names
 
 __all__ = ["Relaxation", "in_the_way", "in_words", "relaxations", "savings"]
 
@@ -24,6 +25,8 @@ class Relaxation(NamedTuple):
     change: dict[str, object]
     """Fields of the instance, or of the supply at `supply`."""
     supply: int | None = None
+    is_tight: Callable[[Mix], bool] = lambda mix: True
+    """Whether a mix goes as far as the constraint lets it."""
 
     def of(self, instance: Instance) -> Instance:
         """The instance without this constraint."""
@@ -36,16 +39,18 @@ class Relaxation(NamedTuple):
 
 def relaxations(instance: Instance) -> list[Relaxation]:
     """Each constraint that somebody set, alone."""
-    return [*_promises(instance), *(one for p, s in enumerate(instance.supplies) for one in _limits(p, s, instance))]
+    return [*_promises(instance), *(one for p in range(len(instance.supplies)) for one in _limits(p, instance))]
 
 
-def in_the_way(instance: Instance, block_names: Sequence[str] = ()) -> list[str]:
+def in_the_way(instance: Instance, names: Names = NO_NAMES) -> list[str]:
     """Why no mix keeps all constraints: each one whose absence would do, or the fewest found that must go together."""
-    unserved = _unserved(instance, block_names)
+    from sim.planning.mix import is_possible
+
+    unserved = _unserved(instance, names)
     if unserved:
         return unserved
     all_of_them = relaxations(instance)
-    alone = [one.text for one in all_of_them if _is_possible(one.of(instance))]
+    alone = [one.text for one in all_of_them if is_possible(one.of(instance))]
     if alone:
         return alone
     together = _together(instance, all_of_them)
@@ -60,11 +65,12 @@ def savings(instance: Instance, mix: Mix) -> list[tuple[str, float]]:
 
     plain = replace(instance, goal="cheapest")
     usd = mix.usd_per_month if instance.goal == "cheapest" else solve(plain).usd_per_month
-    saved = [(one.text, usd - solve(one.of(plain)).usd_per_month) for one in relaxations(plain)]
-    return sorted([(text, usd) for text, usd in saved if usd > 0.0], key=lambda each: -each[1])
+    tight = [one for one in relaxations(plain) if one.is_tight(mix)]
+    saved = [(one.text, usd - solve(one.of(plain)).usd_per_month) for one in tight]
+    return sorted([each for each in saved if each[1] > 0.0], key=lambda each: -each[1])
 
 
-def in_words(instance: Instance, mix: Mix, block_names: Sequence[str] = ()) -> list[str]:
+def in_words(instance: Instance, mix: Mix, names: Names = NO_NAMES) -> list[str]:
     """What keeps a mix from being cheaper (or better), most telling first; the fullest hours where nothing else is."""
     if instance.goal != "cheapest" and instance.budget_usd is not None:
         told = [f"the budget of ${instance.budget_usd:,.0f} a month"]
@@ -72,69 +78,74 @@ def in_words(instance: Instance, mix: Mix, block_names: Sequence[str] = ()) -> l
         told = []
     least = _TELLING * mix.usd_per_month
     told += [f"{text} (without it ${usd:,.0f} a month less)" for text, usd in savings(instance, mix) if usd > least]
-    return told + _fullest(instance, mix, block_names)
+    return told + _fullest(instance, mix, names)
 
 
 def _promises(instance: Instance) -> Iterator[Relaxation]:
     if instance.least_accuracy is not None:
-        text = f"an accuracy of at least {100.0 * instance.least_accuracy:.4g} %"
+        text = f"an accuracy of at least {100.0 * instance.least_accuracy:.4g}%"
         yield Relaxation(text, {"least_accuracy": None})
     if instance.budget_usd is not None:
         yield Relaxation(f"a budget of ${instance.budget_usd:,.0f} a month", {"budget_usd": None})
     if instance.deferrable is not None:
         yield Relaxation("the work that waits for cheap hours", {"deferrable": None})
+    if any(supply.ceiling is not None and (supply.ceiling < 1.0).any() for supply in instance.supplies):
+        full = tuple(replace(supply, ceiling=None) for supply in instance.supplies)
+        yield Relaxation("replicas must not be full, so that nothing waits too long", {"supplies": full})
 
 
-def _limits(p: int, supply: Supply, instance: Instance) -> Iterator[Relaxation]:
+def _limits(p: int, instance: Instance) -> Iterator[Relaxation]:
+    supply = instance.supplies[p]
     if supply.kind == "api":
         if supply.most == 0:
             yield Relaxation(f"{supply.name} may not be used", {"most": 1}, p)
         return
-    yield Relaxation(f"no more than {_replicas(supply.most)} of {supply.name}", {"most": _AMPLE}, p)
+    text = f"no more than {_replicas(supply.most)} of {supply.name}"
+    yield Relaxation(text, {"most": _AMPLE}, p, lambda mix: bool((mix.replicas[p] >= supply.most).any()))
     if supply.least > 0:
-        yield Relaxation(f"no fewer than {_replicas(supply.least)} of {supply.name}", {"least": 0}, p)
+        text = f"no fewer than {_replicas(supply.least)} of {supply.name}"
+        yield Relaxation(text, {"least": 0}, p, lambda mix: bool((mix.replicas[p] <= supply.least).any()))
     if supply.most_started is not None:
         text = f"no more than {supply.most_started} of {supply.name} launched at once"
-        yield Relaxation(text, {"most_started": None}, p)
-    if supply.ceiling is not None and (supply.ceiling < 1.0).any():
-        text = f"replicas of {supply.name} must not be full, so that nothing waits too long"
-        yield Relaxation(text, {"ceiling": np.ones(instance.hours.size)}, p)
+        yield Relaxation(text, {"most_started": None}, p, lambda mix: _starts_most(instance, p, mix))
+
+
+def _starts_most(instance: Instance, p: int, mix: Mix) -> bool:
+    limit = instance.supplies[p].most_started
+    rises = [int(mix.replicas[p, t.after] - mix.replicas[p, t.before]) for t in instance.transitions]
+    return limit is not None and max(rises, default=0) >= limit
 
 
 def _replicas(number: int) -> str:
     return "1 replica" if number == 1 else f"{number} replicas"
 
 
-def _unserved(instance: Instance, block_names: Sequence[str]) -> list[str]:
+def _unserved(instance: Instance, names: Names) -> list[str]:
     """Streams and strategies that nothing can serve and that too many requests use."""
-    able = (np.isfinite(instance.work_s) & np.isfinite(instance.usd_per_request)).any(axis=2)
+    able = np.asarray((np.isfinite(instance.work_s) & np.isfinite(instance.usd_per_request)).any(axis=2))
     weights = instance.rps @ instance.hours
     total = weights.sum() or 1.0
     if instance.shares is None:
-        lost = [(f"stream {s + 1}", weights[s] / total) for s in np.flatnonzero(~able.any(axis=1))]
+        lost = [(names.stream(int(s)), weights[s] / total) for s in np.flatnonzero(~able.any(axis=1))]
     else:
         used = np.einsum("sah,sh,h->sa", instance.shares, instance.rps, instance.hours) / total
-        lost = [(f"stream {s + 1} with strategy {a + 1}", used[s, a]) for s, a in np.argwhere(~able)]
+        lost = [(f"{names.stream(s)} by {names.strategy(a)}", used[s, a]) for s, a in np.argwhere(~able)]
     late = 1.0 if instance.goal == "goodput" else instance.late_share
     if sum(share for _, share in lost) <= late:
         return []
     return [f"no pool can serve {text}" for text, share in lost if share > 0.0]
 
 
-def _is_possible(instance: Instance) -> bool:
-    from sim.planning.mix import bound
-
-    return bound(instance) < float("inf")
-
-
 def _together(instance: Instance, relaxed: list[Relaxation]) -> list[Relaxation]:
     """A smallest set that must go: all are left out, and each is put back that does no harm."""
-    if not _is_possible(_without(instance, relaxed)):
+    from sim.planning.mix import is_possible
+
+    if not is_possible(_without(instance, relaxed)):
         return []
     needed = list(relaxed)
     for one in relaxed:
         fewer = [other for other in needed if other is not one]
-        if _is_possible(_without(instance, fewer)):
+        if is_possible(_without(instance, fewer)):
             needed = fewer
     return needed
 
@@ -145,7 +156,7 @@ def _without(instance: Instance, relaxed: Sequence[Relaxation]) -> Instance:
     return instance
 
 
-def _fullest(instance: Instance, mix: Mix, block_names: Sequence[str]) -> list[str]:
+def _fullest(instance: Instance, mix: Mix, names: Names) -> list[str]:
     """The block that decides how many replicas of the dearest pool there are."""
     from sim.planning.mix import load
     from sim.planning.mix_model import capacity_per_replica
@@ -157,5 +168,5 @@ def _fullest(instance: Instance, mix: Mix, block_names: Sequence[str]) -> list[s
     capacity = capacity_per_replica(instance, instance.supplies[p]) * mix.replicas[p]
     full = np.divide(load(instance, mix)[p], capacity, out=np.zeros(capacity.size), where=capacity > 0.0)
     h = int(full.argmax())
-    name = block_names[h] if h < len(block_names) else f"block {h + 1}"
-    return [f"the load in {name}, when {instance.supplies[p].name} is {100.0 * full[h]:.0f} % as full as it may be"]
+    pool = instance.supplies[p].name
+    return [f"the load in {names.block(h)}, when {pool} is {100.0 * full[h]:.0f}% as full as it may be"]

@@ -38,7 +38,7 @@ def left_of(
         return None
     points = [point for point in points_of(analysis.space) if point not in trials.known]
     least = analysis.least_usd(points)
-    rank = (float("inf"),) * 3 if best is None else aim.rank(best.judged)
+    rank = (float("inf"),) * 3 if best is None or not best.keeps else aim.rank(best.judged)
     order = np.argsort(least, kind="stable").tolist()
     left = [points[index] for index in order if aim.may_beat(float(least[index]), rank, budget_usd)]
     if len(left) > _MOST_BOUNDED:
@@ -53,7 +53,7 @@ def proof_of(analysis: Analysis, trials: Trials, aim: Aim, best: Trial | None, b
     if left is None:
         return Proof(None, tried, None, False)
     points = sum(1 for _ in points_of(analysis.space))
-    return Proof(points, tried, points - tried - len(left), not left and best is not None)
+    return Proof(points, tried, points - tried - len(left), not left and best is not None and best.keeps)
 
 
 def proof_text(proof: Proof, is_interrupted: bool) -> str:

@@ -17,17 +17,13 @@ import numpy as np
 
 from sim.planning.aim import Aim
 from sim.planning.analysis import Analysis, Start
-from sim.planning.instance import Floats
-from sim.planning.moves import neighbours, raised
+from sim.planning.ladder import Ladder, Rung, block_attainment, chance_to_keep
+from sim.planning.moves import neighbours
 from sim.planning.point import Point
 from sim.planning.proof import Proof, left_of, proof_of
 from sim.planning.trials import Trial, Trials
 
 __all__ = ["Effort", "Found", "Search"]
-
-_HARD_STEP, _SMALL_STEP = 0.75, 0.9
-"""Factors on how full replicas may be in a block that broke the promise: where most was late, and where little was."""
-
 
 class Effort(NamedTuple):
     """How long is searched."""
@@ -53,7 +49,7 @@ class Found(NamedTuple):
     best: Trial | None
     """The best point that keeps the promise; None where none was found."""
     kept: tuple[Trial, ...]
-    """All that keep it, the best first."""
+    """All that keep it, but for the budget, the best first."""
     proof: Proof
     is_interrupted: bool
 
@@ -72,6 +68,11 @@ class Search:
     """Analytic answers by option."""
     explored: list[int] = field(default_factory=list)
 
+    @property
+    def ladder(self) -> Ladder:
+        """Points from little capacity to much."""
+        return Ladder(self.analysis, self.trials)
+
     def run(self) -> Found:
         """The best point there is time to find."""
         is_interrupted = False
@@ -86,10 +87,13 @@ class Search:
         return Found(self.best, tuple(self._kept()), proof, is_interrupted)
 
     def _kept(self) -> list[Trial]:
-        return sorted((trial for trial in self.trials.known.values() if trial.keeps), key=self._key)
+        return sorted((trial for trial in self.trials.known.values() if trial.serves), key=self._key)
 
     def _key(self, trial: Trial) -> tuple[object, ...]:
-        return self.aim.rank(trial.judged), trial.point
+        """Smaller is better: those within the budget first, the others by their cost."""
+        if not trial.keeps:
+            return 1, (trial.judged.mean("usd_per_month"),), trial.point
+        return 0, self.aim.rank(trial.judged), trial.point
 
     def _promising(self) -> list[int]:
         """Options by their analytic answer, those that are feasible first; those that cannot win are left out."""
@@ -111,79 +115,63 @@ class Search:
         if not self._may_win(start.bound_usd):
             return
         self.explored.append(option)
-        kept = self._repaired(self.analysis.space.nearest(option, start.replicas))
-        if kept is not None:
-            self._descend(kept)
+        rung = self._climbed(Rung(self.ladder.level(), self.analysis.space.nearest(option, start.replicas)))
+        if rung is not None:
+            self._descend(self._lowered(rung))
 
     def _may_win(self, least_usd: float) -> bool:
-        if self.best is None:
-            return self.budget_usd is None or least_usd <= self.budget_usd
-        return self.aim.may_beat(least_usd, self.aim.rank(self.best.judged), self.budget_usd)
+        return self.best is None or self._may_beat(least_usd, self.best)
+
+    def _may_beat(self, least_usd: float, trial: Trial) -> bool:
+        """Whether a point that costs no less than this may be better than a trial."""
+        if not trial.keeps:
+            return least_usd < trial.judged.mean("usd_per_month")
+        return self.aim.may_beat(least_usd, self.aim.rank(trial.judged), self.budget_usd)
 
     def _take(self, trials: Sequence[Trial]) -> bool:
         """Remember the best of those that keep the promise; whether it is a new one."""
         before = self.best
         for trial in trials:
-            if trial.keeps and (self.best is None or self._key(trial) < self._key(self.best)):
+            if trial.serves and (self.best is None or self._key(trial) < self._key(self.best)):
                 self.best = trial
         return self.best is not before
 
-    def _repaired(self, point: Point) -> Trial | None:
-        """A trial that keeps the promise, from a point on with more and more capacity where it breaks."""
-        factors = np.ones(self.analysis.space.blocks.count)
+    def _climbed(self, rung: Rung) -> Rung | None:
+        """A rung that keeps the promise, from one on with more and more capacity where it breaks."""
+        rungs = [rung]
         for _ in range(self.effort.repairs):
-            trial = self.trials.of([point])[0]
-            self._take([trial])
-            if trial.keeps:
-                return trial
-            factors *= self._factors(trial)
-            following = self._stronger(trial, factors)
-            if following is None or not self.trials.may_go_on:
+            trials = self.trials.of([each.point for each in rungs])
+            self._take(trials)
+            kept = [each for each, trial in zip(rungs, trials, strict=True) if trial.serves]
+            if kept:
+                return kept[0]
+            if not self.trials.may_go_on:
                 return None
-            point = following
+            rungs = self.ladder.above(rungs[-1], trials[-1])
+            if not rungs:
+                return None
         return None
 
-    def _stronger(self, trial: Trial, factors: Floats) -> Point | None:
-        """A point with more where requests were late; None where more does not help or may not be had."""
-        if trial.judged.refused is not None:
-            return self._first_more(trial.point)
-        mix = self.analysis.mix(trial.point.option, factors)
-        found = self.analysis.space.nearest(trial.point.option, mix.replicas) if mix.is_feasible else None
-        if found is None or found in self.trials.known or self._is_presumed_lost(found):
-            found = self._more(trial.point, self._factors(trial))
-        return found
-
-    def _first_more(self, point: Point) -> Point | None:
-        fresh = [each for each in raised(self.analysis.space, point) if each not in self.trials.known]
-        return fresh[0] if fresh else None
-
-    def _factors(self, trial: Trial) -> Floats:
-        """Below 1 in the blocks that broke the promise [H], or in the worst of them."""
-        attained = block_attainment(trial, self.analysis.space.blocks.count)
-        wanted = self.trials.promise.limit("slo") or 0.95
-        bad = attained < wanted
-        if not bad.any():
-            bad = attained <= np.nanmin(attained)
-        return np.where(bad, np.where(attained < 0.6, _HARD_STEP, _SMALL_STEP), 1.0)
-
-    def _more(self, point: Point, factors: Floats) -> Point | None:
-        """The cheapest point with one step more of a pool in the blocks that lack it."""
-        short = factors < 1.0
-        step = 0.3 if (factors <= _HARD_STEP).any() else 0.0
-        found = []
-        for pool, choice in enumerate(self.analysis.space.choices):
-            if not choice.is_free:
-                continue
-            row = point.array()[pool]
-            higher = np.maximum(row + 1, np.ceil(row * (1.0 + step)).astype(np.int64))
-            row = np.where(short, higher, row) if choice.by_block else higher
-            moved = self.analysis.space.nearest(point.option, point.changed(pool, row.tolist()).array())
-            if moved != point and moved not in self.trials.known:
-                found.append(moved)
-        if not found:
-            return None
-        costs = self.analysis.least_usd(found)
-        return found[int(np.argmin(costs))]
+    def _lowered(self, rung: Rung) -> Trial:
+        """The cheapest trial that keeps the promise, from one that does, with fuller and fuller replicas."""
+        trial = self.trials.known[rung.point]
+        free = np.ones(self.analysis.space.blocks.count, bool)
+        while free.any() and self.trials.may_go_on:
+            rungs = self.ladder.below(rung, trial, free)
+            if not rungs:
+                break
+            trials = self.trials.of([each.point for each in rungs])
+            self._take(trials)
+            better = [
+                (each, found)
+                for each, found in zip(rungs, trials, strict=True)
+                if found.serves and self._key(found) < self._key(trial)
+            ]
+            if better:
+                rung, trial = min(better, key=lambda pair: self._key(pair[1]))
+            if not all(found.serves for found in trials):
+                free &= ~self.ladder.short_of(next(found for found in trials if not found.serves))
+        return trial
 
     def _descend(self, trial: Trial) -> None:
         """From a point that keeps the promise to better ones near it."""
@@ -193,7 +181,7 @@ class Search:
             batch = self._candidates(current)[:2]
             if not batch:
                 return
-            found = [each for each in self.trials.of(batch) if each.keeps and self._key(each) < self._key(current)]
+            found = [each for each in self.trials.of(batch) if each.serves and self._key(each) < self._key(current)]
             if found:
                 current, tried = min(found, key=self._key), 0
                 self._take([current])
@@ -201,38 +189,18 @@ class Search:
                 tried += len(batch)
 
     def _candidates(self, trial: Trial) -> list[Point]:
-        """Neighbours that may be better and are not known, the likeliest gain first."""
+        """Neighbours that may be better and are not known, the largest gain that is to be expected first."""
         attained = block_attainment(trial, self.analysis.space.blocks.count)
         near = neighbours(self.analysis.space, trial.point, np.argsort(attained, kind="stable").tolist())
-        near = [point for point in near if point not in self.trials.known and not self._is_presumed_lost(point)]
-        if not near:
-            return []
-        costs = self.analysis.least_usd(near)
-        rank, usd = self.aim.rank(trial.judged), trial.judged.mean("usd_per_month")
-        chosen = [
-            (self._doubt(point, trial, attained), cost - usd, index)
-            for index, (point, cost) in enumerate(zip(near, costs.tolist(), strict=True))
-            if self.aim.may_beat(cost, rank, self.budget_usd)
-        ]
-        return [near[index] for *_, index in sorted(chosen)]
-
-    def _doubt(self, point: Point, trial: Trial, attained: Floats) -> float:
-        """How likely a neighbour is to break the promise, as classes: 0 where it is foretold to keep it."""
-        expected = self.analysis.attainment(point)
-        if expected is None:
-            lost = np.clip(trial.point.array() - point.array(), 0, None)
-            tight = np.where(lost.any(axis=0), 1.0 - attained, 0.0).max(initial=0.0)
-            return float(np.ceil(tight * 50.0))
-        limit = self.trials.promise.limit("slo") or 0.0
-        return 0.0 if expected >= limit else float(np.ceil((limit - expected) * 50.0))
-
-    def _is_presumed_lost(self, point: Point) -> bool:
-        """Whether a point with as many replicas of everything has broken the promise."""
-        rows = point.array()
-        return any(
-            not other.keeps and other.point.option == point.option and bool((other.point.array() >= rows).all())
-            for other in self.trials.known.values()
-        )
+        near = [point for point in near if point not in self.trials.known and not self.ladder.is_presumed_lost(point)]
+        usd = trial.judged.mean("usd_per_month")
+        slo = self.trials.promise.limit("slo") or 0.0
+        chosen = []
+        for index, (point, cost) in enumerate(zip(near, self.analysis.foreseen_usd(near, trial).tolist(), strict=True)):
+            if self._may_beat(cost, trial):
+                chance = chance_to_keep(self.analysis, trial.point, point, attained, slo)
+                chosen.append((-max(usd - cost, 0.001 * usd) * chance, index))
+        return [near[index] for _, index in sorted(chosen)]
 
     def _close(self) -> None:
         """Try all that may still be better, where there is time for all of it; else the most promising."""
@@ -240,17 +208,10 @@ class Search:
             left = left_of(self.analysis, self.trials, self.aim, self.best, self.budget_usd)
             if left is None or not left or len(left) > self.trials.points_left:
                 return
-            left.sort(key=lambda point: self._is_presumed_lost(point))
+            left.sort(key=lambda point: self.ladder.is_presumed_lost(point))
             self._take(self.trials.of(left[:4]))
 
 
 def nan_to_zero(value: float) -> float:
     """The value, or 0 where it is not known."""
     return value if isfinite(value) else 0.0
-
-
-def block_attainment(trial: Trial, blocks: int) -> Floats:
-    """Share of the requests measured in each block that met their objectives, [H]; 1 where there were none."""
-    offered = np.array([sum(trial.judged.values(f"blocks.{b}.measured_offered")) for b in range(blocks)])
-    met = np.array([sum(trial.judged.values(f"blocks.{b}.measured_met")) for b in range(blocks)])
-    return np.where(offered > 0.0, met / np.maximum(offered, 1.0), 1.0)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields
 
 import numpy as np
 
 from sim.planning.batches import Taken
-from sim.planning.instance import Floats
+from sim.planning.instance import Floats, Integers
 from sim.planning.latency import Class, Replica
 from sim.planning.work import PREPARED, Option, Work
 
 __all__ = ["class_of", "mixes_of", "replica_of"]
 
-_ROWS = 160
+_ROWS = 144
+_TAIL = 0.1
+"""Share of requests, those that take most, of which half of the rows are."""
+_COLUMNS = [field.name for field in fields(Taken) if field.name != "rows"]
 
 
 def mixes_of(option: Option, work: Work, rps: Floats, pool: int) -> tuple[list[tuple[int, int]], Floats]:
@@ -32,27 +35,42 @@ def replica_of(option: Option, pool: int, pairs: list[tuple[int, int]], weights:
 
 
 def class_of(option: Option, pool: int, pair: tuple[int, int], weight: float, clump: Floats) -> Class:
-    """Some requests of a stream by a strategy, prepared or not as they come."""
+    """Requests of a stream by a strategy, prepared or not as they come."""
     stream, strategy = pair
-    return Class(weight, _some(option, stream, strategy, pool), option.fleet.streams[stream], float(clump[stream]))
+    key = stream, strategy, pool
+    if key not in option.thinned:
+        option.thinned[key] = _thinned(_all(option, stream, strategy, pool))
+    return Class(weight, *option.thinned[key], option.fleet.streams[stream], float(clump[stream]))
 
 
-def _some(option: Option, stream: int, strategy: int, pool: int) -> Taken:
-    """What a part of the sample takes; of those on contexts a share comes after preparation."""
+def _all(option: Option, stream: int, strategy: int, pool: int) -> Taken:
+    """What the sample takes; of those on contexts a share comes after preparation."""
     every = option.taken(stream, strategy, pool)
-    count = every[0].tokens.size
-    kept = np.linspace(0, count - 1, min(count, _ROWS)).astype(np.int64)
     if len(every) == 1:
-        return _rows(every[0], kept)
-    prepared = (np.arange(kept.size) * 0.618 % 1.0 < PREPARED) & option.samples[stream].has_context[kept]
-    plain, other = (_rows(each, kept) for each in every)
-    columns = {
-        name: np.where(prepared, getattr(other, name), getattr(plain, name))
-        for name in ("prompt_s", "tokens", "kv_tokens", "path_tokens", "slices", "first_s")
-    }
+        return every[0]
+    plain, other = every
+    has = option.samples[stream].has_context
+    prepared = (np.arange(has.size) * 0.618 % 1.0 < PREPARED) & has
+    columns = {name: np.where(prepared, getattr(other, name), getattr(plain, name)) for name in _COLUMNS}
     return Taken(rows=plain.rows, **columns)
 
 
-def _rows(taken: Taken, kept: Floats) -> Taken:
-    names = ("prompt_s", "tokens", "kv_tokens", "path_tokens", "slices", "first_s")
-    return replace(taken, **{name: getattr(taken, name)[kept] for name in names})
+def _thinned(taken: Taken) -> tuple[Taken, Floats]:
+    """A few requests that stand for all, and for how many each does: finer where they take more; of equal means."""
+    size = taken.prompt_s / max(taken.prompt_s.mean(), 1e-12) + taken.tokens / max(taken.tokens.mean(), 1e-12)
+    order = np.argsort(size, kind="stable")
+    edges = _edges(order.size)
+    kept = order[(edges[:-1] + edges[1:]) // 2]
+    odds = np.diff(edges) / order.size
+    columns = {name: getattr(taken, name)[kept] for name in _COLUMNS}
+    for name in ("prompt_s", "tokens"):
+        mean = float(odds @ columns[name])
+        columns[name] = columns[name] * (float(getattr(taken, name).mean()) / mean if mean > 0.0 else 1.0)
+    return Taken(rows=taken.rows, **columns), odds
+
+
+def _edges(count: int) -> Integers:
+    """Where the parts begin and end into which a sorted sample is cut."""
+    body = np.linspace(0.0, count * (1.0 - _TAIL), _ROWS // 2 + 1)
+    tail = np.linspace(count * (1.0 - _TAIL), count, _ROWS // 2 + 1)
+    return np.unique(np.concatenate((body, tail)).astype(np.int64))

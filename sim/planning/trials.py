@@ -32,6 +32,8 @@ class Trial(NamedTuple):
     judged: Judged
     keeps: bool
     """Whether it keeps the promise; one that was not run on does not."""
+    serves: bool
+    """Whether it keeps all of the promise but the budget."""
 
 
 def seed_of(seed: int, purpose: str) -> int:
@@ -72,6 +74,11 @@ class Trials:
     """Requests simulated."""
 
     @property
+    def service(self) -> Promise:
+        """The promise without the budget."""
+        return self.promise.without("budget")
+
+    @property
     def replications(self) -> int:
         """How many a point is judged by."""
         return len(self.seeds)
@@ -93,7 +100,8 @@ class Trials:
         fresh = [point for point in dict.fromkeys(points) if point not in self.known]
         for point, judged in zip(fresh, self._run(fresh), strict=True):
             whole = judged.replications == self.replications
-            trial = Trial(point, judged, whole and keeps_promise(judged, self.promise))
+            serves = whole and keeps_promise(judged, self.service)
+            trial = Trial(point, judged, serves and keeps_promise(judged, self.promise), serves)
             self.known[point] = trial
             if self.tell is not None:
                 self.tell(trial)
@@ -121,5 +129,5 @@ class Trials:
         return Task(scenario, seed, 1, tuple(self.space.blocks.block.tolist()))
 
     def _is_lost(self, parts: Sequence[Judged]) -> bool:
-        return bool(parts) and cannot_keep(joined(parts), self.promise, self.replications)
+        return bool(parts) and cannot_keep(joined(parts), self.service, self.replications)
 

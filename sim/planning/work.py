@@ -135,6 +135,11 @@ class Option:
                 tokens += share * float(taken.tokens.mean())
         return kv / tokens if tokens else 1.0
 
+    @cached_property
+    def thinned(self) -> dict[tuple[int, int, int], tuple[Taken, Floats]]:
+        """Few requests that stand for a stream's by a strategy at a pool, and for how many each; filled as asked for."""
+        return {}
+
     def full_batch_s(self, stream: int, strategy: int, pool: int, variant: int) -> Floats:
         """Replica seconds in full batches of the requests of a sample, [J]."""
         batches, taken = self.batches[pool], self.taken(stream, strategy, pool)[variant]
