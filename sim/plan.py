@@ -1,10 +1,10 @@
-"""`plan(source, request)`: what to buy for which hours, run by which policy, so that a promise is kept at least cost."""
+"""`plan(source, request)`: what to buy for which hours, and the policy to run it by, so that a promise is kept."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,13 @@ import numpy as np
 from sim.errors import InputError
 from sim.load import load_scenario
 from sim.planning.aim import Aim, Goal
-from sim.planning.analysis import Analysis, analysed
+from sim.planning.analysis import Analysis, Start, analysed
+from sim.planning.baselines import Baselines, Result, baselines_json
 from sim.planning.confirm import Confirmed, confirmed
 from sim.planning.document import (
     blocks_json,
     by_hour_json,
+    known,
     options_json,
     pareto_json,
     plan_json,
@@ -27,13 +29,15 @@ from sim.planning.document import (
     verified_json,
 )
 from sim.planning.judge import Judged, Promise, misses, promise_of
+from sim.planning.moves import raised
 from sim.planning.options import policy_options
+from sim.planning.point import Point, Space
 from sim.planning.proof import proof_text
 from sim.planning.request import PlanRequest, Progress
 from sim.planning.search import Found, Search
 from sim.planning.simulated import HOURS_PER_MONTH, tasks_side_by_side
 from sim.planning.trials import Runner, Trial, Trials, seed_of, seeds_of
-from sim.scenario import Scenario
+from sim.planning.worth import analytic_front, binding_json, shadow_json, year_json
 from sim.scenario.planning import Targets
 
 __all__ = ["plan", "planned"]
@@ -54,7 +58,8 @@ def plan(
     ends the search, and the best so far is given back. `runner` stands in for the simulator.
 
     Raises:
-        InputError: for a faulty scenario or request, where there is nothing to buy, and where no plan keeps the promise.
+        InputError: for a faulty scenario or request, where there is nothing to buy, and where no plan is found that
+            keeps the promise.
     """
     return planned(source, request, progress=progress, runner=runner)[0]
 
@@ -74,6 +79,10 @@ def planned(
     return making.document(), making.trials
 
 
+_FIRST_FRESH = 3
+"""Replications on the fresh seed of what does not keep its promise there: enough for an interval."""
+
+
 @dataclass
 class _Plan:
     """A plan in the making."""
@@ -83,6 +92,7 @@ class _Plan:
     progress: Progress
     runner: Runner
     trials: Trials | None = None
+    all_trials: list[Trials] = field(default_factory=list)
 
     def begin(self) -> None:
         """Read the scenario and find the analytic answer."""
@@ -106,16 +116,44 @@ class _Plan:
         """For goodput, what is in time is what counts: a share is promised only where one is asked for."""
         return self.goal != "goodput" or "slo" in targets.model_fields_set
 
-    def _trials(self, seed: int, replications: int | None = None) -> Trials:
-        return Trials(
-            self.analysis.space,
+    def _year(self, option: int, start: Start) -> dict[str, Any] | None:
+        if not self.request.year:
+            return None
+        self.progress.tell("looking at the months ahead")
+        return year_json(self.analysis, option, start, self.scenario, self.promise.risk)
+
+    def _baselines(self, plan: Trial) -> list[Result]:
+        """What one would buy without a plan; as far as they got, where they were interrupted."""
+        effort = self.effort._replace(options=2, patience=4, most_requests=self.effort.most_requests / 4.0)
+        seed = self.scenario.seed
+        fresh = seed_of(seed, "confirmation")
+
+        def trials(space: Space, is_fresh: bool) -> Trials:
+            found = self._trials(fresh, self.effort.fresh, space) if is_fresh else self._trials(seed, None, space)
+            found.most_requests = effort.most_requests
+            return found
+
+        made: list[Result] = []
+        try:
+            for result in Baselines(self.analysis, effort, trials, self.progress.tell).of(plan):
+                made.append(result)
+        except KeyboardInterrupt:
+            self.notes.append("The comparison with other purchases was interrupted.")
+        return made
+
+    def _trials(self, seed: int, replications: int | None = None, space: Space | None = None) -> Trials:
+        made = Trials(
+            space or self.analysis.space,
             self.promise,
             seeds_of(seed, replications or self.effort.replications),
+            1 if replications is None else _FIRST_FRESH,
             self.request.workers,
             self.runner,
             self.effort.most_requests,
             self.effort.most_runs,
         )
+        self.all_trials.append(made)
+        return made
 
     def document(self) -> dict[str, Any]:
         """The whole of it; only the analytic part where no more is asked for."""
@@ -138,11 +176,11 @@ class _Plan:
 
     def _analytic_document(self) -> dict[str, Any]:
         analysis, space = self.analysis, self.analysis.space
-        option = min(self.search.starts, key=lambda n: self.search.starts[n].usd_per_month)
+        option = self.search.promising()[0]
         start = self.search.starts[option]
+        self.binding = binding_json(analysis, option, start)
         point = space.nearest(option, start.replicas)
-        self.analytic_s = time.perf_counter() - self.begun_s
-        return {
+        document: dict[str, Any] = {
             "scenario": self.scenario.name,
             "seed": self.scenario.seed,
             "goal": self.goal,
@@ -157,17 +195,16 @@ class _Plan:
                 "pools": pools_json(space, point, None),
                 "policy": {"label": space.options[option].label},
                 "settings": dict(space.options[option].settings),
-                "slo_attainment": None,
-                "accuracy": None,
-                "e2e_p99_s": None,
-                "wall_s": self.analytic_s,
-                "binding": [],
+                **_foreseen(analysis, point),
+                "is_feasible": start.is_feasible,
+                "wall_s": 0.0,
+                "binding": self.binding,
             },
             "plan": None,
             "verified": None,
             "by_hour": [],
             "shadow_prices": {},
-            "binding": [],
+            "binding": self.binding,
             "runner_up": None,
             "pareto": [],
             "baselines": [],
@@ -175,26 +212,35 @@ class _Plan:
             "proof": None,
             "notes": self.notes,
             "interrupted": False,
-            "speed": {"wall_s": self.analytic_s, "simulations": 0, "analytic_s": self.analytic_s},
         }
+        self.analytic_s = time.perf_counter() - self.begun_s
+        document["analytic"]["wall_s"] = self.analytic_s
+        return document | {"speed": {"wall_s": self.analytic_s, "simulations": 0, "analytic_s": self.analytic_s}}
 
     def _confirmed_document(self, found: Found, chosen: Confirmed) -> dict[str, Any]:
         assert self.trials is not None
         space, point, judged = self.analysis.space, chosen.fresh.point, chosen.fresh.judged
         other = self._runner_up(found, chosen)
+        start = self.search.starts[point.option]
+        baselines = [] if found.is_interrupted else self._baselines(chosen.fresh)
         return {
             "options": options_json(self.analysis, self.search.starts, self.trials),
             "plan": plan_json(space, point, judged),
             "verified": verified_json(judged, self.promise, seed=self.fresh.seeds[0], keeps=chosen.fresh.keeps),
             "by_hour": by_hour_json(space, point, self.analysis.hourly_usd(point.option)),
             "runner_up": None if other is None else runner_up_json(space, other, chosen, self.promise),
-            "pareto": pareto_json(self.trials),
+            "shadow_prices": shadow_json(self.analysis, point.option, start),
+            "binding": binding_json(self.analysis, point.option, start),
+            "pareto": [*pareto_json(self.trials), *analytic_front(self.analysis, self.search.starts)],
+            "baselines": baselines_json(baselines, judged),
+            "year": self._year(point.option, start),
             "proof": found.proof._asdict() | {"text": proof_text(found.proof, found.is_interrupted)},
             "notes": [*self.notes, *_notes(found, chosen)],
             "interrupted": found.is_interrupted,
             "speed": {
                 "wall_s": time.perf_counter() - self.begun_s,
-                "simulations": self.trials.runs + self.fresh.runs,
+                "simulations": sum(each.runs for each in self.all_trials),
+                "requests": sum(each.requests for each in self.all_trials),
                 "analytic_s": self.analytic_s,
             },
         }
@@ -204,12 +250,22 @@ class _Plan:
         others = [trial for trial in found.kept if trial.point != chosen.fresh.point]
         apart = [trial for trial in others if _shape(trial) != _shape(chosen.fresh)]
         picked = next(iter([*apart, *others]), None) or self._nearest(chosen.fresh)
-        return None if picked is None else Confirmed(picked, self.fresh.of([picked.point])[0])
+        point = next(self._dearer(chosen.fresh.point), None) if picked is None else picked.point
+        return None if point is None else Confirmed(picked, self.fresh.of([point])[0])
+
+    def _dearer(self, point: Point) -> Iterator[Point]:
+        """Points with a replica more, the cheapest first."""
+        more = list(raised(self.analysis.space, point))
+        yield from (more[index] for index in np.argsort(self.analysis.least_usd(more), kind="stable").tolist())
 
     def _nearest(self, but: Trial | None = None) -> Trial | None:
         """The trial that breaks its promise with the least chance."""
         assert self.trials is not None
-        broken = [t for t in self.trials.known.values() if not t.keeps and not t.judged.refused and t.point != but]
+        broken = [
+            t
+            for t in self.trials.known.values()
+            if not t.keeps and not t.judged.refused and t.point != (but and but.point)
+        ]
         return min(
             broken, key=lambda t: (max(misses(t.judged, self.promise).values(), default=0.0), t.point), default=None
         )
@@ -241,6 +297,17 @@ def _asked(source: Path | str, request: PlanRequest) -> tuple[tuple[str, ...], G
     return (*overrides, f"plan.goal={goal}"), goal
 
 
+def _foreseen(analysis: Analysis, point: Point) -> dict[str, float | None]:
+    """What the analytic answer is expected to come to."""
+    found = analysis.estimator.forecast(analysis.space.options[point.option].scenario, point.array())
+    return {
+        "slo_attainment": known(found.attainment),
+        "accuracy": known(found.accuracy),
+        "ttft_p99_s": known(found.ttft_p99_s),
+        "e2e_p99_s": known(found.e2e_p99_s),
+    }
+
+
 def _check_something_to_buy(analysis: Analysis) -> None:
     if not any(choice.is_free and choice.most for choice in analysis.space.choices):
         raise InputError("plan.pools", "leaves nothing to buy", "let `most` of a pool be 1 or more")
@@ -249,7 +316,9 @@ def _check_something_to_buy(analysis: Analysis) -> None:
 def _too_dear(trial: Trial, promise: Promise) -> InputError:
     usd, limit = trial.judged.values("usd_per_month"), promise.limit("budget") or 0.0
     mean = float(np.mean(usd))
-    told = f"is less than the promise takes: the cheapest plan found that keeps the rest of it costs ${mean:,.0f} a month"
+    told = (
+        f"is less than the promise takes: the cheapest plan found that keeps the rest of it costs ${mean:,.0f} a month"
+    )
     if mean <= limit:
         told += f", and more than the budget with a chance of {misses(trial.judged, promise)['budget']:.0%}"
     return InputError(f"a budget of ${limit:,.0f}", told, f"raise it to ${max(usd) * 1.05:,.0f}, or promise less")
@@ -267,8 +336,8 @@ def _told(judged: Judged, promise: Promise) -> str:
     chances = misses(judged, promise)
     worst = max(promise.targets, key=lambda target: chances[target.name])
     return (
-        f"the nearest, at ${judged.mean('usd_per_month'):,.0f} a month, has {worst.name} {judged.mean(worst.figure):.4g} "
-        f"against {worst.limit:g} and misses it with a chance of {chances[worst.name]:.0%}"
+        f"the nearest, at ${judged.mean('usd_per_month'):,.0f} a month, "
+        f"has {worst.name} {judged.mean(worst.figure):.4g} against {worst.limit:g} and misses it with a chance of {chances[worst.name]:.0%}"
     )
 
 

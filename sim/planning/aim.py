@@ -18,8 +18,8 @@ _ACCURACY_FIGURES, _GOODPUT_FIGURES, _ATTAINMENT_FIGURES, _CENTS = 3, 3, 4, 2
 class Aim(NamedTuple):
     """What a plan is for. Ranks are compared as tuples, and the lower is the better.
 
-    Figures that chance moves are told apart by tenths of a point of accuracy, by three figures of goodput, and by cents;
-    among equals the cheaper, then the more accurate and the more punctual counts.
+    Figures that chance moves are told apart by tenths of a point of accuracy, by three figures of goodput, and by
+    cents; among equals the cheaper, then the more accurate and the more punctual counts.
     """
 
     goal: Goal

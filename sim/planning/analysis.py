@@ -57,7 +57,7 @@ class Analysis:
             made = self.estimator.instance(self.space.options[option].scenario)
             # A budget only says whether the cheapest will do.
             made = replace(made, budget_usd=None) if made.goal == "cheapest" else made
-            self._instances[option] = self._within(made)
+            self._instances[option] = self._without_overflow(self._within(made))
         return self._instances[option]
 
     def hopeful(self, option: int) -> Instance:
@@ -72,7 +72,9 @@ class Analysis:
     def _within(self, instance: Instance) -> Instance:
         """With the numbers that the space allows."""
         supplies = tuple(
-            replace(supply, least=min(choice.least, supply.most) if supply.kind == "api" else choice.least, most=choice.most)
+            replace(
+                supply, least=min(choice.least, supply.most) if supply.kind == "api" else choice.least, most=choice.most
+            )
             if choice.is_free
             else supply
             for supply, choice in zip(instance.supplies, self.space.choices, strict=True)
@@ -86,6 +88,23 @@ class Analysis:
             ),
         )
 
+    def _without_overflow(self, instance: Instance) -> Instance:
+        """Without APIs that take only so many requests: they are there for what is left over, and not counted on."""
+        supplies = [
+            replace(supply, least=0, most=0) if _is_overflow(pool) else supply
+            for supply, pool in zip(instance.supplies, self._pools, strict=True)
+        ]
+        return replace(instance, supplies=tuple(supplies))
+
+    def point_of(self, option: int, mix: Mix) -> Point:
+        """The point of a mix; APIs for what is left over are used where they may be."""
+        replicas = mix.replicas if mix.is_feasible else self._everything(option)
+        rows = [
+            np.full(replicas.shape[1], choice.most) if _is_overflow(pool) else row
+            for pool, choice, row in zip(self._pools, self.space.choices, replicas, strict=True)
+        ]
+        return self.space.nearest(option, np.array(rows))
+
     @property
     def _pools(self) -> Sequence[Pool]:
         return self.space.options[0].scenario.fleet
@@ -97,7 +116,7 @@ class Analysis:
         if not feasible:
             mix = self.nearly(option)
         usd = mix.usd_per_month if mix.is_feasible else inf
-        replicas = mix.replicas if mix.is_feasible else self._everything(option)
+        replicas = self.point_of(option, mix).array()
         least_usd = bound(self.hopeful(option))
         return Start(feasible, replicas, usd, least_usd, mix.accuracy, mix)
 
@@ -131,7 +150,7 @@ class Analysis:
         for index, (supply, pool) in enumerate(zip(self.careful(0).supplies, self._pools, strict=True)):
             if _is_certain(pool, supply):
                 rows = replicas[:, index]
-                paid = rows if supply.kind != "reserved" else np.repeat(rows.max(axis=1)[:, None], rows.shape[1], axis=1)
+                paid = _paid(rows, supply.kind == "reserved")
                 found += paid @ (supply.usd_per_hour * self.space.blocks.hours_per_month)
                 found += rows.max(axis=1) * supply.usd_per_month
         return found
@@ -144,8 +163,21 @@ class Analysis:
         return self._bounds[point]
 
     def foreseen_usd(self, points: Sequence[Point], trial: Trial) -> Floats:
-        """What points near a trial cost a month at least [n]: what is certain, and of the rest nothing."""
-        return self.least_usd(points)
+        """What points near a trial would cost a month [n], each replica being as dear as in it."""
+        own = trial.point.array()
+        found = np.full(len(points), trial.judged.mean("usd_per_month"))
+        replicas = np.array([point.replicas for point in points], float).reshape(len(points), *own.shape)
+        hours = self.space.blocks.hours_per_month
+        for index, (supply, choice) in enumerate(zip(self.careful(0).supplies, self.space.choices, strict=True)):
+            usd = trial.judged.mean(f"pools.{choice.name}.usd_per_month")
+            if choice.kind == "api":
+                found -= np.where(replicas[:, index, 0] < own[index, 0], usd, 0.0)
+                continue
+            nominal = supply.usd_per_hour * hours + supply.usd_per_month * hours / hours.sum()
+            paid = [_paid(rows, choice.kind == "reserved") for rows in (replicas[:, index], own[index][np.newaxis])]
+            before = float((paid[1] @ nominal)[0])
+            found += (paid[0] @ nominal - before) * (usd / before if before > 0.0 else supply.available)
+        return found
 
     def capacity_rps(self, option: int) -> Floats:
         """Requests a second of the scenario's mix that a replica serves as full as it may be, [P, H]; 0 of an API."""
@@ -163,6 +195,16 @@ class Analysis:
     def is_risky(self) -> NDArray[np.bool_]:
         """Whether the capacity of a pool may be gone for a time, [P]."""
         return np.array([supply.available < 1.0 for supply in self.careful(0).supplies])
+
+
+def _paid(rows: Floats, is_reserved: bool) -> Floats:
+    """Replicas that are paid for in each block, [n, H]: of reserved ones always all."""
+    return np.repeat(rows.max(axis=1)[:, np.newaxis], rows.shape[1], axis=1) if is_reserved else rows
+
+
+def _is_overflow(pool: Pool) -> bool:
+    """Whether a pool is an API that takes only so many requests a minute."""
+    return isinstance(pool, ApiPool) and pool.rate_limit is not None
 
 
 def _less_full(instance: Instance, factors: Floats | None) -> Instance:

@@ -174,8 +174,10 @@ def interval_json(judged: Judged, figure: str) -> list[float | None]:
 
 
 def difference_json(judged: Judged, other: Judged, figure: str = "usd_per_month") -> dict[str, float | None]:
-    """By how much a figure of the first is above that of the other, paired by replication."""
-    found = paired_difference(judged.values(figure), other.values(figure))
+    """By how much a figure of the first is above that of the other, paired by the replications that both have."""
+    mine, theirs = judged.values(figure), other.values(figure)
+    both = min(len(mine), len(theirs))
+    found = paired_difference(mine[:both], theirs[:both])
     return {name: known(value) for name, value in found._asdict().items()}
 
 

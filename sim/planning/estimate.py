@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import inf
 
 import numpy as np
@@ -254,7 +254,12 @@ def _too_dear(pool: Pool, usd: Floats) -> NDArray[np.bool_]:
 def _weights(work: Work) -> Floats:
     """What a request of each stream counts for the load, [S]: its least work anywhere, 1 where that is none."""
     least = np.min(np.where(np.isfinite(work.work_s) & (work.work_s > 0), work.work_s, np.inf), axis=2)
-    mean = np.array([np.nansum(np.where(np.isfinite(own), own, 0.0) * share.mean(axis=1)) for own, share in zip(least, work.share, strict=True)])
+    mean = np.array(
+        [
+            np.nansum(np.where(np.isfinite(own), own, 0.0) * share.mean(axis=1))
+            for own, share in zip(least, work.share, strict=True)
+        ]
+    )
     return np.where(mean > 0, mean, 1.0)
 
 

@@ -100,7 +100,7 @@ class Ladder(NamedTuple):
                 mix = self.analysis.nearly(option, factors)
             if not mix.is_feasible or len(found) == _RUNGS:
                 break
-            point = self.analysis.space.nearest(option, mix.replicas)
+            point = self.analysis.point_of(option, mix)
             is_new = point not in self.trials.known and point not in [each.point for each in found]
             if is_new and not self.is_presumed_lost(point):
                 found.append(Rung(factors.copy(), point))

@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import product
-from math import inf, isinf
+from math import inf
 
 import numpy as np
 
-from sim.engine.specs import ApiSpec, PoolSpec, StreamSpec
-from sim.planning.batches import Taken
-from sim.planning.capacity import busy_spread
-from sim.planning.demand import HOURS_PER_MONTH
+from sim.engine.specs import ApiSpec, StreamSpec
 from sim.planning.instance import Floats, Integers
 from sim.planning.latency import Replica
 from sim.planning.overflow import Met, Tier, met_by
@@ -154,7 +151,9 @@ class Outlook:
     def _serve(
         self, hours: Hours, weight: float, there: Floats, pairs: list[tuple[int, int]], pools: list[int]
     ) -> None:
-        rates = np.array([hours.rps[stream] * self._work.share[stream, strategy, hours.block] for stream, strategy in pairs])
+        rates = np.array(
+            [hours.rps[stream] * self._work.share[stream, strategy, hours.block] for stream, strategy in pairs]
+        )
         requests = weight * hours.hours * rates
         for (stream, strategy), count in zip(pairs, requests, strict=True):
             self._requests[stream, hours.block] += count
@@ -213,7 +212,12 @@ class Outlook:
             return 0.0, clump
         self._reached = self._reached | set(pools)
         serving = [self._served_by(pool, pairs, shares) for pool in pools]
-        numbers = np.array([self._number(hours, pool, each, rps, rates, clump, spilling) for pool, each in zip(pools, serving, strict=True)])
+        numbers = np.array(
+            [
+                self._number(hours, pool, each, rps, rates, clump, spilling)
+                for pool, each in zip(pools, serving, strict=True)
+            ]
+        )
         for pool, number in zip(pools, numbers, strict=True):
             self._pay(hours, weight, there, pool, float(number), 0.0)
         there_now = numbers * [1.0 - failing_share(self._option.scenario.fleet[pool]) for pool in pools]
@@ -297,9 +301,14 @@ class Outlook:
             requests = weight * hours.hours * rps * float(share)
             fresh, cached, output = hours.usd[pool]
             prompt_usd = (1.0 - own.cached_share) * fresh + own.cached_share * cached
-            usd = self._work.prompt_tokens[stream, strategy] * prompt_usd + self._work.output_tokens[stream, strategy] * output
+            usd = (
+                self._work.prompt_tokens[stream, strategy] * prompt_usd
+                + self._work.output_tokens[stream, strategy] * output
+            )
             self._usd[pool] += requests * 3600.0 * usd
-            ttft_s, e2e_s, kept = api_times_s(spec, self._option.stages(stream, strategy, 0), self._option.fleet.streams[stream])
+            ttft_s, e2e_s, kept = api_times_s(
+                spec, self._option.stages(stream, strategy, 0), self._option.fleet.streams[stream]
+            )
             self._kept[stream, hours.block] += requests * kept
             self._times.append((ttft_s, e2e_s, np.full(ttft_s.size, requests / ttft_s.size)))
 

@@ -6,7 +6,6 @@ A tier is a shared processor with so much room: what comes when it is full goes 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,7 +70,9 @@ def met_by(tier: Tier, rps: float, clump: float) -> Met:
     served_rps = rps * (1.0 - lost)
     each_rps = served_rps * share / tier.replicas
     busy = _prompts_busy(tier, served_rps, share)
-    seen = tuple(Seen(at, np.array([[one]]), np.array([[own]]), swamped) for one, own in zip(each_rps, busy, strict=True))
+    seen = tuple(
+        Seen(at, np.array([[one]]), np.array([[own]]), swamped) for one, own in zip(each_rps, busy, strict=True)
+    )
     mean_rows = float(np.concatenate(([0.0], states)) @ chances)
     return Met(served_rps, share, seen, mean_rows, rps * lost, _left_clump(lost, rps, ends, clump, full / rows))
 

@@ -43,7 +43,9 @@ def left_of(
     left = [points[index] for index in order if aim.may_beat(float(least[index]), rank, budget_usd)]
     if len(left) > _MOST_BOUNDED:
         return left
-    return [point for point in left if isfinite(usd := analysis.bound_of(point)) and aim.may_beat(usd, rank, budget_usd)]
+    return [
+        point for point in left if isfinite(usd := analysis.bound_of(point)) and aim.may_beat(usd, rank, budget_usd)
+    ]
 
 
 def proof_of(analysis: Analysis, trials: Trials, aim: Aim, best: Trial | None, budget_usd: float | None) -> Proof:

@@ -12,7 +12,9 @@ from sim.scenario.autoscale import BusyAutoscale, PredictiveAutoscale, QueueAuto
 __all__ = ["running"]
 
 
-def running(pool: GpuPool, most: int, serving: Replica, rps: float, total_rps: float, rows: Callable[[int], float]) -> int:
+def running(
+    pool: GpuPool, most: int, serving: Replica, rps: float, total_rps: float, rows: Callable[[int], float]
+) -> int:
     """Replicas that its autoscaler keeps for `rps` requests a second, of at most `most`.
 
     `total_rps` are those of its streams together, `rows(n)` the mean rows that n replicas would have.
@@ -25,7 +27,8 @@ def running(pool: GpuPool, most: int, serving: Replica, rps: float, total_rps: f
         wanted = ceil((total_rps - scaling.beyond_rps) / scaling.rps_per_replica)
     elif isinstance(scaling, QueueAutoscale):
         return next(
-            (n for n in range(max(least, 1 if rps > 1e-6 else 0), most) if rows(n) <= scaling.target_outstanding * n), most
+            (n for n in range(max(least, 1 if rps > 1e-6 else 0), most) if rows(n) <= scaling.target_outstanding * n),
+            most,
         )
     else:
         return most

@@ -17,6 +17,7 @@ import numpy as np
 
 from sim.planning.aim import Aim
 from sim.planning.analysis import Analysis, Start
+from sim.planning.judge import Judged
 from sim.planning.ladder import Ladder, Rung, block_attainment, chance_to_keep
 from sim.planning.moves import neighbours
 from sim.planning.point import Point
@@ -24,6 +25,7 @@ from sim.planning.proof import Proof, left_of, proof_of
 from sim.planning.trials import Trial, Trials
 
 __all__ = ["Effort", "Found", "Search"]
+
 
 class Effort(NamedTuple):
     """How long is searched."""
@@ -66,7 +68,8 @@ class Search:
     best: Trial | None = None
     starts: dict[int, Start] = field(default_factory=dict)
     """Analytic answers by option."""
-    explored: list[int] = field(default_factory=list)
+    seen: set[Point] = field(default_factory=set)
+    """Points that were at least glanced at near another one."""
 
     @property
     def ladder(self) -> Ladder:
@@ -77,7 +80,7 @@ class Search:
         """The best point there is time to find."""
         is_interrupted = False
         try:
-            for option in self._promising():
+            for option in self.promising():
                 if self.trials.may_go_on:
                     self._explore(option)
             self._close()
@@ -95,7 +98,7 @@ class Search:
             return 1, (trial.judged.mean("usd_per_month"),), trial.point
         return 0, self.aim.rank(trial.judged), trial.point
 
-    def _promising(self) -> list[int]:
+    def promising(self) -> list[int]:
         """Options by their analytic answer, those that are feasible first; those that cannot win are left out."""
         if not self.starts:
             self.starts = {option: self.analysis.start(option) for option in range(len(self.analysis.space.options))}
@@ -114,7 +117,6 @@ class Search:
         start = self.starts[option]
         if not self._may_win(start.bound_usd):
             return
-        self.explored.append(option)
         rung = self._climbed(Rung(self.ladder.level(), self.analysis.space.nearest(option, start.replicas)))
         if rung is not None:
             self._descend(self._lowered(rung))
@@ -140,14 +142,15 @@ class Search:
         """A rung that keeps the promise, from one on with more and more capacity where it breaks."""
         rungs = [rung]
         for _ in range(self.effort.repairs):
-            trials = self.trials.of([each.point for each in rungs])
-            self._take(trials)
-            kept = [each for each, trial in zip(rungs, trials, strict=True) if trial.serves]
-            if kept:
-                return kept[0]
+            glances = self.trials.glance([each.point for each in rungs])
+            for each, glance in zip(rungs, glances, strict=True):
+                last = self.trials.of([each.point])[0] if not self.trials.is_lost(glance) or each is rungs[-1] else None
+                if last is not None and last.serves:
+                    self._take([last])
+                    return each
             if not self.trials.may_go_on:
                 return None
-            rungs = self.ladder.above(rungs[-1], trials[-1])
+            rungs = self.ladder.above(rungs[-1], self.trials.of([rungs[-1].point])[0])
             if not rungs:
                 return None
         return None
@@ -160,18 +163,39 @@ class Search:
             rungs = self.ladder.below(rung, trial, free)
             if not rungs:
                 break
-            trials = self.trials.of([each.point for each in rungs])
-            self._take(trials)
-            better = [
-                (each, found)
-                for each, found in zip(rungs, trials, strict=True)
-                if found.serves and self._key(found) < self._key(trial)
-            ]
+            trials = self._glanced([each.point for each in rungs], trial)
+            better = [found for found in trials if found.serves and self._key(found) < self._key(trial)]
             if better:
-                rung, trial = min(better, key=lambda pair: self._key(pair[1]))
-            if not all(found.serves for found in trials):
-                free &= ~self.ladder.short_of(next(found for found in trials if not found.serves))
+                trial = min(better, key=self._key)
+                rung = next(each for each in rungs if each.point == trial.point)
+            broken = [found for found in trials if not found.serves]
+            if broken:
+                free &= ~self.ladder.short_of(broken[0])
+            elif not better:
+                break
         return trial
+
+    def _glanced(self, points: Sequence[Point], current: Trial) -> list[Trial]:
+        """Trials of those that are neither lost nor dearer in the first replication, cheapest first until one serves.
+
+        Those that are lost are told as well.
+        """
+        found = []
+        glances = self.trials.glance(points)
+        order = sorted(range(len(points)), key=lambda index: (_first_usd(glances[index]), points[index]))
+        for index in order:
+            is_lost = self.trials.is_lost(glances[index])
+            if not is_lost and not self._may_beat_at_first(glances[index], current):
+                continue
+            found.append(self.trials.of([points[index]])[0])
+            self._take(found[-1:])
+            if found[-1].serves and self.aim.goal == "cheapest":
+                break
+        return found
+
+    def _may_beat_at_first(self, glance: Judged, current: Trial) -> bool:
+        """Whether a point is not dearer than another on the same replication."""
+        return self.aim.goal != "cheapest" or _first_usd(glance) <= _first_usd(current.judged) + 0.01
 
     def _descend(self, trial: Trial) -> None:
         """From a point that keeps the promise to better ones near it."""
@@ -181,10 +205,12 @@ class Search:
             batch = self._candidates(current)[:2]
             if not batch:
                 return
-            found = [each for each in self.trials.of(batch) if each.serves and self._key(each) < self._key(current)]
+            self.seen.update(batch)
+            found = [
+                each for each in self._glanced(batch, current) if each.serves and self._key(each) < self._key(current)
+            ]
             if found:
                 current, tried = min(found, key=self._key), 0
-                self._take([current])
             else:
                 tried += len(batch)
 
@@ -192,15 +218,21 @@ class Search:
         """Neighbours that may be better and are not known, the largest gain that is to be expected first."""
         attained = block_attainment(trial, self.analysis.space.blocks.count)
         near = neighbours(self.analysis.space, trial.point, np.argsort(attained, kind="stable").tolist())
-        near = [point for point in near if point not in self.trials.known and not self.ladder.is_presumed_lost(point)]
+        near = [point for point in near if point not in self.seen and self._is_worth_a_try(point)]
         usd = trial.judged.mean("usd_per_month")
         slo = self.trials.promise.limit("slo") or 0.0
         chosen = []
-        for index, (point, cost) in enumerate(zip(near, self.analysis.foreseen_usd(near, trial).tolist(), strict=True)):
-            if self._may_beat(cost, trial):
+        rows = zip(near, self.analysis.least_usd(near), self.analysis.foreseen_usd(near, trial), strict=True)
+        for index, (point, least, foreseen) in enumerate(rows):
+            if self._may_beat(float(least), trial):
                 chance = chance_to_keep(self.analysis, trial.point, point, attained, slo)
-                chosen.append((-max(usd - cost, 0.001 * usd) * chance, index))
+                chosen.append((-max(usd - float(foreseen), 0.002 * usd) * chance, index))
         return [near[index] for _, index in sorted(chosen)]
+
+    def _is_worth_a_try(self, point: Point) -> bool:
+        if point in self.trials.known:
+            return False
+        return isfinite(self.starts[point.option].bound_usd) and not self.ladder.is_presumed_lost(point)
 
     def _close(self) -> None:
         """Try all that may still be better, where there is time for all of it; else the most promising."""
@@ -215,3 +247,8 @@ class Search:
 def nan_to_zero(value: float) -> float:
     """The value, or 0 where it is not known."""
     return value if isfinite(value) else 0.0
+
+
+def _first_usd(judged: Judged) -> float:
+    """Dollars a month in the first replication; infinite where it was refused."""
+    return next(iter(judged.values("usd_per_month")), float("inf"))

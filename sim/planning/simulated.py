@@ -41,7 +41,8 @@ def run_task(task: Task) -> Judged:
     except InputError as error:
         return Judged(refused=str(error))
     figures = {name: tuple(values) for name, values in run_figures(results).items()}
-    figures["usd_per_month"] = tuple(usd * HOURS_PER_MONTH for usd in figures["cost.usd_per_hour"])
+    # Rounded, as sums in another order are no difference between two plans.
+    figures["usd_per_month"] = tuple(round(usd * HOURS_PER_MONTH, 6) for usd in figures["cost.usd_per_hour"])
     figures["offered"] = tuple(float(run.tally.streams[:, _OFFERED].sum()) for run in results.replications)
     return Judged(figures | _of_pools(results, figures) | _of_blocks(results, np.asarray(task.block_of_hour)))
 

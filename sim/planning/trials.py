@@ -21,8 +21,6 @@ __all__ = ["Runner", "Trial", "Trials", "seed_of", "seeds_of"]
 
 Runner = Callable[[Sequence[Task], int | None], Iterator[Judged]]
 _LARGEST_SEED = 2**31
-_FIRST = 1
-"""Replications that are run before it is asked whether a point is lost."""
 
 
 class Trial(NamedTuple):
@@ -60,6 +58,8 @@ class Trials:
     promise: Promise
     seeds: Sequence[int]
     """One for each replication."""
+    first: int = 1
+    """Replications that are run before it is asked whether a point is lost."""
     workers: int | None = None
     runner: Runner = tasks_side_by_side
     most_requests: float = float("inf")
@@ -68,6 +68,7 @@ class Trials:
     """The same of replications."""
     tell: Callable[[Trial], None] | None = None
     known: dict[Point, Trial] = field(default_factory=dict)
+    _parts: dict[Point, list[Judged]] = field(default_factory=dict)
     runs: int = 0
     """Replications simulated."""
     requests: float = 0.0
@@ -98,7 +99,10 @@ class Trials:
     def of(self, points: Sequence[Point]) -> list[Trial]:
         """What points came to, in their order; those that are not known yet are run side by side."""
         fresh = [point for point in dict.fromkeys(points) if point not in self.known]
-        for point, judged in zip(fresh, self._run(fresh), strict=True):
+        self._run(fresh, self.seeds[: self.first])
+        self._run([point for point in fresh if not self._is_lost(point)], self.seeds)
+        for point in fresh:
+            judged = joined(self._parts[point])
             whole = judged.replications == self.replications
             serves = whole and keeps_promise(judged, self.service)
             trial = Trial(point, judged, serves and keeps_promise(judged, self.promise), serves)
@@ -107,27 +111,35 @@ class Trials:
                 self.tell(trial)
         return [self.known[point] for point in points]
 
-    def _run(self, points: Sequence[Point]) -> list[Judged]:
-        """First one replication of each, then the others of those that may still keep the promise."""
-        parts: list[list[Judged]] = [[] for _ in points]
-        scenarios = [realised(self.space, point) for point in points]
-        for index, made in enumerate(scenarios):
+    def glance(self, points: Sequence[Point]) -> list[Judged]:
+        """What points came to in the first replication, side by side; enough to tell what is lost or dearer."""
+        self._run(list(dict.fromkeys(points)), self.seeds[: self.first])
+        return [self._parts[point][0] for point in points]
+
+    def is_lost(self, judged: Judged) -> bool:
+        """Whether a point cannot keep its promise any more, whatever its further replications."""
+        return cannot_keep(judged, self.service, self.replications)
+
+    def _run(self, points: Sequence[Point], seeds: Sequence[int]) -> None:
+        """Run what is missing of these replications."""
+        tasks, places = [], []
+        for point in points:
+            done = len(self._parts.setdefault(point, []))
+            if done >= len(seeds):
+                continue
+            made = realised(self.space, point)
             if isinstance(made, Refused):
-                parts[index].append(Judged(refused=made.why))
-        for seeds in (self.seeds[:_FIRST], self.seeds[_FIRST:]):
-            going = [index for index in range(len(points)) if not self._is_lost(parts[index])]
-            each = [(index, seed) for index in going for seed in seeds]
-            tasks = [self._task(scenarios[index], seed) for index, seed in each]
-            for (index, _), judged in zip(each, self.runner(tasks, self.workers), strict=True):
-                parts[index].append(judged)
-                self.runs += judged.replications
-                self.requests += sum(judged.values("offered"))
-        return [joined(each) for each in parts]
+                self._parts[point] = [Judged(refused=made.why)] * len(self.seeds)
+                continue
+            tasks += [self._task(made, seed) for seed in seeds[done:]]
+            places += [point] * (len(seeds) - done)
+        for point, judged in zip(places, self.runner(tasks, self.workers), strict=True):
+            self._parts[point].append(judged)
+            self.runs += judged.replications
+            self.requests += sum(judged.values("offered"))
 
-    def _task(self, scenario: Scenario | Refused, seed: int) -> Task:
-        assert isinstance(scenario, Scenario)
+    def _is_lost(self, point: Point) -> bool:
+        return self.is_lost(joined(self._parts[point]))
+
+    def _task(self, scenario: Scenario, seed: int) -> Task:
         return Task(scenario, seed, 1, tuple(self.space.blocks.block.tolist()))
-
-    def _is_lost(self, parts: Sequence[Judged]) -> bool:
-        return bool(parts) and cannot_keep(joined(parts), self.service, self.replications)
-
