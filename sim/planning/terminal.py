@@ -41,7 +41,7 @@ def print_plan(document: dict[str, Any]) -> None:
 def format_analytic(found: Mapping[str, Any]) -> Group:
     """The answer by formulas, in sentences."""
     title = Text(f"{words.printable(str(found['scenario']))}: by formulas alone", style="bold")
-    binding = [f"It hangs on {text}." for text in found["analytic"]["binding"][:2]]
+    binding = [f"What keeps it from being cheaper: {text}." for text in found["analytic"]["binding"][:2]]
     return Group(title, *_points([*analytic_sentences(found), *binding]), "")
 
 
