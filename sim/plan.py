@@ -335,10 +335,9 @@ def _targets_told(promise: Promise) -> str:
 def _told(judged: Judged, promise: Promise) -> str:
     chances = misses(judged, promise)
     worst = max(promise.targets, key=lambda target: chances[target.name])
-    return (
-        f"the nearest, at ${judged.mean('usd_per_month'):,.0f} a month, "
-        f"has {worst.name} {judged.mean(worst.figure):.4g} against {worst.limit:g} and misses it with a chance of {chances[worst.name]:.0%}"
-    )
+    place = f"the nearest, at ${judged.mean('usd_per_month'):,.0f} a month, has {worst.name}"
+    chance = f"misses it with a chance of {chances[worst.name]:.0%}"
+    return f"{place} {judged.mean(worst.figure):.4g} against {worst.limit:g} and {chance}"
 
 
 def _notes(found: Found, chosen: Confirmed) -> Sequence[str]:

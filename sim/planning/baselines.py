@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
+
+from pydantic import BaseModel
 
 from sim.errors import InputError
 from sim.planning.aim import Aim
@@ -25,6 +27,7 @@ __all__ = ["Baselines", "baselines_json"]
 _TARGETS_BUSY = (0.7, 0.5)
 """Shares of work at which a pool that is scaled by the load is kept, the usual one first."""
 
+_Part = TypeVar("_Part", bound=BaseModel)
 NewTrials = Callable[[Space, bool], Trials]
 """Trials of a space: on the seed of the search, or on the fresh one."""
 
@@ -134,7 +137,8 @@ def _is_unscaled(pool: GpuPool) -> bool:
     return pool.autoscale is None or isinstance(pool.autoscale, ScheduleAutoscale)
 
 
-def _change(part: Any, **changes: Any) -> Any:
+def _change(part: _Part, **changes: Any) -> _Part:
+    """A part with other values, checked anew."""
     values = {name: getattr(part, name) for name in type(part).model_fields} | changes
     return type(part).model_validate(values)
 

@@ -1,4 +1,4 @@
-"""Points from little capacity to much: mixes by the careful estimate, with replicas less full or fuller than it says.
+"""Points from little capacity to much: mixes by the careful estimate, with replicas less or more full than it says.
 
 Where a point broke its promise, replicas of those blocks are taken to be able to carry less, and the mix is decided anew
 (the cutting planes of Atlason, Epelman and Henderson, 2004); what may be taken away for a time is then not counted on.

@@ -17,7 +17,6 @@ import numpy as np
 
 from sim.planning.aim import Aim
 from sim.planning.analysis import Analysis, Start
-from sim.planning.judge import Judged
 from sim.planning.ladder import Ladder, Rung, block_attainment, chance_to_keep
 from sim.planning.moves import neighbours
 from sim.planning.point import Point
@@ -25,6 +24,11 @@ from sim.planning.proof import Proof, left_of, proof_of
 from sim.planning.trials import Trial, Trials
 
 __all__ = ["Effort", "Found", "Search"]
+
+_BATCH = 2
+"""Neighbours that are tried side by side."""
+_MOST_CLIMBS = 3
+"""Climbs from one analytic answer, each from where the last one broke the promise."""
 
 
 class Effort(NamedTuple):
@@ -114,12 +118,21 @@ class Search:
         return 0.0, start.usd_per_month, -nan_to_zero(start.accuracy)
 
     def _explore(self, option: int) -> None:
+        """From the analytic answer up to a point that keeps the promise, and down to better ones.
+
+        All steps are judged by the first replication; where they end, by all of them.
+        """
         start = self.starts[option]
         if not self._may_win(start.bound_usd):
-            return
-        rung = self._climbed(Rung(self.ladder.level(), self.analysis.space.nearest(option, start.replicas)))
-        if rung is not None:
-            self._descend(self._lowered(rung))
+            return None
+        rung: Rung | None = Rung(self.ladder.level(), self.analysis.space.nearest(option, start.replicas))
+        for _ in range(_MOST_CLIMBS):
+            rung = None if rung is None else self._climbed(rung)
+            if rung is None:
+                return None
+            kept = self._settled(self._lowered(rung))
+            if kept is not None:
+                return self._descend(kept)
 
     def _may_win(self, least_usd: float) -> bool:
         return self.best is None or self._may_beat(least_usd, self.best)
@@ -142,77 +155,73 @@ class Search:
         """A rung that keeps the promise, from one on with more and more capacity where it breaks."""
         rungs = [rung]
         for _ in range(self.effort.repairs):
-            glances = self.trials.glance([each.point for each in rungs])
-            for each, glance in zip(rungs, glances, strict=True):
-                last = self.trials.of([each.point])[0] if not self.trials.is_lost(glance) or each is rungs[-1] else None
-                if last is not None and last.serves:
-                    self._take([last])
-                    return each
-            if not self.trials.may_go_on:
-                return None
-            rungs = self.ladder.above(rungs[-1], self.trials.of([rungs[-1].point])[0])
+            trials = [self._looked_at(trial) for trial in self.trials.glance([each.point for each in rungs])]
+            serving = [each for each, trial in zip(rungs, trials, strict=True) if trial.serves]
+            if serving:
+                return serving[0]
+            rungs = self.ladder.above(rungs[-1], trials[-1]) if self.trials.may_go_on else []
             if not rungs:
                 return None
         return None
 
-    def _lowered(self, rung: Rung) -> Trial:
-        """The cheapest trial that keeps the promise, from one that does, with fuller and fuller replicas."""
-        trial = self.trials.known[rung.point]
+    def _looked_at(self, trial: Trial) -> Trial:
+        """All that is known of what was glanced at."""
+        return self.trials.known.get(trial.point, trial)
+
+    def _lowered(self, rung: Rung) -> list[Trial]:
+        """Better and better trials from a rung that keeps the promise on, with fuller and fuller replicas."""
+        path = self.trials.glance([rung.point])
         free = np.ones(self.analysis.space.blocks.count, bool)
         while free.any() and self.trials.may_go_on:
-            rungs = self.ladder.below(rung, trial, free)
-            if not rungs:
-                break
-            trials = self._glanced([each.point for each in rungs], trial)
-            better = [found for found in trials if found.serves and self._key(found) < self._key(trial)]
+            rungs = self.ladder.below(rung, path[-1], free)
+            trials = self.trials.glance([each.point for each in rungs])
+            better = [trial for trial in trials if trial.serves and self._key(trial) < self._key(path[-1])]
+            broken = [trial for trial in trials if not trial.serves]
             if better:
-                trial = min(better, key=self._key)
-                rung = next(each for each in rungs if each.point == trial.point)
-            broken = [found for found in trials if not found.serves]
+                path.append(min(better, key=self._key))
+                rung = next(each for each in rungs if each.point == path[-1].point)
             if broken:
                 free &= ~self.ladder.short_of(broken[0])
             elif not better:
                 break
-        return trial
+        return path
 
-    def _glanced(self, points: Sequence[Point], current: Trial) -> list[Trial]:
-        """Trials of those that are neither lost nor dearer in the first replication, cheapest first until one serves.
+    def _settled(self, path: Sequence[Trial]) -> Trial | None:
+        """The last trial of a path that keeps the promise by all replications; None where none does."""
+        for step in reversed(path):
+            trial = self.trials.of([step.point])[0]
+            if trial.serves:
+                self._take([trial])
+                return trial
+            if not self.trials.may_go_on:
+                return None
+        return None
 
-        Those that are lost are told as well.
-        """
-        found = []
-        glances = self.trials.glance(points)
-        order = sorted(range(len(points)), key=lambda index: (_first_usd(glances[index]), points[index]))
-        for index in order:
-            is_lost = self.trials.is_lost(glances[index])
-            if not is_lost and not self._may_beat_at_first(glances[index], current):
-                continue
-            found.append(self.trials.of([points[index]])[0])
-            self._take(found[-1:])
-            if found[-1].serves and self.aim.goal == "cheapest":
-                break
-        return found
-
-    def _may_beat_at_first(self, glance: Judged, current: Trial) -> bool:
-        """Whether a point is not dearer than another on the same replication."""
-        return self.aim.goal != "cheapest" or _first_usd(glance) <= _first_usd(current.judged) + 0.01
-
-    def _descend(self, trial: Trial) -> None:
+    def _descend(self, kept: Trial) -> None:
         """From a point that keeps the promise to better ones near it."""
-        tried = 0
-        current = trial
-        while tried < self.effort.patience and self.trials.may_go_on:
-            batch = self._candidates(current)[:2]
-            if not batch:
+        while self.trials.may_go_on:
+            following = self._settled(self._steps_down(kept))
+            if following is None:
                 return
+            kept = following
+
+    def _steps_down(self, kept: Trial) -> list[Trial]:
+        """Better and better neighbours by the first replication, until some were tried in vain."""
+        path: list[Trial] = []
+        current, tried = self.trials.glance([kept.point])[0], 0
+        while tried < self.effort.patience and self.trials.may_go_on:
+            batch = self._candidates(current)[:_BATCH]
+            if not batch:
+                break
             self.seen.update(batch)
-            found = [
-                each for each in self._glanced(batch, current) if each.serves and self._key(each) < self._key(current)
+            better = [
+                trial for trial in self.trials.glance(batch) if trial.serves and self._key(trial) < self._key(current)
             ]
-            if found:
-                current, tried = min(found, key=self._key), 0
-            else:
-                tried += len(batch)
+            tried = 0 if better else tried + len(batch)
+            if better:
+                current = min(better, key=self._key)
+                path.append(current)
+        return path
 
     def _candidates(self, trial: Trial) -> list[Point]:
         """Neighbours that may be better and are not known, the largest gain that is to be expected first."""
@@ -247,8 +256,3 @@ class Search:
 def nan_to_zero(value: float) -> float:
     """The value, or 0 where it is not known."""
     return value if isfinite(value) else 0.0
-
-
-def _first_usd(judged: Judged) -> float:
-    """Dollars a month in the first replication; infinite where it was refused."""
-    return next(iter(judged.values("usd_per_month")), float("inf"))

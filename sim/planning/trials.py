@@ -91,10 +91,10 @@ class Trials:
 
     @property
     def points_left(self) -> int:
-        """How many more points there is time for, at the mean length of those so far."""
-        each = self.requests / max(len(self.known), 1) or 1.0
-        runs = self.runs / max(len(self.known), 1) or 1.0
-        return int(max(min((self.most_requests - self.requests) / each, (self.most_runs - self.runs) / runs), 0.0))
+        """How many more points there is time for, with all their replications."""
+        each = self.requests / max(self.runs, 1) or 1.0
+        left = min((self.most_requests - self.requests) / each, self.most_runs - self.runs)
+        return int(max(left, 0.0) / self.replications)
 
     def of(self, points: Sequence[Point]) -> list[Trial]:
         """What points came to, in their order; those that are not known yet are run side by side."""
@@ -111,14 +111,16 @@ class Trials:
                 self.tell(trial)
         return [self.known[point] for point in points]
 
-    def glance(self, points: Sequence[Point]) -> list[Judged]:
-        """What points came to in the first replication, side by side; enough to tell what is lost or dearer."""
+    def glance(self, points: Sequence[Point]) -> list[Trial]:
+        """What points came to in the first replication, side by side; those that are lost by it are known for good."""
         self._run(list(dict.fromkeys(points)), self.seeds[: self.first])
-        return [self._parts[point][0] for point in points]
+        self.of([point for point in points if self._is_lost(point)])
+        return [self._at_first(point) for point in points]
 
-    def is_lost(self, judged: Judged) -> bool:
-        """Whether a point cannot keep its promise any more, whatever its further replications."""
-        return cannot_keep(judged, self.service, self.replications)
+    def _at_first(self, point: Point) -> Trial:
+        judged = joined(self._parts[point][: self.first])
+        serves = keeps_promise(judged, self.service)
+        return Trial(point, judged, serves and keeps_promise(judged, self.promise), serves)
 
     def _run(self, points: Sequence[Point], seeds: Sequence[int]) -> None:
         """Run what is missing of these replications."""
@@ -139,7 +141,7 @@ class Trials:
             self.requests += sum(judged.values("offered"))
 
     def _is_lost(self, point: Point) -> bool:
-        return self.is_lost(joined(self._parts[point]))
+        return cannot_keep(joined(self._parts[point]), self.service, self.replications)
 
     def _task(self, scenario: Scenario, seed: int) -> Task:
         return Task(scenario, seed, 1, tuple(self.space.blocks.block.tolist()))
