@@ -14,6 +14,7 @@ from benchmarks.beside_sleep import beside_sleep
 from benchmarks.cases import CASES
 from benchmarks.choosing import choosing
 from benchmarks.clocks import one_core
+from benchmarks.comparing import comparing
 from benchmarks.long_run import long_run
 from benchmarks.measured import calibration_figures
 from benchmarks.month import month
@@ -25,6 +26,7 @@ from benchmarks.table import (
     beside_sleep_table,
     calibration_table,
     choosing_table,
+    comparing_table,
     fleet_tables,
     long_table,
     month_table,
@@ -43,7 +45,7 @@ def main() -> None:
         figures["routing"] = routing_figures(options.routed, options.runs, options.singles, options.router)
         for table in routing_tables(figures["routing"]):
             console.print(table)
-    apart = (options.month, options.servegen, options.beside_sleep, options.routing, options.choosing)
+    apart = (options.month, options.servegen, options.beside_sleep, options.routing, options.choosing, options.compare)
     if not any(apart):
         figures |= _usual(console, options.requests, options.runs)
     if options.long:
@@ -66,6 +68,9 @@ def main() -> None:
         with one_core():
             figures["choosing"] = choosing(options.requests, options.runs)
         console.print(choosing_table(figures["choosing"]))
+    if options.compare:
+        figures["compare"] = comparing(options.runs)
+        console.print(comparing_table(figures["compare"]))
     if options.json:
         options.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
 
@@ -94,6 +99,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--singles", type=int, default=20_000, help="requests one at a time (default 20,000)")
     told = "what choosing strategies as requests arrive costs, and not what is usual"
     parser.add_argument("--choosing", action="store_true", help=told)
+    parser.add_argument("--compare", action="store_true", help="how long a what-if takes, and not what is usual")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
     return parser.parse_args()
 

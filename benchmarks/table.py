@@ -14,6 +14,7 @@ __all__ = [
     "beside_sleep_table",
     "calibration_table",
     "choosing_table",
+    "comparing_table",
     "fleet_tables",
     "long_table",
     "month_table",
@@ -52,6 +53,19 @@ def _cells(row: Serving) -> list[str]:
         "-" if row.bare_ns is None else f"{row.bare_ns:.0f}",
         "-" if row.share_of_bare is None else f"{row.share_of_bare:.0%}",
     ]
+
+
+def comparing_table(figures: Mapping[str, Mapping[str, float]]) -> Table:
+    """Wall and CPU times of whole commands."""
+    caption = (
+        "with machine code in the cache; CPU s: of all cores; load: mean of the last minute, this command's own in it"
+    )
+    table = Table(title="nightshift compare, whole commands", caption=caption, **PLAIN)
+    for column in ("", "median s", "best s", "CPU s", "load"):
+        table.add_column(column, justify="left" if column == "" else "right", no_wrap=True)
+    for name, row in figures.items():
+        table.add_row(name, *(f"{row[key]:.2f}" for key in ("wall_s", "best_wall_s", "cpu_s", "load")))
+    return table
 
 
 def startup_table(figures: Mapping[str, float]) -> Table:

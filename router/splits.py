@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from router.errors import RouterError
-from router.rows import Labels
+from router.labels import Labels
 
 __all__ = ["blocks_of", "folds_of", "is_held_out", "without_held_out"]
 

@@ -10,6 +10,7 @@ from sim.errors import InputError
 
 if TYPE_CHECKING:
     from router.evaluation.run import Asked
+    from sim.comparison.sides import Asked as Comparison
     from sim.measurements import Assumed, Measurements
     from sim.planning.request import PlanRequest, Progress as PlanProgress
     from sim.precision import Precision
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "calibrate",
+    "compare",
     "convert",
     "drift",
     "evaluate",
@@ -78,6 +80,33 @@ def simulate(
             rule = f"cannot be written: {error.strerror or error}"
             raise InputError(out, rule, "make room, or give another folder") from None
     return results.summary
+
+
+def compare(
+    asked: Comparison,
+    *,
+    out: Path | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> dict[str, Any]:
+    """Two scenarios on the same streams: their figures, the differences with intervals, and where those come from.
+
+    With `out` that folder holds the page, the figures and both scenarios.
+
+    Raises:
+        InputError: for faulty scenarios, a folder that holds no results, nothing to compare with, and an `out` that
+            cannot be written.
+    """
+    from sim.comparison.comparison import compared
+    from sim.folders import check_place
+
+    if out is not None:
+        check_place(out / "compare.html")
+    found, pair = compared(asked, progress=progress)
+    if out is not None:
+        from sim.comparison.report import save_comparison
+
+        save_comparison(found, pair, out)
+    return found
 
 
 def regions(

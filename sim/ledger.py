@@ -17,7 +17,18 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["COLUMNS", "LIFE_LINES", "LINES", "SLEEP_LINES", "Charges", "Entry", "Names", "ledger_frame", "used_lines"]
+__all__ = [
+    "COLUMNS",
+    "LIFE_LINES",
+    "LINES",
+    "SLEEP_LINES",
+    "Charges",
+    "Entry",
+    "Names",
+    "ledger_frame",
+    "ledger_rows",
+    "used_lines",
+]
 
 _NAMES = ("line", "pool", "stream", "strategy", "priority", "window")
 _NUMBERS = ("usd", "hours", "kwh", "carbon_kg")
@@ -124,14 +135,15 @@ def ledger_frame(runs: Sequence[Charges], names: Names) -> pd.DataFrame:
     """
     import pandas as pd
 
-    rows = [(n, *row) for n, charges in enumerate(runs) for row in _rows(charges, names)]
+    rows = [(n, *row) for n, charges in enumerate(runs) for row in ledger_rows(charges, names)]
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
     # A column of names may hold none at all, and still is one of names; as may a column of numbers.
     types = {"replication": "int64"} | dict.fromkeys(_NAMES, "string") | dict.fromkeys(_NUMBERS, "float64")
     return frame.astype(types)
 
 
-def _rows(charges: Charges, names: Names) -> Iterator[tuple[Any, ...]]:
+def ledger_rows(charges: Charges, names: Names) -> Iterator[tuple[Any, ...]]:
+    """The lines of one run as COLUMNS tells them, without the number of the replication."""
     yield from _used_rows(charges, names)
     yield from _unused_rows(charges, names)
     for entry in charges.entries:

@@ -161,9 +161,7 @@ class Simulation:
             *uncertainty_warnings(self.scenario, self.fleet),
         ]
 
-    def results(
-        self, replications: list[Replication], wall_s: float, precision: Precision | None = None
-    ) -> Results:
+    def results(self, replications: list[Replication], wall_s: float, precision: Precision | None = None) -> Results:
         """What all replications came to, which took `wall_s`."""
         scenario = self.scenario.model_copy(update={"replications": len(replications)})
         sections = Sections(

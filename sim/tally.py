@@ -98,6 +98,11 @@ COUNTS = (
     "measured_offered",
     "measured_ended",
     "measured_met",
+    "measured_rejected",
+    "measured_timed_out",
+    "missed_ttft",
+    "missed_tpot",
+    "missed_e2e",
     "asked",
     "hits",
     "stale",
@@ -105,7 +110,10 @@ COUNTS = (
     "late",
     "saved_tokens",
 )
-"""Of a stream's requests; from `asked` on of those that come with a context, by what they find prepared of it."""
+"""Of a stream's requests; `missed_` counts those that completed too late, by the first objective they missed.
+
+From `asked` on of those that come with a context, by what they find prepared of it.
+"""
 
 REJECTIONS = ("too_long", "no_replica", "queue_full", "rate_limited")
 """Counts of requests that were refused, by reason."""

@@ -14,7 +14,7 @@ TRACE = Path(__file__).parents[2] / "shared" / "traces" / "azure-llm-2023-conv.c
 """The public trace of `azure-conversation`, where it is at hand."""
 
 STORIES = ("agentic-coding", "small-model-thinks", "lab-day", "lab-router-day")
-ROUTED = ("route-by-price-and-load", "drifting-questions")
+ROUTED = ("route-by-price-and-load", "what-if-prices-double", "drifting-questions")
 PLANNED = ("plan-support-desk", "plan-research-lab")
 ALWAYS = (
     *("quickstart", "peak-offpeak", "spot-mix", "month", "sleep-time-paper", "solve-or-verify"),
@@ -31,7 +31,7 @@ def golden_summary(name: str) -> dict[str, Any]:
     from sim.simulation import simulate
 
     shorter = {name: ["horizon=24h"] for name in ("month", "spot-mix")}
-    shorter["route-by-price-and-load"] = ["replications=2"]
+    shorter |= {name: ["replications=2"] for name in ("route-by-price-and-load", "what-if-prices-double")}
     shorter |= {name: ["horizon=24h", "replications=2"] for name in PLANNED}
     overrides = ({"azure-conversation": [f"workload.0.arrivals.path={TRACE}"]} | shorter).get(name, [])
     return without_speed(simulate(load_scenario(name, overrides)).summary)

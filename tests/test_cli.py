@@ -85,7 +85,7 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["trace", "--help"]) == 0
     text = capsys.readouterr().out
 
-    work = ("simulate", "calibrate", "validate", "report", "prices", "schema", "init")
+    work = ("simulate", "compare", "calibrate", "validate", "report", "prices", "schema", "init")
     traces = ("trace", "inspect", "convert", "fetch")
     assert [name for name in (*work, *traces) if name not in text] == []
 

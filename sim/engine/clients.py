@@ -85,6 +85,14 @@ def _count_end(stream: Records, status: int) -> None:
 
 
 @kernel
+def _count_measured(stream: Records, status: int) -> None:
+    """Count the end of a request that arrived after the warm-up; how one that completed went is counted elsewhere."""
+    stream.measured_ended += 1
+    stream.measured_timed_out += status == TIMED_OUT
+    stream.measured_rejected += status in (TOO_LONG, NO_REPLICA, QUEUE_FULL, RATE_LIMITED)
+
+
+@kernel
 def _backoff_s(stream: Records, request_id: int, retry: int) -> float:
     """Exponential back-off, shortened by chance: drawn from request and retry, so the same in whatever order."""
     longest_s = min(stream.backoff_s * stream.backoff_factor ** (retry - 1), stream.backoff_max_s)
@@ -110,7 +118,8 @@ def release(s: State, slot: int, status: int, told_s: float, pause_s: float, now
     req = s.requests[slot]
     cancel_timer(s, slot)
     s.run[0].told_s = max(s.run[0].told_s, told_s)
-    s.streams[req.stream].measured_ended += req.arrival_s >= s.run[0].warm_up_s
+    if req.arrival_s >= s.run[0].warm_up_s:
+        _count_measured(s.streams[req.stream], status)
     if status != COMPLETED and not isnan(req.first_token_s) and req.first_token_s > told_s:
         req.first_token_s = nan
     write_row(s, slot, status, told_s)

@@ -151,12 +151,19 @@ def _count_request(s: State, req: Records, read: int, generated: int, path: int,
     e2e_s = now_s - req.arrival_s
     _count(s, req.stream, TTFT, ttft_s)
     _count(s, req.stream, E2E, e2e_s)
-    met = ttft_s <= stream.ttft_slo_s and e2e_s <= stream.e2e_slo_s
+    in_step = True
     if path > 1 and pool.batch_window_s == 0.0:
         tpot_s = (now_s - req.first_token_s) / (path - 1)
         _count(s, req.stream, TPOT, tpot_s)
-        met = met and tpot_s <= stream.tpot_slo_s
-    stream.measured_met += met
+        in_step = tpot_s <= stream.tpot_slo_s
+    if ttft_s > stream.ttft_slo_s:
+        stream.missed_ttft += 1
+    elif not in_step:
+        stream.missed_tpot += 1
+    elif e2e_s > stream.e2e_slo_s:
+        stream.missed_e2e += 1
+    else:
+        stream.measured_met += 1
 
 
 @inlined

@@ -374,6 +374,11 @@ STREAM = np.dtype(
         ("measured_offered", "i8"),  # measured: arrived after the warm-up
         ("measured_ended", "i8"),
         ("measured_met", "i8"),  # completed within every objective
+        ("measured_rejected", "i8"),
+        ("measured_timed_out", "i8"),
+        ("missed_ttft", "i8"),  # completed; the first objective missed was that of the first token
+        ("missed_tpot", "i8"),
+        ("missed_e2e", "i8"),
         ("asked", "i8"),  # of a context
         ("hits", "i8"),  # that was prepared
         ("stale", "i8"),  # that has changed since it was prepared
