@@ -5,7 +5,7 @@ from __future__ import annotations
 from sim.planning.analysis import Analysis
 from sim.planning.confirm import Confirmed
 from sim.planning.search import Found
-from sim.scenario import ApiPool, Scenario
+from sim.scenario import Scenario
 from sim.scenario.quantities import format_duration
 
 __all__ = ["notes_of_result", "notes_of_scenario"]
@@ -30,13 +30,8 @@ def notes_of_scenario(scenario: Scenario, analysis: Analysis) -> list[str]:
         notes.append(
             "The scenario is no whole number of weeks: some weekdays weigh more in a month's cost than others."
         )
-    if all(not any(stream.slo.model_dump().values()) for stream in scenario.workload if stream.slo is not None):
+    if not any(any(stream.slo.model_dump().values()) for stream in scenario.workload):
         notes.append("No stream has objectives: every request that is answered counts as in time.")
-    limited = [pool.name for pool in scenario.fleet if isinstance(pool, ApiPool) and pool.rate_limit is not None]
-    if limited:
-        notes.append(
-            f"The analytic answer does not count on {_listed(limited)}, which takes only so many requests a minute."
-        )
     fixed = [choice.name for choice in analysis.space.choices if not choice.is_free]
     if fixed:
         notes.append(f"The plan does not decide on {_listed(fixed)}, which stays as it is.")
