@@ -39,11 +39,7 @@ from sim.strategies import Plurality, output_multiples, strategy_spec
 from sim.workload.blocks import Floats
 from sim.workload.lengths import mean_tokens
 
-<<<<<<< HEAD
 __all__ = ["Outcomes", "SleepWork", "Table"]
-=======
-__all__ = ["Outcomes", "SleepWork", "Tables"]
->>>>>>> analytic
 
 Table = tuple[Path, HeldOut | None]
 _DIRECT = DirectStrategy(name="direct")
@@ -52,10 +48,6 @@ _SLEEP_TOKENS = {"low": 500.0, "medium": 1000.0, "high": 2000.0}
 """Output tokens of a draft where no class of curves tells: assumed."""
 _PREPARED_SHARE = 0.4
 """Share of the thoughts that is left on a prepared context where no class tells: assumed, 2.5 times less."""
-
-
-Tables = dict[tuple[Path, str, HeldOut | None], OutcomeTable]
-"""Tables of outcomes by file, effort of preparations and what is held out."""
 
 
 class SleepWork(NamedTuple):
@@ -85,8 +77,7 @@ class Outcomes:
             whose classes have one vote count different wrong answers.
     """
 
-    def __init__(self, scenario: Scenario, tables: Tables | None = None) -> None:
-        """`tables` has what has been read already, and keeps what is read now, for the next scenario."""
+    def __init__(self, scenario: Scenario) -> None:
         self.scenario = scenario
         self.strategies: Sequence[Strategy] = scenario.strategies or [_DIRECT]
         self.steps = [own_steps(strategy, self.strategies) for strategy in self.strategies]
@@ -98,11 +89,7 @@ class Outcomes:
         self.logits: Mapping[str, float] = {}
         """What is added to the log odds of a right answer by the curves of a class."""
         self._laws: dict[tuple[int, str], Law] = {}
-<<<<<<< HEAD
         self._tables: dict[Table, OutcomeTable] = {}
-=======
-        self._tables: Tables = {} if tables is None else tables
->>>>>>> analytic
         used = [
             (stream, step)
             for stream, each in enumerate(scenario.workload)
@@ -259,9 +246,9 @@ class Outcomes:
         return not (lacks and (strategy.class_name or questions.class_name))
 
     def _read(self, questions: TableQuestions) -> OutcomeTable:
-        effort = (self.scenario.sleep or _NO_SLEEP).effort
-        place = questions.path, effort, questions.held_out
+        place = questions.path, questions.held_out
         if place not in self._tables:
+            effort = (self.scenario.sleep or _NO_SLEEP).effort
             self._tables[place] = read_outcomes(questions.path, effort, questions.held_out)
         return self._tables[place]
 

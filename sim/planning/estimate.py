@@ -9,7 +9,6 @@ from math import inf
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.outcomes import Tables
 from sim.planning.api_limits import within_limits
 from sim.planning.blocks import WeekBlocks, blocks_of
 from sim.planning.capacity import Ceilings, busy_spread
@@ -33,10 +32,10 @@ __all__ = ["Estimator", "Predicted"]
 
 _BUSY_ROWS = 0.3
 """Share of the places in a batch that is taken when a router looks, unless told."""
-_LATE_WHEN_AWAY = 1.0 / 3.0
-"""Part of the requests that may miss their objectives that is kept for times without spot capacity."""
 _PARTS: Floats = np.array([0.25, 0.5, 0.75, 0.9])
 """Where the windows of a block are cut, by their load; the highest tenth stands on its own."""
+_LATE_WHEN_AWAY = 1.0 / 3.0
+"""Part of the requests that may miss their objectives that is kept for times without spot capacity."""
 _LEVELS = (0.0, 0.2, 0.5, 1.0)
 """Shares among which the least work of a router that looks at the load is sought."""
 
@@ -55,14 +54,13 @@ class Estimator:
         self.blocks = blocks_of(scenario, self.demand, self._usd_by_hour()) if blocks is None else blocks
         self.targets = (scenario.plan or Planning()).targets
         self._window_block = self.blocks.block[self.demand.hour]
-        self._tables: Tables = {}
         self._options: dict[int, tuple[Scenario, Option]] = {}
 
     def option(self, scenario: Scenario) -> Option:
         """An option as work; kept, so that asking again costs nothing."""
         key = id(scenario)
         if key not in self._options:
-            option = Option(scenario, self.demand.overall_rps, self._tables)
+            option = Option(scenario, self.demand.overall_rps)
             if scenario.sleep is not None:
                 usd = self._usd_by_block(prices_of(scenario, self.demand.begin_s))
                 rps = self._by_block(np.nan_to_num(self.demand.rps), self.demand.seconds)
@@ -140,9 +138,11 @@ class Estimator:
         billed = self._billed(option, work, usd, np.mean)
         billed += sleep_usd_per_request(option, option.prepared, by_block, hours)[:, np.newaxis, np.newaxis]
         made = self._made(option, work, rps, billed, supplies)
-        late = _LATE_WHEN_AWAY * (1.0 - self.targets.slo)
-        made = replace(within_limits(made, option, work), away_late_share=late)
-        return replace(made, deferrable=deferrable_of(option, option.prepared, by_block, rps, hours))
+        return replace(
+            within_limits(made, option, work),
+            away_late_share=_LATE_WHEN_AWAY * (1.0 - self.targets.slo),
+            deferrable=deferrable_of(option, option.prepared, by_block, rps, hours),
+        )
 
     def _optimistic(self, scenario: Scenario) -> Instance:
         option = self.option(scenario)

@@ -17,6 +17,7 @@ from sim.planning.latency import Replica
 from sim.planning.overflow import Met, Tier, met_by
 from sim.planning.policy import Option
 from sim.planning.predicted import Predicted, Sums
+from sim.planning.prices import upfront_usd_per_month
 from sim.planning.scaling import running
 from sim.planning.supplies import available_share, failing_share, fewest_replicas, follows_load
 from sim.planning.traffic import replica_of
@@ -99,7 +100,9 @@ class Outlook:
                 self._rent(case, pool, fewest_replicas(self._fleet[pool], int(self._replicas[pool, case.block])))
 
     def total(self, hours: Floats) -> Predicted:
-        """What it all comes to; `hours` are the blocks' hours a month, [H]."""
+        """What it all comes to, payments in advance too; `hours` are the blocks' hours a month, [H]."""
+        for pool, own in enumerate(self._fleet):
+            self.sums.pay(pool, upfront_usd_per_month(own) * float(self._replicas[pool].max(initial=0)))
         return self.sums.total(hours)
 
     @property
@@ -135,7 +138,8 @@ class Outlook:
             yield _Crowd(pairs, np.array(rps)), sorted(together)
 
     def _is_open(self, case: _Case, pool: int) -> bool:
-        return bool(self._replicas[pool, case.block] > 0 and case.there[pool] and not case.hours.closed[pool])
+        bought = self._replicas[pool] if isinstance(self._fleet[pool], ApiPool) else self._replicas[pool, case.block]
+        return bool(np.max(bought) > 0 and case.there[pool] and not case.hours.closed[pool])
 
     def _serve(self, case: _Case, crowd: _Crowd, pools: list[int]) -> set[int]:
         """Tier by tier; gives back the pools that have been paid."""

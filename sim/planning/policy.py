@@ -9,7 +9,7 @@ import numpy as np
 
 from sim.engine.specs import ApiSpec, PoolSpec, RouteSpec
 from sim.fleet import Fleet, build_fleet
-from sim.outcomes import Outcomes, Tables
+from sim.outcomes import Outcomes
 from sim.planning.batches import Batches, Taken
 from sim.planning.choosing import NOBODY, Offered, at_api, at_replica, chosen
 from sim.planning.instance import Floats, Integers
@@ -34,10 +34,10 @@ class Option:
         InputError: as `sim.simulation.simulate` does, for what the scenario names and cannot be used.
     """
 
-    def __init__(self, scenario: Scenario, rps: Floats, tables: Tables | None = None) -> None:
-        """`rps` are the mean requests a second of each stream, [S]; `tables` keeps what has been read for others."""
+    def __init__(self, scenario: Scenario, rps: Floats) -> None:
+        """`rps` are the mean requests a second of each stream, [S]."""
         self.scenario = scenario
-        self.outcomes = outcomes = Outcomes(scenario, tables)
+        self.outcomes = outcomes = Outcomes(scenario)
         self.variants = variants_of(scenario)
         corpora = Corpora(outcomes, self.variants) if isinstance(scenario.router, LookingRouter) else None
         self.fleet: Fleet = build_fleet(scenario, outcomes.pluralities)

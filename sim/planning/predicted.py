@@ -57,7 +57,7 @@ class Sums:
         self._times.append((ttft_s, e2e_s, requests))
 
     def pay(self, pool: int, usd: float) -> None:
-        """For tokens."""
+        """For tokens, or in advance."""
         self._usd[pool] += usd
 
     def rent(self, pool: int, block: int, replica_hours: float, usd_per_hour: float) -> None:
