@@ -322,6 +322,10 @@ def tune(
     replications: Annotated[int, typer.Option(min=1, help="Runs of each.")] = 2,
     fresh: Annotated[int, typer.Option(min=2, help="Runs of each point found, on a seed not used before.")] = 8,
     points: Annotated[int, typer.Option(min=1, help="Most points to confirm.")] = 8,
+    fleet: Annotated[
+        bool | None,
+        typer.Option("--fleet/--no-fleet", help="Size a fleet for each setting; where there is a plan if not said."),
+    ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of all randomness.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; one a core where left out.")] = None,
     out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Keep result and runs here.")] = None,
@@ -343,6 +347,7 @@ def tune(
         replications=replications,
         fresh=fresh,
         most_points=points,
+        fleet=fleet,
         overrides=(*(overrides or ()), *(() if seed is None else (f"seed={seed}",))),
     )
     with tuning_bar() as progress:

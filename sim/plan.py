@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from sim.planning.document import (
 )
 from sim.planning.judge import Judged, Promise, misses, promise_of
 from sim.planning.moves import raised
+from sim.planning.notes import notes_of_result, notes_of_scenario
 from sim.planning.options import policy_options
 from sim.planning.point import Point, Space
 from sim.planning.proof import proof_text
@@ -106,6 +107,7 @@ class _Plan:
         self.budget_usd = targets.budget_usd_per_month
         self.analysis: Analysis = analysed(options)
         _check_something_to_buy(self.analysis)
+        self.notes += notes_of_scenario(self.scenario, self.analysis)
         self.effort = self.request.effort_asked
         self.search = Search(
             self.analysis, self._trials(self.scenario.seed), Aim(self.goal), self.effort, self.budget_usd
@@ -235,7 +237,7 @@ class _Plan:
             "baselines": baselines_json(baselines, judged),
             "year": self._year(point.option, start),
             "proof": found.proof._asdict() | {"text": proof_text(found.proof, found.is_interrupted)},
-            "notes": [*self.notes, *_notes(found, chosen)],
+            "notes": [*self.notes, *notes_of_result(found, chosen)],
             "interrupted": found.is_interrupted,
             "speed": {
                 "wall_s": time.perf_counter() - self.begun_s,
@@ -338,15 +340,3 @@ def _told(judged: Judged, promise: Promise) -> str:
     place = f"the nearest, at ${judged.mean('usd_per_month'):,.0f} a month, has {worst.name}"
     chance = f"misses it with a chance of {chances[worst.name]:.0%}"
     return f"{place} {judged.mean(worst.figure):.4g} against {worst.limit:g} and {chance}"
-
-
-def _notes(found: Found, chosen: Confirmed) -> Sequence[str]:
-    notes = []
-    if found.is_interrupted:
-        notes.append("The search was interrupted: this is the best plan found by then.")
-    if chosen.failed_before:
-        plans = "1 cheaper plan" if chosen.failed_before == 1 else f"{chosen.failed_before} cheaper plans"
-        notes.append(f"{plans} kept the promise in the search and broke it on the fresh seed.")
-    if not chosen.fresh.keeps:
-        notes.append("On the fresh seed the plan does not keep its promise, and none of the next best does.")
-    return notes

@@ -10,7 +10,7 @@ import pytest
 
 from sim.planning.charts import charts_of
 from sim.planning.report import plan_page, save_plan
-from sim.planning.tables import baselines_table, pools_table, promise_table, sides_table
+from sim.planning.tables import baselines_table, blocks_table, pools_table, promise_table, sides_table
 from sim.planning.terminal import format_analytic, format_plan, print_analytic, print_plan
 from sim.planning.words import (
     answer_sentences,
@@ -119,8 +119,8 @@ def test_a_baseline_that_is_cheaper_is_not_a_saving() -> None:
 def test_tables_hold_what_the_document_holds() -> None:
     found = made_plan()
 
-    pools = pools_table(found["plan"], [block["name"] for block in found["blocks"]])
-    assert pools.rows[1] == ("rented", "2 H100-SXM, on demand", "3", "1", "0", "$4,103", "49.0%", "90.0%")
+    assert pools_table(found["plan"]).rows[1] == ("rented", "2 H100-SXM, on demand", "6", "$4,103", "49.0%", "90.0%")
+    assert blocks_table(found).rows[0] == ("office hours", "Mon-Fri 09:00-18:00", "3.10", "1", "3", "as needed")
     assert [row[2] for row in baselines_table(found).rows][-2:] == ["$1,573 ($1,490 to $1,660)", "-"]
     assert sides_table(found).rows[0] == ("USD a month", "$6,302", "$6,847", "$7,010")
     assert {len(row) for row in sides_table(found).rows} == {4}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -69,7 +70,7 @@ def plan(
         year=not no_year,
         seed=seed,
     )
-    found = commands.plan(scenario, request, out=out, progress=Progress(print_analytic, _told))
+    found = commands.plan(scenario, request, out=out, progress=Progress(partial(print_analytic, err=as_json), _told))
     if as_json:
         import json
 

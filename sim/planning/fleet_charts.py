@@ -42,7 +42,7 @@ def fleet_chart(found: Mapping[str, Any]) -> Figure | None:
     ticks = {"tickmode": "array", "tickvals": [24 * day + 12 for day in range(7)], "ticktext": list(_DAYS)}
     x = {**ticks, "range": [0, len(hours)], "showgrid": False, "ticklen": 0}
     y = {"title": {"text": "servers"}, "dtick": _whole_step(data), "rangemode": "tozero"}
-    layout = {"barmode": "stack", "bargap": 0, "shapes": _midnights(len(hours))}
+    layout: dict[str, Any] = {"barmode": "stack", "bargap": 0, "shapes": _midnights(len(hours))}
     if rate:
         layout["yaxis2"] = axis(
             title={"text": "requests a second"},

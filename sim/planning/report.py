@@ -64,9 +64,8 @@ def plan_page(found: Mapping[str, Any]) -> str:
 
 def _tables(found: Mapping[str, Any]) -> Iterator[tuple[str, tables.Table | None]]:
     """The tables by name; None where there is nothing to show."""
-    plan, blocks = found["plan"] or found["analytic"], [block["name"] for block in found["blocks"]]
     is_confirmed = found["verified"] is not None
-    yield "pools", tables.pools_table(plan, blocks)
+    yield "pools", tables.pools_table(found["plan"] or found["analytic"])
     yield "blocks", tables.blocks_table(found)
     yield "sides", tables.sides_table(found)
     yield "options", _if_rows(tables.options_table(found), least=2)

@@ -27,7 +27,7 @@ class Table(NamedTuple):
     """Heads of the columns, and rows of as many texts."""
 
     columns: tuple[str, ...]
-    rows: list[tuple[str, ...]]
+    rows: Sequence[tuple[str, ...]]
 
 
 def promise_table(found: Mapping[str, Any]) -> Table:
@@ -81,42 +81,43 @@ def _limit(asked: Mapping[str, float], key: str, missed: float | None) -> str:
     return f"{words.share(asked[key])}{told}"
 
 
-def pools_table(plan: Mapping[str, Any], blocks: Sequence[str]) -> Table:
-    """What is bought: servers by block, and what that costs."""
-    columns = ("pool", "what", *map(words.printable, blocks), "USD a month", "answers", "busy")
+def pools_table(plan: Mapping[str, Any]) -> Table:
+    """What is bought, and what that costs."""
     rows = [
         (
             words.printable(pool["name"]),
             about(pool),
-            *_numbers(pool, blocks),
+            str(pool["gpus_peak"] or "-"),
             dollars(pool["usd_per_month"]),
             words.share(pool["share_of_requests"]),
             words.share(pool["busy_share"]),
         )
         for pool in plan["pools"]
     ]
-    return Table(columns, rows)
-
-
-def _numbers(pool: Mapping[str, Any], blocks: Sequence[str]) -> list[str]:
-    row = pool["replicas_by_block"]
-    if pool["kind"] == "api":
-        return ["as needed" for _ in blocks]
-    return [f"up to {row[block]}" if pool.get("scales_itself") else str(row[block]) for block in blocks]
+    return Table(("pool", "a server", "GPUs at most", "USD a month", "answers", "busy"), rows)
 
 
 def blocks_table(found: Mapping[str, Any]) -> Table:
-    """The blocks of hours."""
+    """Servers of each pool that are up in each block of hours."""
+    pools = (found["plan"] or found["analytic"])["pools"]
     rows = [
         (
             words.printable(block["name"]),
             "; ".join(f"{_days(window['days'])} {window['hours']}" for window in block["windows"]),
-            words.number(block["hours_per_month"]),
             "-" if block["mean_rps"] is None else f"{block['mean_rps']:.2f}",
+            *(_number(pool, block["name"]) for pool in pools),
         )
         for block in found["blocks"]
     ]
-    return Table(("block", "hours of the local week", "hours a month", "requests a second"), rows)
+    named = (words.printable(pool["name"]) for pool in pools)
+    return Table(("block", "hours of the local week", "requests a second", *named), rows)
+
+
+def _number(pool: Mapping[str, Any], block: str) -> str:
+    if pool["kind"] == "api":
+        return "as needed"
+    number = pool["replicas_by_block"][block]
+    return f"up to {number}" if pool.get("scales_itself") else str(number)
 
 
 _WEEK = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -128,6 +129,8 @@ def _days(days: Sequence[str]) -> str:
     >>> _days(["mon", "tue", "wed", "thu", "fri"]), _days(["sat", "sun"]), _days(["mon", "wed", "thu", "fri"])
     ('Mon-Fri', 'Sat, Sun', 'Mon, Wed-Fri')
     """
+    if len(days) == len(_WEEK):
+        return "every day"
     places = sorted(_WEEK.index(day) for day in days)
     runs: list[list[int]] = []
     for place in places:

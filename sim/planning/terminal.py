@@ -41,16 +41,16 @@ def print_plan(document: dict[str, Any]) -> None:
 def format_analytic(found: Mapping[str, Any]) -> Group:
     """The answer by formulas, in sentences."""
     title = Text(f"{words.printable(str(found['scenario']))}: by formulas alone", style="bold")
-    binding = [f"It hangs on {text}." for text in found["analytic"]["binding"][:2]]
+    binding = [f"What keeps it from being cheaper: {text}." for text in found["analytic"]["binding"][:2]]
     return Group(title, *_points([*analytic_sentences(found), *binding]), "")
 
 
 def format_plan(found: Mapping[str, Any]) -> Group:
     """The answer first; then what it keeps, what it saves, what it hangs on, the year, and how sure it is."""
     title = Text(f"{words.printable(str(found['scenario']))}: {headline(found)}", style="bold")
-    blocks = [block["name"] for block in found["blocks"]]
     parts: list[RenderableType] = [title, "", *_points(answer_sentences(found)), ""]
-    parts += _titled("What is bought", tables.pools_table(found["plan"], blocks))
+    parts += _titled("What is bought", tables.pools_table(found["plan"]))
+    parts += _titled("Servers by hour", tables.blocks_table(found))
     parts += _titled("What it keeps", tables.promise_table(found))
     for name, sentences in _sections(found):
         parts += [Text(name, style="italic"), *_points(sentences), ""] if sentences else []

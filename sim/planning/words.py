@@ -181,7 +181,7 @@ def _short(row: Any) -> str:
     numbers = set(row.values())
     if len(numbers) == 1:
         return str(numbers.pop())
-    return " + ".join(f"{number} ({words.printable(block)})" for block, number in row.items() if number)
+    return " + ".join(f"{number} ({', '.join(blocks)})" for number, blocks in _by_number(row))
 
 
 def _bought(pool: Mapping[str, Any]) -> str:
@@ -194,11 +194,11 @@ def _bought(pool: Mapping[str, Any]) -> str:
     most = max(row.values(), default=0)
     if pool.get("scales_itself"):
         return f"let {name} scale itself up to {most} ({about(pool)})"
-    server, each = "server" if most == 1 else "servers", _gpus(pool)
+    each = _gpus(pool)
     if pool["kind"] == "reserved" and len(set(row.values())) == 1:
-        return f"buy {most} reserved {server} of {each} ({name})"
+        return f"buy {most} reserved {'server' if most == 1 else 'servers'} of {each} ({name})"
     verb, how = _VERBS[pool["kind"]]
-    return f"{verb} {server} of {each}{how} ({name}): {_when(row)}"
+    return f"{verb} servers of {each}{how} ({name}): {_when(row)}"
 
 
 _VERBS = {"reserved": ("buy", ""), "on-demand": ("rent", " on demand"), "spot": ("take spare", " as spot capacity")}
@@ -207,7 +207,13 @@ _VERBS = {"reserved": ("buy", ""), "on-demand": ("rent", " on demand"), "spot": 
 def _when(row: Mapping[str, int]) -> str:
     if len(set(row.values())) == 1:
         return f"{next(iter(row.values()))} around the clock"
-    return joined(f"{number} in “{words.printable(block)}”" for block, number in row.items() if number)
+    return joined(f"{number} in {joined(f'“{block}”' for block in blocks)}" for number, blocks in _by_number(row))
+
+
+def _by_number(row: Mapping[str, int]) -> list[tuple[int, list[str]]]:
+    """Blocks that have the same number, the highest first; those with none are left out."""
+    numbers = sorted({number for number in row.values() if number}, reverse=True)
+    return [(n, [words.printable(block) for block, number in row.items() if number == n]) for n in numbers]
 
 
 def _over(found: Mapping[str, Any]) -> str:

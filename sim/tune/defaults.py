@@ -16,7 +16,7 @@ from sim.scenario import (
 )
 from sim.tune.space import Choices, Dimension, Range
 
-__all__ = ["default_space"]
+__all__ = ["default_space", "open_space"]
 
 _WORTH = 10.0
 """Factor up and down by which the value of a right answer is varied."""
@@ -40,11 +40,16 @@ def default_space(scenario: Scenario) -> list[Dimension]:
     Raises:
         InputError: where nothing is left to be tuned.
     """
-    found = [*_of_router(scenario), *_of_strategies(scenario), *_of_sleep(scenario)]
+    found = open_space(scenario)
     if not found:
         remedy = "say what to vary with --vary KEY=LOW:HIGH or KEY=A,B,C"
         raise InputError(scenario.name, "has no router, strategies or sleep that leave something to tune", remedy)
     return found
+
+
+def open_space(scenario: Scenario) -> list[Dimension]:
+    """The same; empty where nothing is left to be tuned."""
+    return [*_of_router(scenario), *_of_strategies(scenario), *_of_sleep(scenario)]
 
 
 def _of_router(scenario: Scenario) -> Iterator[Dimension]:

@@ -52,14 +52,17 @@ DEFAULTS = ("cost", "accuracy", ATTAINMENT)
 """As far as the scenario has them."""
 
 
-def chosen_objectives(names: Sequence[str], scenario: Scenario) -> list[Objective]:
+def chosen_objectives(names: Sequence[str], scenario: Scenario, *, buys: bool = False) -> list[Objective]:
     """The objectives of that name; without names the defaults as far as the scenario has them.
+
+    Where fleets are bought (`buys`), the default for cost is the whole bill: what nobody uses is paid as well.
 
     Raises:
         InputError: for a name that is none or comes twice, and for what the scenario does not tell.
     """
     if not names:
-        return [OBJECTIVES[name] for name in DEFAULTS if not _lacks(name, scenario)]
+        defaults = ["bill" if buys and name == "cost" else name for name in DEFAULTS]
+        return [OBJECTIVES[name] for name in defaults if not _lacks(name, scenario)]
     for name in names:
         if name not in OBJECTIVES:
             raise InputError(name, "is no objective", did_you_mean(name, OBJECTIVES))

@@ -29,6 +29,9 @@ class Plan:
     """Runs of each point of the front on a seed that the search has not seen."""
     most_points: int = 8
     """Points of the front that are confirmed."""
+    fleet: bool | None = None
+    """Whether each setting is given a fleet of its own, sized by formulas; where the scenario says what may be bought
+    if None."""
     overrides: tuple[str, ...] = ()
     """Changes to the scenario, as of --set; with them it is the scenario as it is."""
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from sim.errors import InputError
 from sim.folders import check_place, write_file
+from sim.tune.fleets import fleet_of
 from sim.tune.space import as_override
 
 __all__ = ["RUNS", "check_folder", "save_tuning"]
@@ -52,7 +53,7 @@ def save_tuning(found: dict[str, Any], source: Path | str, folder: Path) -> None
 
 
 def _resolved(source: Path | str, overrides: Sequence[str], settings: dict[str, Any]) -> str:
-    from sim.load import dump_scenario, load_scenario
+    from sim.load import dump_scenario
 
     changes = [as_override(key, value) for key, value in settings.items()]
-    return dump_scenario(load_scenario(source, [*overrides, *changes]))
+    return dump_scenario(fleet_of(source, [*overrides, *changes]))

@@ -27,10 +27,10 @@ def format_tuning(found: dict[str, Any]) -> Group:
     notes = [Text(f"- {note}") for note in found["notes"]]
     if found["points"]:
         legend = "+ better, - worse than as it is beyond chance, ? open, = the same; * beaten by none on the fresh seed"
-        settings = _settings([point["settings"] for point in found["points"]])
+        settings = _settings(found["points"])
         return Group(title, "", *notes, "", _confirmed(found), "", *settings, "", Text(legend, style="dim"))
     front = [trial for trial in found["trials"] if trial["on_front"]]
-    return Group(title, "", *notes, "", _searched(found, front), "", *_settings([each["settings"] for each in front]))
+    return Group(title, "", *notes, "", _searched(found, front), "", *_settings(front))
 
 
 @contextmanager
@@ -60,9 +60,14 @@ def _table(found: dict[str, Any]) -> Table:
     return table
 
 
-def _settings(settings: list[dict[str, Any]]) -> list[Text]:
-    """What stands behind the numbers."""
-    return [Text(f"{number}: {told_setting(setting)}") for number, setting in enumerate(settings)]
+def _settings(points: list[dict[str, Any]]) -> list[Text]:
+    """What stands behind the numbers: settings, and the fleet where one was sized."""
+    return [Text(f"{number}: {told_setting(point['settings'])}{_fleet(point)}") for number, point in enumerate(points)]
+
+
+def _fleet(point: dict[str, Any]) -> str:
+    servers = [f"{words.printable(name)} {count}" for name, count in point.get("fleet", {}).items()]
+    return f"; {', '.join(servers)}" if servers else ""
 
 
 def _cell(point: dict[str, Any], name: str) -> str:

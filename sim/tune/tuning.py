@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ from sim.runs import Job, Outcome, Runner, Store, side_by_side
 from sim.scenario import Scenario
 from sim.streams import RandomStreams
 from sim.tune.confirm import AS_IS, Confirmed, chosen_point, confirmed_json, shifts
-from sim.tune.defaults import default_space
+from sim.tune.defaults import default_space, open_space
+from sim.tune.fleets import HEADROOM, ROOM, fleet_in_words, fleet_of, fleet_runner, sizes_fleets
 from sim.tune.front import Setting, Tried, front_of, spread
 from sim.tune.objectives import ATTAINMENT, OBJECTIVES, Objective, chosen_objectives
 from sim.tune.plan import Plan
@@ -52,17 +53,21 @@ def tuned(
     plan.check()
     check_optuna()
     scenario = load_scenario(source, plan.overrides)
-    objectives = chosen_objectives(plan.objectives, scenario)
+    plan = _with_fleets(plan, scenario)
+    objectives = chosen_objectives(plan.objectives, scenario, buys=bool(plan.fleet))
     if plan.slo is not None:
         chosen_objectives([ATTAINMENT], scenario)
     space = _space(source, scenario, plan)
-    run = runner or _simulator(source, workers, kept)
+    run = runner or _simulator(source, workers, kept, buys=bool(plan.fleet))
     search = _Search(scenario, plan, space, objectives, run, progress)
     try:
         search.run()
     except KeyboardInterrupt:
         search.is_interrupted = True
-    return search.document()
+    document = search.document()
+    if plan.fleet and runner is None:
+        document["points"] = [point | {"fleet": _fleet(source, plan, point)} for point in document["points"]]
+    return document
 
 
 def fresh_seed(seed: int) -> int:
@@ -71,17 +76,37 @@ def fresh_seed(seed: int) -> int:
     return found if found != seed else found + 1
 
 
+def _fleet(source: Path | str, plan: Plan, point: dict[str, Any]) -> dict[str, Any]:
+    """Servers of a point by pool."""
+    changes = [as_override(key, value) for key, value in point["settings"].items()]
+    return fleet_in_words(fleet_of(source, [*plan.overrides, *changes]))
+
+
+def _with_fleets(plan: Plan, scenario: Scenario) -> Plan:
+    """The plan, said whether fleets are sized; where they are, the promise of the scenario's plan is the constraint."""
+    buys = sizes_fleets(scenario, plan.fleet)
+    promised = scenario.plan.targets.slo if buys and scenario.plan is not None else None
+    return replace(plan, fleet=buys, slo=promised if plan.slo is None else plan.slo)
+
+
 def _space(source: Path | str, scenario: Scenario, plan: Plan) -> list[Dimension]:
     asked = [parse_vary(text) for text in plan.vary]
     keys = [dimension.key for dimension in asked]
     for key in keys:
         if keys.count(key) > 1:
             raise InputError(key, "is varied twice", "give it once")
-    return [suited(source, plan.overrides, dimension) for dimension in asked] if asked else default_space(scenario)
+    room = next((dimension for dimension in asked if dimension.key == HEADROOM), ROOM)
+    if room in asked and not plan.fleet:
+        raise InputError(HEADROOM, "is room of a fleet that is bought", "add --fleet, or vary other keys")
+    own = [suited(source, plan.overrides, dimension) for dimension in asked if dimension.key != HEADROOM]
+    if not plan.fleet:
+        return own or default_space(scenario)
+    return [*(own if asked else open_space(scenario)), room]
 
 
-def _simulator(source: Path | str, workers: int | None, kept: Path | None) -> Runner:
-    return side_by_side(source, workers, None if kept is None else Store(kept))
+def _simulator(source: Path | str, workers: int | None, kept: Path | None, *, buys: bool) -> Runner:
+    make = fleet_runner if buys else side_by_side
+    return make(source, workers, None if kept is None else Store(kept))
 
 
 @dataclass
@@ -184,6 +209,7 @@ class _Search:
                 for each in self.objectives
             ],
             "slo": self.plan.slo,
+            "fleet": bool(self.plan.fleet),
             "interrupted": self.is_interrupted,
             "as_is_on_front": AS_IS in front,
             "front": len(front),

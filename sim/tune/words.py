@@ -83,6 +83,9 @@ def _worth(found: dict[str, Any]) -> Iterator[str]:
             f"The best of many trials is partly lucky: on the fresh seed the points gain less than in the search in "
             f"{_listed(worse)}."
         )
+    if found.get("fleet"):
+        fleet = "Each setting has a fleet of its own, sized by formulas for its load times the headroom"
+        yield f"{fleet}; the scenario as it is keeps its own fleet."
     if len(found["points"]) > 2:
         yield "Each interval of 95 % is for one difference; among many points some are better by chance."
 
