@@ -250,7 +250,9 @@ def _figure(verified: Mapping[str, Any], key: str, told: str, limit: float | Non
 
 
 def baseline_sentences(found: Mapping[str, Any]) -> list[str]:
-    """What the plan saves against what one would buy without it."""
+    """What the plan saves against what one would buy without it; nothing where it is for the best of a budget."""
+    if found["goal"] != "cheapest":
+        return []
     told = []
     for each in found["baselines"]:
         name, saving, share = words.printable(each["name"]), each["saving_usd"], each["saving_share"]
