@@ -1,4 +1,4 @@
-"""Points from little capacity to much: mixes by the careful estimate, with replicas fuller or less full than it says.
+"""Points from little capacity to much: mixes by the careful estimate, with fuller or less full replicas.
 
 Where a point broke its promise, replicas of those blocks are taken to carry less, and the mix is decided anew (as by the
 cutting planes of Atlason, Epelman and Henderson, 2004); beside it stands one that counts on nothing that may be taken
@@ -132,7 +132,7 @@ def block_attainment(trial: Trial, blocks: int) -> Floats:
 
 
 def chance_to_keep(analysis: Analysis, point: Point, other: Point, attained: Floats, slo: float) -> float:
-    """How likely a neighbour is to keep what a point keeps: by the capacity it loses where requests are late already."""
+    """How likely a neighbour is to keep what a point keeps: by what capacity it loses where requests are late."""
     capacity = analysis.capacity_rps(point.option)
     before = (capacity * point.array()).sum(axis=0)
     after = (capacity * other.array()).sum(axis=0)
