@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from sim.planning.document import (
 )
 from sim.planning.judge import Judged, Promise, misses, promise_of
 from sim.planning.moves import raised
+from sim.planning.notes import notes_of_result, notes_of_scenario
 from sim.planning.options import policy_options
 from sim.planning.point import Point, Space
 from sim.planning.proof import proof_text
@@ -106,6 +107,7 @@ class _Plan:
         self.budget_usd = targets.budget_usd_per_month
         self.analysis: Analysis = analysed(options)
         _check_something_to_buy(self.analysis)
+        self.notes += notes_of_scenario(self.scenario, self.analysis)
         self.effort = self.request.effort_asked
         self.search = Search(
             self.analysis, self._trials(self.scenario.seed), Aim(self.goal), self.effort, self.budget_usd
@@ -116,11 +118,11 @@ class _Plan:
         """For goodput, what is in time is what counts: a share is promised only where one is asked for."""
         return self.goal != "goodput" or "slo" in targets.model_fields_set
 
-    def _year(self, option: int, start: Start) -> dict[str, Any] | None:
+    def _year(self, plan: Trial, start: Start) -> dict[str, Any] | None:
         if not self.request.year:
             return None
         self.progress.tell("looking at the months ahead")
-        return year_json(self.analysis, option, start, self.scenario, self.promise.risk)
+        return year_json(self.analysis, plan, start, self.scenario, self.promise.risk)
 
     def _baselines(self, plan: Trial) -> list[Result]:
         """What one would buy without a plan; as far as they got, where they were interrupted."""
@@ -165,13 +167,18 @@ class _Plan:
         self.progress.tell("searching in the simulator")
         found = self.search.run()
         if found.best is None:
-            raise self._no_plan()
+            raise KeyboardInterrupt if found.is_interrupted else self._no_plan()
         if not found.best.keeps:
             raise _too_dear(found.best, self.promise)
         self.progress.tell("confirming on a fresh seed")
         self.fresh = self._trials(seed_of(self.scenario.seed, "confirmation"), self.effort.fresh)
-        chosen = confirmed(found, self.analysis, self.trials, self.fresh)
-        assert chosen is not None
+        try:
+            chosen = confirmed(found, self.analysis, self.trials, self.fresh)
+        except KeyboardInterrupt:
+            found = found._replace(is_interrupted=True)
+            self.fresh = self.trials
+            chosen = Confirmed(found.best, found.best)
+            self.notes.append("The plan was not confirmed on a fresh seed: its figures are those of the search.")
         return first | self._confirmed_document(found, chosen)
 
     def _analytic_document(self) -> dict[str, Any]:
@@ -233,9 +240,9 @@ class _Plan:
             "binding": binding_json(self.analysis, point.option, start),
             "pareto": [*pareto_json(self.trials), *analytic_front(self.analysis, self.search.starts)],
             "baselines": baselines_json(baselines, judged),
-            "year": self._year(point.option, start),
-            "proof": found.proof._asdict() | {"text": proof_text(found.proof, found.is_interrupted)},
-            "notes": [*self.notes, *_notes(found, chosen)],
+            "year": self._year(chosen.fresh, start),
+            "proof": found.proof._asdict() | {"text": self._proof_text(found)},
+            "notes": [*self.notes, *notes_of_result(found, chosen)],
             "interrupted": found.is_interrupted,
             "speed": {
                 "wall_s": time.perf_counter() - self.begun_s,
@@ -245,11 +252,19 @@ class _Plan:
             },
         }
 
+    def _proof_text(self, found: Found) -> str:
+        assert found.best is not None
+        bound_usd = min(start.bound_usd for start in self.search.starts.values())
+        usd = found.best.judged.mean("usd_per_month")
+        return proof_text(found.proof, usd=usd, bound_usd=bound_usd, is_interrupted=found.is_interrupted)
+
     def _runner_up(self, found: Found, chosen: Confirmed) -> Confirmed | None:
         """The best that keeps its promise with another policy or other pools; else the next best; else the nearest."""
         others = [trial for trial in found.kept if trial.point != chosen.fresh.point]
         apart = [trial for trial in others if _shape(trial) != _shape(chosen.fresh)]
         picked = next(iter([*apart, *others]), None) or self._nearest(chosen.fresh)
+        if found.is_interrupted:
+            return None if picked is None else Confirmed(picked, picked)
         point = next(self._dearer(chosen.fresh.point), None) if picked is None else picked.point
         return None if point is None else Confirmed(picked, self.fresh.of([point])[0])
 
@@ -338,15 +353,3 @@ def _told(judged: Judged, promise: Promise) -> str:
     place = f"the nearest, at ${judged.mean('usd_per_month'):,.0f} a month, has {worst.name}"
     chance = f"misses it with a chance of {chances[worst.name]:.0%}"
     return f"{place} {judged.mean(worst.figure):.4g} against {worst.limit:g} and {chance}"
-
-
-def _notes(found: Found, chosen: Confirmed) -> Sequence[str]:
-    notes = []
-    if found.is_interrupted:
-        notes.append("The search was interrupted: this is the best plan found by then.")
-    if chosen.failed_before:
-        plans = "1 cheaper plan" if chosen.failed_before == 1 else f"{chosen.failed_before} cheaper plans"
-        notes.append(f"{plans} kept the promise in the search and broke it on the fresh seed.")
-    if not chosen.fresh.keeps:
-        notes.append("On the fresh seed the plan does not keep its promise, and none of the next best does.")
-    return notes

@@ -48,6 +48,13 @@ def test_a_point_of_accuracy_has_a_price_both_ways():
     assert prices["accuracy", 1].usd == pytest.approx(-GPU)
 
 
+def test_a_policy_that_is_fixed_gives_what_it_gives():
+    price = by_name(two_strategies(shares=np.full((1, 2, 1), 0.5), least_accuracy=0.6))["accuracy", 1]
+    assert price.text == (
+        "One point more of right answers changes nothing: as these strategies are chosen, 70% of answers are right."
+    )
+
+
 def test_more_budget_buys_right_answers():
     at_twenty = two_strategies(goal="accuracy", budget_usd=20 * GPU + 600.0)
     price = by_name(at_twenty)["budget_usd_per_month", 1]

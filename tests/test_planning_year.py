@@ -25,7 +25,7 @@ def owned_and_rented(rps=1.5, **others):
 
 
 def ahead(instance, *, months=6, risk=0.05, seed=5, **growing):
-    names = {name: growing.pop(name) for name in ("terms", "limited") if name in growing}
+    names = {name: growing.pop(name) for name in ("terms", "limited", "now", "usd_factor") if name in growing}
     return year_ahead(instance, Growing(months=months, **growing), risk=risk, seed=seed, **names)
 
 
@@ -174,6 +174,15 @@ def test_a_table_in_parts_of_replicas_is_near_the_one_in_whole_ones(monkeypatch)
     parts = costs_of(at_load(instance), loads)
     np.testing.assert_allclose(parts.usd, whole.usd, rtol=0.1)
     assert relaxed_usd(instance) <= solve(instance).usd_per_month
+
+
+def test_a_plan_that_is_carried_out_is_where_the_year_begins():
+    instance = owned_and_rented(1.5)
+    plain, priced = ahead(instance, error=0.0), ahead(instance, error=0.0, usd_factor=0.9)
+    assert priced.total_usd == pytest.approx(0.9 * plain.total_usd)
+    fewer = ahead(instance, error=0.0, now={"owned": 0}, lead_months=3)
+    assert [month.pools["owned"] for month in fewer.months] == [0.0, 0.0, 2.0, 2.0, 2.0, 2.0]
+    assert (fewer.purchases[0].month, fewer.purchases[0].replicas) == (3, 2)
 
 
 def test_same_seed_same_year():

@@ -1,5 +1,6 @@
 """Small purchases to decide on, drawn at random, and the plain way to decide on them: try every fleet."""
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -77,6 +78,7 @@ def _drawn_supply(random, p, blocks):
         start_up_hours=float(random.choice([0.0, 0.2])),
         ceiling=random.uniform(0.5, 1.0, blocks) if random.random() < 0.7 else None,
         available=float(random.uniform(0.6, 1.0)) if kind == "spot" else 1.0,
+        together=p < 2 and bool(random.random() < 0.7),
     )
 
 
@@ -88,12 +90,37 @@ def _drawn_deferrable(random, supplies, blocks):
 def cheapest_by_trying(instance):
     """Dollars a month of the cheapest mix, or infinity: every fleet in turn, the flows of each by a plain program."""
     best = np.inf
+    states, count = in_each_state(instance)
     fleets = sorted((_fleet_usd(instance, fleet), i, fleet) for i, fleet in enumerate(_fleets(instance)))
     for usd, _, fleet in fleets:
         if usd >= best:
             break
-        best = min(best, usd + _flows_usd(instance, np.array(fleet), usd))
+        best = min(best, usd + _flows_usd(states, np.repeat(np.array(fleet), count, axis=1), usd))
     return best
+
+
+def in_each_state(instance):
+    """Every block once for each combination of spot pools that are there; how many there are."""
+    unsure = [p for p, s in enumerate(instance.supplies) if s.together and s.available < 1.0]
+    cases = list(product([1.0, 0.0], repeat=len(unsure)))
+    chances = [instance.supplies[p].available for p in unsure]
+    weights = [np.prod([c if up else 1.0 - c for c, up in zip(chances, case, strict=True)]) for case in cases]
+    supplies = list(instance.supplies)
+    for p, supply in enumerate(supplies):
+        full = np.ones(instance.hours.size) if supply.ceiling is None else supply.ceiling
+        up = np.array([case[unsure.index(p)] if p in unsure else 1.0 for case in cases])
+        ceiling, share = np.outer(full, up).ravel(), 1.0 if p in unsure else supply.available
+        supplies[p] = replace(supply, ceiling=ceiling, available=share)
+    count, waiting = len(cases), instance.deferrable
+    states = replace(
+        instance,
+        hours=np.outer(instance.hours, weights).ravel(),
+        rps=np.repeat(instance.rps, count, axis=1),
+        shares=None if instance.shares is None else np.repeat(instance.shares, count, axis=2),
+        supplies=tuple(supplies),
+        deferrable=None if waiting is None else replace(waiting, allowed=np.repeat(waiting.allowed, count)),
+    )
+    return states, count
 
 
 def _fleets(instance):
@@ -183,7 +210,7 @@ def _flows_usd(instance, fleet, fleet_usd):
         row = np.zeros(width)
         row[: len(cells)] = [-gain[c[:2]] for c in cells]
         row[len(cells) : len(cells) + len(late)] = [-max(best[c[:2]], 0.0) for c in late]
-        under.append(row / month.sum())
+        under.append(row)
         under_to.append(0.0)
     if instance.budget_usd is not None:
         under.append(cost)

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from sim.errors import InputError, did_you_mean
 from sim.outcomes.tables import OutcomeTable, read_rows, texts_in
 from sim.workload.blocks import Floats
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["number_columns", "texts_of"]
 
@@ -64,6 +61,4 @@ def texts_of(path: Path, table: OutcomeTable) -> list[str]:
 
 
 def _numbers(column: pd.Series) -> pd.Series:
-    import pandas as pd
-
     return pd.to_numeric(column, errors="coerce").astype(np.float64)

@@ -6,9 +6,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from router.splits import is_held_out
 from sim.errors import Fault, FaultsError, InputError
@@ -16,9 +16,6 @@ from sim.outcomes.asked import Asked
 from sim.outcomes.luck import QUESTION, mixed, uniforms
 from sim.scenario import HeldOut
 from sim.workload.blocks import NOTHING, Floats, Integers
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["OutcomeTable", "OutcomeTableError", "read_outcomes", "read_rows", "texts_in"]
 
@@ -134,8 +131,6 @@ def _of_effort(rows: pd.DataFrame, effort: str) -> pd.DataFrame:
 
 def read_rows(path: Path) -> pd.DataFrame:
     """The rows as texts and numbers, their index the line of the file, or the number of the row in Parquet."""
-    import pandas as pd
-
     name = path.name.removesuffix(".gz")
     try:
         if name.endswith(".parquet"):
@@ -155,8 +150,6 @@ def read_rows(path: Path) -> pd.DataFrame:
 
 
 def _checked(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
-    import pandas as pd
-
     faults: list[tuple[int, Fault]] = []
 
     def check(column: str, bad: pd.Series, rule: str) -> None:
@@ -186,8 +179,6 @@ def _checked(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
 
 def texts_in(column: pd.Series) -> pd.Series:
     """A column as texts without blanks around; empty where there is nothing."""
-    import pandas as pd
-
     if pd.api.types.is_integer_dtype(column):
         return column.astype(str)
     try:
@@ -204,8 +195,6 @@ def _text(value: object) -> str:
 
 
 def _numbers(column: pd.Series) -> pd.Series:
-    import pandas as pd
-
     if pd.api.types.is_numeric_dtype(column):
         return column.astype(np.float64)
     plain = column.map(lambda value: _FLAGS.get(str(value).strip().casefold(), value))
@@ -253,8 +242,6 @@ def _check_contexts(rows: pd.DataFrame, path: Path) -> None:
 
 def _column(means: pd.DataFrame, strategy: str, questions: pd.Index[str], path: Path) -> pd.DataFrame:
     """Outcomes of all questions without preparation."""
-    import pandas as pd
-
     found = means.xs(strategy)
     assert isinstance(found, pd.DataFrame)
     bare = found.xs(0.0) if 0.0 in found.index.get_level_values(0) else found.iloc[:0].droplevel(0)
@@ -269,8 +256,6 @@ def _column(means: pd.DataFrame, strategy: str, questions: pd.Index[str], path: 
 
 def _prepared(means: pd.DataFrame, strategy: str, questions: pd.Index[str], bare: pd.DataFrame) -> pd.DataFrame:
     """The same on prepared contexts, as far as that was measured."""
-    import pandas as pd
-
     found = means.xs(strategy)
     if 1.0 not in found.index.get_level_values(0):
         return bare

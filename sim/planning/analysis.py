@@ -57,7 +57,7 @@ class Analysis:
             made = self.estimator.instance(self.space.options[option].scenario)
             # A budget only says whether the cheapest will do.
             made = replace(made, budget_usd=None) if made.goal == "cheapest" else made
-            self._instances[option] = self._without_overflow(self._within(made))
+            self._instances[option] = self._within(made)
         return self._instances[option]
 
     def hopeful(self, option: int) -> Instance:
@@ -87,14 +87,6 @@ class Analysis:
                 for supply, choice, pool in rows
             ),
         )
-
-    def _without_overflow(self, instance: Instance) -> Instance:
-        """Without APIs that take only so many requests: they are there for what is left over, and not counted on."""
-        supplies = [
-            replace(supply, least=0, most=0) if _is_overflow(pool) else supply
-            for supply, pool in zip(instance.supplies, self._pools, strict=True)
-        ]
-        return replace(instance, supplies=tuple(supplies))
 
     def point_of(self, option: int, mix: Mix) -> Point:
         """The point of a mix; APIs for what is left over are used where they may be."""

@@ -77,10 +77,9 @@ class Baselines:
             return Result(name, reason=str(error))
         if found.is_interrupted:
             raise KeyboardInterrupt
-        chosen = confirmed(found, analysis, searched, fresh)
-        if chosen is None:
+        if found.best is None:
             return Result(name, reason=_why_none(searched))
-        return Result(name, space, chosen.fresh)
+        return Result(name, space, confirmed(found, analysis, searched, fresh).fresh)
 
     def _autoscaled(self, option: Option) -> Result:
         name = "on-demand, scaled by the load"

@@ -15,8 +15,8 @@ from sim.planning.stages import StageWork
 
 __all__ = ["Batches", "Taken"]
 
-_ROWS_BESIDE = 32
-"""Rows that a prompt is read beside: what it adds to a step hardly depends on them."""
+_BESIDE = 0.5
+"""Share of the places that have a row while a prompt is read: with fewer rows it might add nothing to a step."""
 
 
 @dataclass(frozen=True)
@@ -93,9 +93,9 @@ class Batches:
         found: Floats = np.interp(rows, whole, table)
         return found
 
-    def taken(self, stages: Sequence[StageWork], hit: float) -> Taken:
-        """What requests take with all branches, a cached prefix being found with the chance `hit`."""
-        law, step_tokens = self.spec.step_time, self.spec.max_num_batched_tokens
+    def taken(self, stages: Sequence[StageWork], hit: Floats | float) -> Taken:
+        """What requests take with all branches, a cached prefix being found with the chance `hit`, a number or [J]."""
+        step_tokens = self.spec.max_num_batched_tokens
         zero = np.zeros_like(stages[0].prompt_tokens)
         prompt_s, tokens, kv, path, rows = zero, zero, zero, zero, zero
         first: tuple[Floats, Floats] = zero, zero
@@ -144,19 +144,19 @@ class Batches:
         out = np.maximum(stage.output_tokens - 1.0, 0.0) * stage.branches * stage.least_share
         return cached, np.maximum(stage.prompt_tokens - cached, 1.0), out
 
-    def _cached(self, stage: StageWork, hit: float) -> Floats:
+    def _cached(self, stage: StageWork, hit: Floats | float) -> Floats:
         if not self.spec.prefix_cache:
             return stage.own_tokens
         block = st.BLOCK_TOKENS
         prefix = np.floor(np.minimum(stage.prefix_tokens, stage.prompt_tokens - 1.0) / block) * block
         return np.maximum(stage.own_tokens, hit * prefix)
 
-    def _prompt_s(self, stage: StageWork, hit: float) -> Floats:
+    def _prompt_s(self, stage: StageWork, hit: Floats | float) -> Floats:
         """Time that the prompts of a stage add to steps: read in slices of the step's tokens beside some rows."""
         law, step_tokens = self.spec.step_time, self.spec.max_num_batched_tokens
         cached = self._cached(stage, hit)
         read = np.maximum(stage.prompt_tokens - cached, 1.0)
-        rows = 0 if self.spec.scheduler == st.PREFILL_FIRST else _ROWS_BESIDE
+        rows = 0 if self.spec.scheduler == st.PREFILL_FIRST else int(_BESIDE * self.max_rows)
         beside = float(self._linear(np.array([rows]))[0])
         whole, rest = np.divmod(read, step_tokens)
         linear = whole * (self._linear(np.array([step_tokens + rows]))[0] - beside)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -41,7 +42,7 @@ class WeekBlocks:
     @classmethod
     def of(cls, names: Sequence[str], block: Integers, demand: Demand) -> WeekBlocks:
         """Blocks by the hours of the week they hold; those without an hour that the scenario comes to are kept."""
-        hours = np.bincount(block, demand.hours, len(names))
+        hours = np.bincount(block, demand.hours, len(names)).astype(np.float64)
         return cls(tuple(names), block, hours, tuple(_transitions(block, demand)))
 
     @property
@@ -53,8 +54,8 @@ class WeekBlocks:
         """When the block holds, as windows of a schedule; one over midnight belongs to the day on which it begins."""
         days_of: dict[tuple[int, int], list[str]] = defaultdict(list)
         for begin, end in self._stretches(block):
-            days_of[begin % 24, end % 24].append(WEEKDAYS[begin // 24])
-        return [(days, f"{begin:02}:00-{end:02}:00") for (begin, end), days in days_of.items()]
+            days_of[begin % 24, end % 24].append(WEEKDAYS[begin // 24 % 7])
+        return [(days, f"{begin:02}:00-{end or 24:02}:00") for (begin, end), days in days_of.items()]
 
     def _stretches(self, block: int) -> list[tuple[int, int]]:
         """Begins and ends of stretches of a day at most, in hours of the week; over midnight where that is shorter."""
@@ -114,7 +115,7 @@ def _by_days(begin: int, end: int) -> list[tuple[int, int]]:
     if end - begin < 24:
         return [(begin, end % HOURS_PER_WEEK)]
     cuts = [begin, *(hour for hour in range(begin + 1, end) if hour % 24 == 0), end]
-    return [(first % HOURS_PER_WEEK, last % HOURS_PER_WEEK) for first, last in zip(cuts, cuts[1:], strict=False)]
+    return [(first % HOURS_PER_WEEK, last % HOURS_PER_WEEK) for first, last in pairwise(cuts)]
 
 
 def _transitions(block: Integers, demand: Demand) -> list[Transition]:
@@ -122,7 +123,7 @@ def _transitions(block: Integers, demand: Demand) -> list[Transition]:
     from sim.planning.demand import HOURS_PER_MONTH
 
     passed = block[demand.hour]
-    pairs = Counter((int(a), int(b)) for a, b in zip(passed, passed[1:], strict=False) if a != b)
+    pairs = Counter((int(a), int(b)) for a, b in pairwise(passed) if a != b)
     months = demand.horizon_s / 3600.0 / HOURS_PER_MONTH
     return [Transition(before, after, times / months) for (before, after), times in sorted(pairs.items())]
 
@@ -152,7 +153,8 @@ def _found(load: Floats, usd: Floats) -> tuple[list[str], Integers]:
     if _alike(kinds):
         kinds = [(days.mean(axis=0), prices.mean(axis=1))]
     parts = _fewest([_costs(*kind) for kind in kinds], float(sum(kind[0].sum() for kind in kinds)))
-    hour_names, block = [], np.zeros((7, 24), np.int64)
+    hour_names: list[str] = []
+    block = np.zeros((7, 24), np.int64)
     for index, starts in enumerate(parts):
         where = slice(None) if len(kinds) == 1 else (slice(_WEEKDAYS), slice(_WEEKDAYS, 7))[index]
         first = len(hour_names)

@@ -14,7 +14,7 @@ from sim.planning.batches import Batches
 from sim.planning.instance import Floats, Integers
 from sim.planning.sampling import Sample
 
-__all__ = ["Counter", "Offered", "at_api", "at_replica", "chosen"]
+__all__ = ["NOBODY", "Counter", "Offered", "at_api", "at_replica", "chosen"]
 
 
 class Offered(NamedTuple):
@@ -36,13 +36,13 @@ def at_replica(
 ) -> Offered:
     """A replica with a share of its places taken, as `sim.engine.loads` describes it."""
     law, most = batches.spec.step_time, batches.spec.max_num_batched_tokens
-    places = batches.full_rows(kv_tokens)
+    places, prompts = batches.full_rows(kv_tokens), prompt_tokens.astype(np.float64)
     whole = law.linear(most) / most
-    read_usd = usd_per_s * (whole + law.attention_s_per_pair * 0.5 * prompt_tokens)
+    read_usd = usd_per_s * (whole + law.attention_s_per_pair * 0.5 * prompts)
     write_usd = usd_per_s * float(batches.step_s(np.array(float(places)), kv_tokens)) / places
     rows = min(busy_rows * places + branches, float(places))
     tpot_s = float(batches.step_s(np.array(max(rows, 1.0)), kv_tokens))
-    read_s = batches.whole_prompt_s(prompt_tokens.astype(np.float64)) / np.maximum(prompt_tokens, 1)
+    read_s: Floats = batches.whole_prompt_s(prompts) / np.maximum(prompts, 1.0)
     wait_s = law.front_end_s + law.front_end_steps * tpot_s
     return Offered(read_usd, write_usd, wait_s, read_s, tpot_s)
 
@@ -80,3 +80,7 @@ def chosen(sample: Sample, route: RouteSpec, counter: Counter, variant: int, e2e
         rule, Estimates(p, tokens, path, sd), sample.prompt_tokens, prices, seen, stakes, available=free, switch=switch
     ).strategy
     return found
+
+
+NOBODY = Offered(0.0, 0.0, 0.0, 0.0, 0.0)
+"""Stands for the pool of a strategy that a stream cannot get."""

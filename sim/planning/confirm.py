@@ -25,14 +25,13 @@ class Confirmed(NamedTuple):
     """Better points that kept the promise in the search and not on the fresh seed."""
 
 
-def confirmed(found: Found, analysis: Analysis, searched: Trials, fresh: Trials) -> Confirmed | None:
+def confirmed(found: Found, analysis: Analysis, searched: Trials, fresh: Trials) -> Confirmed:
     """The best point that keeps its promise on the fresh seed; the best of the search where none of several does.
 
     After the best come the others that kept it in the search, and points with one replica more than the best, in the
-    order of their cost. None where the search has found nothing.
+    order of their cost. The search must have found one.
     """
-    if found.best is None:
-        return None
+    assert found.best is not None
     failed = 0
     for trial in _in_turn(found, analysis, searched):
         again = fresh.of([trial.point])[0]

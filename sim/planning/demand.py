@@ -59,6 +59,12 @@ class Demand:
         return requests / np.maximum(self.per_hour(self.seconds), 1e-9)
 
     @property
+    def overall_rps(self) -> Floats:
+        """Mean requests a second over all the time, [S]; 0 of closed arrivals."""
+        found: Floats = np.nan_to_num(self.rps) @ self.seconds / self.horizon_s
+        return found
+
+    @property
     def peak_rps(self) -> Floats:
         """Highest mean rate of a window within each hour of the week, over all weeks, [S, 168]."""
         found = np.zeros((self.rps.shape[0], HOURS_PER_WEEK))
@@ -68,7 +74,8 @@ class Demand:
 
     def per_hour(self, values: Floats) -> Floats:
         """Sums of values of windows, [W], by hour of the week, [168]."""
-        return np.bincount(self.hour, values, HOURS_PER_WEEK)
+        found: Floats = np.bincount(self.hour, values, HOURS_PER_WEEK).astype(np.float64)
+        return found
 
     def with_rps(self, stream: int, rps: float) -> Demand:
         """The same with a steady rate of one stream: what its closed arrivals have come to."""

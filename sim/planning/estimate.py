@@ -9,24 +9,33 @@ from math import inf
 import numpy as np
 from numpy.typing import NDArray
 
+from sim.planning.api_limits import within_limits
 from sim.planning.blocks import WeekBlocks, blocks_of
 from sim.planning.capacity import Ceilings, busy_spread
+from sim.planning.closed import with_closed
 from sim.planning.demand import HOURS_PER_MONTH, Demand, demand_of
 from sim.planning.instance import Floats, Instance, Integers, Supply
-from sim.planning.outlook import Hours, Outlook, Predicted
+from sim.planning.outlook import Hours, Outlook
+from sim.planning.policy import Option
+from sim.planning.predicted import Predicted
 from sim.planning.prices import prices_of
+from sim.planning.sleeping import deferrable_of, prepared_shares, sleep_usd_per_request
 from sim.planning.supplies import follows_load, supply_of
 from sim.planning.traffic import mixes_of, replica_of
-from sim.planning.work import Option, Work, work_at
+from sim.planning.work import Work, work_at
 from sim.scenario import ApiPool, Scenario
 from sim.scenario.planning import Planning
 from sim.scenario.supply import Pool
+from sim.sleep import sleep_pools
 
 __all__ = ["Estimator", "Predicted"]
 
 _BUSY_ROWS = 0.3
 """Share of the places in a batch that is taken when a router looks, unless told."""
-_PARTS = 5
+_PARTS: Floats = np.array([0.25, 0.5, 0.75, 0.9])
+"""Where the windows of a block are cut, by their load; the highest tenth stands on its own."""
+_LATE_WHEN_AWAY = 1.0 / 3.0
+"""Part of the requests that may miss their objectives that is kept for times without spot capacity."""
 _LEVELS = (0.0, 0.2, 0.5, 1.0)
 """Shares among which the least work of a router that looks at the load is sought."""
 
@@ -51,7 +60,12 @@ class Estimator:
         """An option as work; kept, so that asking again costs nothing."""
         key = id(scenario)
         if key not in self._options:
-            self._options[key] = scenario, Option(scenario)
+            option = Option(scenario, self.demand.overall_rps)
+            if scenario.sleep is not None:
+                usd = self._usd_by_block(prices_of(scenario, self.demand.begin_s))
+                rps = self._by_block(np.nan_to_num(self.demand.rps), self.demand.seconds)
+                option.prepared = prepared_shares(option, usd, rps, self.blocks.hours_per_month)
+            self._options[key] = scenario, option
         return self._options[key][1]
 
     def instance(self, scenario: Scenario, *, optimistic: bool = False) -> Instance:
@@ -67,12 +81,21 @@ class Estimator:
         """What a fleet of these replicas is expected to come to, [P, H]; of an API 1 where it is used."""
         option = self.option(scenario)
         usd = prices_of(scenario, self.demand.begin_s)
-        demand = self._with_closed(option)
+        demand = with_closed(self.demand, option)
         work = work_at(option, self._usd_by_block(usd), _BUSY_ROWS)
         outlook = Outlook(option, work, demand.clump, np.asarray(replicas))
         for hours in self._stretches(scenario, demand, work, usd):
             outlook.add(hours)
+        self._pay_for_sleep(outlook, option, demand, self._usd_by_block(usd))
         return outlook.total(self.blocks.hours_per_month)
+
+    def _pay_for_sleep(self, outlook: Outlook, option: Option, demand: Demand, usd: list[list[Floats]]) -> None:
+        """For contexts that an API prepares."""
+        hours = self.blocks.hours_per_month
+        each_usd = sleep_usd_per_request(option, option.prepared, usd, hours)
+        if each_usd.any():
+            requests = self._by_block(np.nan_to_num(demand.rps), demand.seconds) @ hours * 3600.0
+            outlook.sums.pay(sleep_pools(option.scenario)[0], float(each_usd @ requests))
 
     def _stretches(self, scenario: Scenario, demand: Demand, work: Work, usd: list[Floats]) -> Iterator[Hours]:
         """The month as few stretches of time, each of about one load, within a block and with the same APIs open."""
@@ -96,7 +119,7 @@ class Estimator:
     def _careful(self, scenario: Scenario) -> Instance:
         option = self.option(scenario)
         usd = prices_of(scenario, self.demand.begin_s)
-        demand = self._with_closed(option)
+        demand = with_closed(self.demand, option)
         rps = self._by_block(demand.rps, demand.seconds)
         work = work_at(option, self._usd_by_block(usd), _BUSY_ROWS)
         ceilings = [self._ceilings(option, work, demand, rps, pool) for pool in range(option.shape[2])]
@@ -111,18 +134,26 @@ class Estimator:
             )
             for pool in range(option.shape[2])
         )
-        return self._made(option, work, rps, self._billed(option, work, usd, np.mean), supplies)
+        by_block, hours = self._usd_by_block(usd), self.blocks.hours_per_month
+        billed = self._billed(option, work, usd, np.mean)
+        billed += sleep_usd_per_request(option, option.prepared, by_block, hours)[:, np.newaxis, np.newaxis]
+        made = self._made(option, work, rps, billed, supplies)
+        return replace(
+            within_limits(made, option, work),
+            away_late_share=_LATE_WHEN_AWAY * (1.0 - self.targets.slo),
+            deferrable=deferrable_of(option, option.prepared, by_block, rps, hours),
+        )
 
     def _optimistic(self, scenario: Scenario) -> Instance:
         option = self.option(scenario)
         usd = prices_of(scenario, self.demand.begin_s)
         rps = self._by_block(np.nan_to_num(self.demand.rps), self.demand.seconds * self.demand.counts)
         late = 1.0 - self.targets.slo
-        trimmed = np.minimum(
+        without = np.minimum(
             late * rps_total(rps, self.blocks) / np.maximum(rps @ self.blocks.hours_per_month, 1e-12), 1.0
         )
         cases = [
-            work_at(option, self._usd_by_block(usd), level, least=True, trimmed=trimmed)
+            work_at(option, self._usd_by_block(usd), level, least_without=without)
             for level in (_LEVELS if option.routes else _LEVELS[:1])
         ]
         work = _least_of(cases)
@@ -239,9 +270,6 @@ class Estimator:
         found = [self.demand.per_hour(column * self.demand.seconds) / seconds for column in varied]
         return np.array(found).reshape(len(found), 168)
 
-    def _with_closed(self, option: Option) -> Demand:
-        return self.demand
-
 
 def _too_dear(pool: Pool, usd: Floats) -> NDArray[np.bool_]:
     """Windows in which an API takes no requests as it costs too much, [W]."""
@@ -264,9 +292,9 @@ def _weights(work: Work) -> Floats:
 
 
 def _alike(windows: Integers, load: Floats) -> Iterator[Integers]:
-    """Windows by their load, in a few parts of equal length."""
+    """Windows by their load, in a few parts."""
     order = windows[np.argsort(load[windows], kind="stable")]
-    yield from (part for part in np.array_split(order, min(_PARTS, max(order.size, 1))) if part.size)
+    yield from (part for part in np.split(order, (_PARTS * order.size).astype(np.int64)) if part.size)
 
 
 def work_shares(work: Work, pairs: list[tuple[int, int]], block: int) -> Floats:

@@ -46,9 +46,13 @@ class Supply:
     """Time paid for at each launch before anything is served."""
     ceiling: Floats | None = None
     """Share of its time in full batches that a replica may be given, so that requests stay within their objectives,
-    [H]; 1 where left out, which is more than any replica can do."""
+    [H]; 1 where left out, which is more than any replica can do. Of an API the work that it takes at most, in the unit
+    of its `work_s`; any where left out."""
     available: float = 1.0
     """Share of the time in which there is capacity at all; for the rest nothing is paid, unless it is reserved."""
+    together: bool = False
+    """Whether all its replicas come and go at once, so that others must be able to do without them; otherwise a share
+    of them is always there."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,12 @@ class Instance:
     """Most dollars a month."""
     goal: Literal["cheapest", "accuracy", "goodput"] = "cheapest"
     deferrable: Deferrable | None = None
+    away_late_share: float = 0.0
+    """Share of all requests that may be given up beside those while capacity that comes and goes at once is away."""
+    fleet_block: Integers | None = None
+    """Block whose replicas each block has, [H]; its own where left out."""
+    is_away: NDArray[np.bool_] | None = None
+    """Whether a block is one in which such capacity is away, [H]; none is where left out."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
-"""Points from little capacity to much: mixes by the careful estimate, with replicas less or more full than it says.
+"""Points from little capacity to much: mixes by the careful estimate, with fuller or less full replicas.
 
-Where a point broke its promise, replicas of those blocks are taken to be able to carry less, and the mix is decided anew
-(the cutting planes of Atlason, Epelman and Henderson, 2004); what may be taken away for a time is then not counted on.
+Where a point broke its promise, replicas of those blocks are taken to carry less, and the mix is decided anew (as by the
+cutting planes of Atlason, Epelman and Henderson, 2004); beside it stands one that counts on nothing that may be taken
+away.
 """
 
 from __future__ import annotations
@@ -54,14 +55,14 @@ class Ladder(NamedTuple):
         short = self.short_of(trial)
         attained = block_attainment(trial, short.size)
         step = np.where(short, np.where(attained < 0.8, _HARD_STEP, _STEP), 1.0)
-        factors = rung.factors.copy()
-        risky = self.analysis.is_risky() & (trial.point.array()[:, short].any(axis=1))
-        if (factors[risky] > _NEVER).any():
-            factors[risky] = _NEVER
-            step_first = np.ones_like(step)
-        else:
-            step_first = step
-        found = self._solved(trial.point.option, factors * step_first, step)
+        option = trial.point.option
+        risky = self.analysis.is_risky() & trial.point.array()[:, short].any(axis=1)
+        surer = rung.factors.copy()
+        surer[risky] = _NEVER
+        found = self._solved(option, rung.factors * step, step)
+        if (rung.factors[risky] > _NEVER).any():
+            # Beside more of everything, a mix that does without what may be taken away.
+            found = [*found[:1], *(each for each in self._solved(option, surer, step)[:1] if each not in found)]
         return found or list(self._any_more(rung))[:_RUNGS]
 
     def below(self, rung: Rung, trial: Trial, free: NDArray[np.bool_]) -> list[Rung]:
@@ -131,7 +132,7 @@ def block_attainment(trial: Trial, blocks: int) -> Floats:
 
 
 def chance_to_keep(analysis: Analysis, point: Point, other: Point, attained: Floats, slo: float) -> float:
-    """How likely a neighbour is to keep what a point keeps: by the capacity it loses where requests are late already."""
+    """How likely a neighbour is to keep what a point keeps: by what capacity it loses where requests are late."""
     capacity = analysis.capacity_rps(point.option)
     before = (capacity * point.array()).sum(axis=0)
     after = (capacity * other.array()).sum(axis=0)

@@ -12,6 +12,7 @@ from sim.planning.mix_columns import NONE, hours_usd, is_one_number
 from sim.planning.mix_model import Model, accuracy_gain, capacity_per_replica, model_of
 from sim.planning.mix_names import NO_NAMES, Names
 from sim.planning.mix_solver import GAP, Answer, minimised, with_row
+from sim.planning.mix_states import by_state, merged
 
 __all__ = ["attempt", "bound", "is_possible", "load", "priced", "relaxed_usd", "solve"]
 
@@ -55,8 +56,10 @@ def solve(instance: Instance, *, time_limit_s: float = 1.0, explain: bool = Fals
 
 def attempt(instance: Instance, *, time_limit_s: float = 1.0) -> Mix | None:
     """The best mix as `solve` finds it, without any reasons; None where there is none."""
-    model = model_of(instance)
-    return _solved(instance, model, _preferred(instance, model), time_limit_s)
+    states = by_state(instance)
+    model = model_of(states)
+    mix = _solved(states, model, _preferred(states, model), time_limit_s)
+    return None if mix is None else merged(instance, mix)
 
 
 def bound(instance: Instance, *, time_limit_s: float = 1.0) -> float:
@@ -66,14 +69,12 @@ def bound(instance: Instance, *, time_limit_s: float = 1.0) -> float:
 
 def relaxed_usd(instance: Instance, *, time_limit_s: float = 1.0) -> float:
     """Dollars a month if parts of replicas could be bought: never more than `bound`; infinite where none will do."""
-    model = model_of(instance)
-    goal = _preferred(instance, model)
-    return _true_bound(minimised(model, goal, time_limit_s=time_limit_s, is_relaxed=True))
+    return _bound(instance, time_limit_s, is_relaxed=True)
 
 
 def is_possible(instance: Instance, *, time_limit_s: float = 1.0) -> bool:
     """Whether any mix keeps the constraints; its price is not looked at, which is quicker than `solve`."""
-    model = model_of(instance)
+    model = model_of(by_state(instance))
     return minimised(model, np.zeros(model.usd.size), time_limit_s=time_limit_s).values is not None
 
 
@@ -115,10 +116,11 @@ def _preferred(instance: Instance, model: Model) -> Floats:
     return model.usd * dearer
 
 
-def _bound(instance: Instance, time_limit_s: float) -> float:
-    model = model_of(instance)
-    answer = minimised(model, _preferred(instance, model), time_limit_s=time_limit_s)
-    return _true_bound(answer)
+def _bound(instance: Instance, time_limit_s: float, *, is_relaxed: bool = False) -> float:
+    states = by_state(instance)
+    model = model_of(states)
+    goal = _preferred(states, model)
+    return _true_bound(minimised(model, goal, time_limit_s=time_limit_s, is_relaxed=is_relaxed))
 
 
 def _true_bound(answer: Answer) -> float:

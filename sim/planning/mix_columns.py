@@ -89,10 +89,11 @@ def _pays_for_its_peak(supply: Supply) -> bool:
 
 def _replicas(instance: Instance, counter: _Counter) -> Integers:
     blocks = instance.hours.size
+    own = np.arange(blocks) if instance.fleet_block is None else instance.fleet_block
+    fleets, fleet = np.unique(own, return_inverse=True)
+    one, each = np.ones(1, dtype=bool), np.ones(fleets.size, dtype=bool)
     rows = [
-        np.repeat(counter.where(np.ones(1, dtype=bool)), blocks)
-        if is_one_number(supply)
-        else counter.where(np.ones(blocks, dtype=bool))
+        np.repeat(counter.where(one), blocks) if is_one_number(supply) else counter.where(each)[fleet]
         for supply in instance.supplies
     ]
     return np.array(rows, dtype=np.int64).reshape(len(rows), blocks)

@@ -63,8 +63,8 @@ def request_weights(instance: Instance) -> Floats:
 
 
 def capacity_per_replica(instance: Instance, supply: Supply) -> Floats:
-    """Seconds of work in full batches that one replica does in a second, by block, [H]; without end of an API."""
-    if supply.kind == "api":
+    """Seconds of work in full batches that one replica does in a second, [H]; infinite of an API without a limit."""
+    if supply.kind == "api" and supply.ceiling is None:
         return np.full(instance.hours.size, _INFINITE)
     ceiling = np.ones(instance.hours.size) if supply.ceiling is None else supply.ceiling
     return supply.available * ceiling
@@ -167,7 +167,7 @@ def _demand_rows(instance: Instance, columns: Columns) -> Iterator[_Row]:
 def _capacity_rows(instance: Instance, columns: Columns) -> Iterator[_Row]:
     """Work and deferred work fit into the replicas' time, as far as it may be filled."""
     for p, supply in enumerate(instance.supplies):
-        if supply.kind == "api":
+        if supply.kind == "api" and supply.ceiling is None:
             continue
         capacity = capacity_per_replica(instance, supply)
         for h in range(instance.hours.size):
@@ -214,9 +214,11 @@ def _deferred_rows(instance: Instance, columns: Columns) -> Iterator[_Row]:
 def _promise_rows(instance: Instance, columns: Columns) -> Iterator[_Row]:
     """Late requests, accuracy and budget."""
     if instance.goal != "goodput":
-        weights = np.zeros(columns.size)
-        _put(weights, columns.late, request_weights(instance)[:, None, :])
-        yield _dense(weights, -_INFINITE, instance.late_share)
+        away = np.zeros(instance.hours.size, dtype=bool) if instance.is_away is None else instance.is_away
+        extra = instance.away_late_share if away.any() else 0.0
+        yield _late_row(instance, columns, np.ones(away.size), instance.late_share + extra)
+        if extra > 0.0:
+            yield _late_row(instance, columns, np.where(away, 0.0, 1.0), instance.late_share)
     if instance.least_accuracy is not None:
         in_time, late = accuracy_gain(instance, instance.least_accuracy)
         gains, weights = np.zeros(columns.size), request_weights(instance)
@@ -227,6 +229,13 @@ def _promise_rows(instance: Instance, columns: Columns) -> Iterator[_Row]:
         usd = _usd(instance, columns)
         scale = float(usd.max(initial=0.0)) or 1.0
         yield _dense(usd / scale, -_INFINITE, instance.budget_usd / scale)
+
+
+def _late_row(instance: Instance, columns: Columns, counted: Floats, share: float) -> _Row:
+    """No more than a share of all requests is given up in the blocks that are counted, [H]."""
+    weights = np.zeros(columns.size)
+    _put(weights, columns.late, (request_weights(instance) * counted)[:, None, :])
+    return _dense(weights, -_INFINITE, share)
 
 
 def _there(columns: Integers) -> Integers:

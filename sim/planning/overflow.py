@@ -17,6 +17,11 @@ from sim.planning.latency import Replica, Seen, nodes_of
 __all__ = ["Met", "Tier", "met_by"]
 
 _MOST_STATES = 1_200
+_SWAMPED = 0.1
+"""Share of what full batches of one replica would do that is missing when its queue grows, of c replicas over the square
+root of c: batches are not full all the time, nor loads even."""
+_ROUNDS = 8
+"""Of the search for how much time prompts take of what is served, and how much that leaves to serve."""
 
 
 @dataclass(frozen=True)
@@ -53,20 +58,21 @@ def met_by(tier: Tier, rps: float, clump: float) -> Met:
     rows = first.rows_per_request
     full = _rows_of_interest(tier)
     stride = max(full / _MOST_STATES, 1.0)
-    states = np.arange(1, int(full / stride) + 1) * stride
+    states: Floats = np.arange(1, int(full / stride) + 1, dtype=np.float64) * stride
     share = _capacity(tier) / _capacity(tier).sum()
-    for _ in range(3):
-        busy = _prompts_busy(tier, rps, share)
+    lost = 0.0
+    for _ in range(_ROUNDS):
+        busy = _prompts_busy(tier, rps * (1.0 - lost), share)
         speeds = np.array([each.ends_rps(states / total, own) for each, own in zip(tier.serving, busy, strict=True)])
         ends = tier.replicas @ speeds
         chances = shared_processor(np.array(rps), ends, clump * rows / stride)
         mean_speeds = (speeds * tier.replicas[:, np.newaxis]) @ chances[1:]
         share = mean_speeds / max(mean_speeds.sum(), 1e-300)
-    lost = float(chances[-1]) if np.isfinite(tier.room) else 0.0
+        lost = (lost + _full(chances, clump * rows / stride)) / 2.0 if np.isfinite(tier.room) else 0.0
     taken = chances[np.newaxis, :-1] if np.isfinite(tier.room) else chances[np.newaxis]
     levels = np.concatenate(([0.0], states))[: taken.shape[1]] / total
     at = nodes_of(levels, taken)
-    swamped = np.array([not np.isfinite(tier.room) and rps >= _capacity(tier).sum()])
+    swamped = np.array([not np.isfinite(tier.room) and rps >= (1.0 - _SWAMPED / total**0.5) * _capacity(tier).sum()])
     served_rps = rps * (1.0 - lost)
     each_rps = served_rps * share / tier.replicas
     busy = _prompts_busy(tier, served_rps, share)
@@ -90,7 +96,14 @@ def _capacity(tier: Tier) -> Floats:
 def _prompts_busy(tier: Tier, rps: float, share: Floats) -> Floats:
     """Share of the time of a replica of each pool that prompts take, [n]."""
     prompt_s = np.array([each.prompt_s for each in tier.serving])
-    return np.minimum(rps * share * prompt_s / tier.replicas, 0.999)
+    found: Floats = np.minimum(rps * share * prompt_s / tier.replicas, 0.999)
+    return found
+
+
+def _full(chances: Floats, clump: float) -> float:
+    """Chance of the last state among states a clump apart, of chances of states one apart: by the trapezoidal rule."""
+    ends = (chances[0] + chances[-1]) / 2.0
+    return float(min(chances[-1] / (ends + (chances.sum() - ends) / clump), 1.0))
 
 
 def _left_clump(lost: float, rps: float, ends: Floats, clump: float, room: float) -> float:

@@ -58,12 +58,14 @@ def proof_of(analysis: Analysis, trials: Trials, aim: Aim, best: Trial | None, b
     return Proof(points, tried, points - tried - len(left), not left and best is not None and best.keeps)
 
 
-def proof_text(proof: Proof, is_interrupted: bool) -> str:
-    """The proof in a sentence."""
+def proof_text(proof: Proof, *, usd: float, bound_usd: float, is_interrupted: bool = False) -> str:
+    """The proof in a sentence or two; `usd` is what the plan costs, and no plan costs less than `bound_usd`."""
+    gap = f"No plan of this space can cost less than ${bound_usd:,.0f} a month; this one costs ${usd:,.0f}."
     if proof.points is None:
-        return f"{proof.tried} plans were tried; there are too many to try them all, so a better one may be left."
-    left = proof.points - proof.tried - (proof.excluded_by_bound or 0)
-    told = f"Of {proof.points:,} plans {proof.tried:,} were tried and {proof.excluded_by_bound:,} cost too much to be better"
+        return f"{proof.tried:,} plans were tried of too many to try them all, so a better one may be left. {gap}"
+    told = f"Of {proof.points:,} plans {proof.tried:,} were tried and {proof.excluded_by_bound or 0:,} cannot be better"
     if proof.is_proven:
         return f"{told}: no better plan of this space keeps the promise on these replications."
-    return f"{told}; {left:,} that may be better were not tried{', as the search was interrupted' if is_interrupted else ''}."
+    left = proof.points - proof.tried - (proof.excluded_by_bound or 0)
+    why = ", as the search was interrupted" if is_interrupted else ""
+    return f"{told}; {left:,} that may be better were not tried{why}. {gap}"

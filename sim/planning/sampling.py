@@ -37,6 +37,10 @@ class Sample:
     """First tokens of the prompt that an earlier request on the same context has brought, [J]; 0 for the first one."""
     asked_before: Integers
     """Requests on the same context that came before, [J]."""
+    since_s: Floats
+    """Time since the request before it on the same context, [J]; infinite for the first one."""
+    keep_tokens: Integers
+    """First tokens that later requests on its context may share, [J]."""
     has_context: NDArray[np.bool_]
     """[J]"""
     output_tokens: Integers
@@ -61,10 +65,10 @@ def _sample(
     index: int, scenario: Scenario, outcomes: Outcomes, corpora: Corpora | None, variants: int, streams: RandomStreams
 ) -> Sample:
     block = _first_requests(index, scenario, streams)
-    before = _asked_before(block)
+    before, since_s = _asked_before(block)
     every = max(block.key.size // _ROWS, 1)
     kept = slice(None, None, every)
-    asked = _asked(index, scenario, streams, RequestBlock(*(column[kept] for column in block)))
+    asked = _asked(index, scenario, streams, RequestBlock._make(column[kept] for column in block))
     strategies = tuple(can_choose(outcomes, index))
     expected: Estimates | None = None
     if corpora is not None and index in corpora.streams:
@@ -75,7 +79,7 @@ def _sample(
         columns = (corpus.p, corpus.tokens, corpus.path_tokens, corpus.sd)
         expected = Estimates(*(column[row][:, :, :count] for column in columns))
         real = (corpus.output_tokens, corpus.p_sample, corpus.p_correct, corpus.escalates)
-        reals = Reals(*(column[row][:, :count] for column in real))
+        reals = Reals._make(column[row][:, :count] for column in real)
     else:
         reals = asked_reals(outcomes, index, asked, variants)
     taken, p_correct = _ends(outcomes, asked, strategies, reals)
@@ -83,6 +87,8 @@ def _sample(
         prompt_tokens=block.prompt_tokens[kept],
         prefix_tokens=np.where(before > 0, block.prefix_tokens, 0)[kept],
         asked_before=before[kept],
+        since_s=since_s[kept],
+        keep_tokens=block.keep_tokens[kept],
         has_context=(block.context_id != NOTHING)[kept],
         output_tokens=reals.output_tokens,
         taken=taken,
@@ -104,7 +110,7 @@ def _first_requests(index: int, scenario: Scenario, streams: RandomStreams) -> R
     if not blocks:
         one = np.ones(1, np.int64)
         return plain_block(np.zeros(1), one, one)
-    return RequestBlock(*(np.concatenate(columns) for columns in zip(*blocks, strict=True)))
+    return RequestBlock._make(np.concatenate(columns) for columns in zip(*blocks, strict=True))
 
 
 def _up_to(blocks: Iterator[RequestBlock]) -> Iterator[RequestBlock]:
@@ -116,18 +122,19 @@ def _up_to(blocks: Iterator[RequestBlock]) -> Iterator[RequestBlock]:
             return
 
 
-def _asked_before(block: RequestBlock) -> Integers:
-    """Earlier requests on the same version of the same context, [n]."""
-    found = np.zeros(block.key.size, np.int64)
+def _asked_before(block: RequestBlock) -> tuple[Integers, Floats]:
+    """Earlier requests on the same version of the same context, and the time since the last of them, [n] each."""
+    found, since_s = np.zeros(block.key.size, np.int64), np.full(block.key.size, np.inf)
     has = np.flatnonzero(block.context_id != NOTHING)
     if has.size:
         pairs = np.stack((block.context_id[has], block.version[has]))
         group = np.unique(pairs, axis=1, return_inverse=True)[1].ravel()
         order = np.argsort(group, kind="stable")
-        ordered = group[order]
-        first = np.searchsorted(ordered, ordered)
-        found[has[order]] = np.arange(has.size) - first
-    return found
+        ordered, times_s = group[order], block.arrival_s[has[order]]
+        found[has[order]] = np.arange(has.size) - np.searchsorted(ordered, ordered)
+        same = np.flatnonzero(ordered[1:] == ordered[:-1]) + 1
+        since_s[has[order[same]]] = times_s[same] - times_s[same - 1]
+    return found, since_s
 
 
 def _asked(index: int, scenario: Scenario, streams: RandomStreams, block: RequestBlock) -> Asked:

@@ -13,23 +13,31 @@ __all__ = ["running"]
 
 
 def running(
-    pool: GpuPool, most: int, serving: Replica, rps: float, total_rps: float, rows: Callable[[int], float]
+    pool: GpuPool,
+    most: int,
+    serving: Replica,
+    rps: float,
+    all_rps: float,
+    rows: Callable[[int], float],
+    *,
+    wakes: bool,
 ) -> int:
-    """Replicas that its autoscaler keeps for `rps` requests a second, of at most `most`.
+    """Replicas that its autoscaler keeps, of at most `most`, for `rps` requests a second.
 
-    `total_rps` are those of its streams together, `rows(n)` the mean rows that n replicas would have.
+    `all_rps` are those of its streams together, `rows(n)` the mean rows that n replicas would have. An empty pool that
+    looks at its own load stays empty unless it `wakes`: while no other takes the requests.
     """
     scaling = pool.autoscale
-    least = min(0 if scaling is None else scaling.min, most)
+    assert scaling is not None
+    least = min(scaling.min, most)
+    if isinstance(scaling, PredictiveAutoscale):
+        wanted = ceil((all_rps - scaling.beyond_rps) / scaling.rps_per_replica)
+        return min(max(wanted, least), most)
+    if least == 0 and not wakes:
+        return 0
+    first = min(max(least, 1), most)
     if isinstance(scaling, BusyAutoscale):
-        wanted = ceil(rps * serving.work_s / scaling.target_busy - 1e-9)
-    elif isinstance(scaling, PredictiveAutoscale):
-        wanted = ceil((total_rps - scaling.beyond_rps) / scaling.rps_per_replica)
-    elif isinstance(scaling, QueueAutoscale):
-        return next(
-            (n for n in range(max(least, 1 if rps > 1e-6 else 0), most) if rows(n) <= scaling.target_outstanding * n),
-            most,
-        )
-    else:
-        return most
-    return min(max(wanted, least), most)
+        return min(max(ceil(rps * serving.work_s / scaling.target_busy - 1e-9), first), most)
+    assert isinstance(scaling, QueueAutoscale)
+    enough = (number for number in range(first, most) if rows(number) <= scaling.target_outstanding * number)
+    return next(enough, most)

@@ -128,8 +128,12 @@ def _worth(instance: Instance, mix: Mix, step: Step, time_limit_s: float) -> Sha
     usd = mix.usd_per_month - found.usd_per_month
     if abs(usd) > _NOTICED * mix.usd_per_month:
         return _shadow(step, usd, gains, f"{step.text} {'saves' if usd > 0 else 'costs'} {_usd(abs(usd))} a month")
-    text = f"{step.text} saves nothing" if step.step != 0 else step.text
-    return _shadow(step, 0.0, gains, text + _smallest(instance, mix, step, time_limit_s))
+    if step.name == "accuracy" and instance.shares is not None:
+        fixed = f": as these strategies are chosen, {100.0 * mix.accuracy:.3g}% of answers are right"
+        return _shadow(step, 0.0, gains, f"{step.text} changes nothing{fixed}")
+    if step.name == "accuracy" and step.step > 0:
+        return _shadow(step, 0.0, gains, f"{step.text} costs nothing, because replicas are whole")
+    return _shadow(step, 0.0, gains, f"{step.text} saves nothing{_smallest(instance, mix, step, time_limit_s)}")
 
 
 def _shadow(step: Step, usd: float | None, gains: dict[str, float], text: str) -> Shadow:
@@ -139,7 +143,7 @@ def _shadow(step: Step, usd: float | None, gains: dict[str, float], text: str) -
 def _smallest(instance: Instance, mix: Mix, step: Step, time_limit_s: float) -> str:
     """The smallest change of a target that saves something: the best that a slightly smaller budget buys."""
     below = replace(instance, budget_usd=mix.usd_per_month * (1.0 - 2.0 * _NOTICED))
-    if step.name == "slo" and step.instance.late_share != instance.late_share:
+    if step.name == "slo" and step.instance.late_share != instance.late_share and instance.goal != "goodput":
         found = solve(replace(below, goal="goodput"), time_limit_s=time_limit_s)
         points = 100.0 * (_late_share(instance, found) - instance.late_share)
         target = "of requests within their objectives"

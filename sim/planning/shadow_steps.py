@@ -65,7 +65,9 @@ def _targets(instance: Instance) -> Iterator[Step]:
     late, least = instance.late_share, instance.least_accuracy
     if instance.goal != "goodput":
         text = "one point less of requests within their objectives"
-        yield Step("slo", -POINT, "share", text, replace(instance, late_share=min(late + POINT, 1.0)))
+        away = instance.away_late_share
+        eased = {"away_late_share": away + POINT} if away > 0.0 else {"late_share": min(late + POINT, 1.0)}
+        yield Step("slo", -POINT, "share", text, replace(instance, **eased))  # type: ignore[arg-type]
     if least is not None:
         text = "one point less of right answers"
         yield Step("accuracy", -POINT, "share", text, replace(instance, least_accuracy=max(least - POINT, 0.0)))

@@ -9,7 +9,6 @@ import numpy as np
 from sim.engine.specs import StageSpec, StrategySpec
 from sim.planning.instance import Floats
 from sim.planning.sampling import Sample
-from sim.workload.blocks import Floats as Reals
 
 __all__ = ["StageWork", "stages_of_sample"]
 
@@ -46,8 +45,8 @@ def stages_of_sample(
     sample: Sample, strategy: int, variant: int, spec: StrategySpec, notes_tokens: int
 ) -> list[StageWork]:
     """The stages of a strategy for a sample; `notes_tokens` stand before the question on a prepared context."""
-    extra = notes_tokens * sample.has_context if variant else np.zeros(sample.prompt_tokens.size)
-    question = sample.prompt_tokens + extra
+    extra: Floats = (notes_tokens if variant else 0) * sample.has_context.astype(np.float64)
+    question: Floats = sample.prompt_tokens + extra
     prefix = np.where(sample.prefix_tokens > 0, sample.prefix_tokens + extra, 0.0)
     if variant:
         # What has been prepared has been read, and is kept as other contexts are.
@@ -55,8 +54,8 @@ def stages_of_sample(
     found: list[StageWork] = []
     for stage in spec.stages:
         before = found[-1] if stage.extends else None
-        prompt = question if before is None else before.prompt_tokens + before.output_tokens
-        known = np.zeros_like(prompt) if before is None or stage.apart else prompt - 1.0
+        prompt: Floats = question if before is None else before.prompt_tokens + before.output_tokens
+        known: Floats = np.zeros_like(prompt) if before is None or stage.apart else prompt - 1.0
         tokens = sample.output_tokens[:, strategy, variant, stage.step] * stage.tokens_factor
         least, most, path = _shares(stage)
         found.append(
@@ -91,12 +90,12 @@ def _shares(stage: StageSpec) -> tuple[float, float, float]:
     return agree, wait, float(lengths[:, last - 1].mean())
 
 
-def _lengths(branches: int, sigma: float) -> Reals:
+def _lengths(branches: int, sigma: float) -> Floats:
     drawn = np.exp(sigma * np.random.default_rng(0).standard_normal((_LENGTHS, branches)) - sigma**2 / 2.0)
-    found: Reals = drawn / drawn.mean()
+    found: Floats = drawn / drawn.mean()
     return found
 
 
-def _cut(lengths: Reals, last: int) -> float:
+def _cut(lengths: Floats, last: int) -> float:
     """Share of all tokens that is written until the branch of this rank ends."""
     return float(np.minimum(lengths, lengths[:, last - 1 : last]).sum() / lengths.sum())

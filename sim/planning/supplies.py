@@ -15,7 +15,7 @@ from sim.scenario.autoscale import MOST_REPLICAS, ScheduleAutoscale
 from sim.scenario.planning import Purchase
 from sim.scenario.supply import Pool
 
-__all__ = ["available_share", "failing_share", "follows_load", "supply_of"]
+__all__ = ["available_share", "failing_share", "fewest_replicas", "follows_load", "supply_of"]
 
 
 def follows_load(pool: Pool) -> bool:
@@ -39,6 +39,10 @@ def available_share(pool: Pool) -> float:
     return up.mean / (up.mean + down.mean)
 
 
+def _comes_and_goes_at_once(pool: GpuPool) -> bool:
+    return isinstance(pool.offer, Spot) and pool.offer.availability is not None and pool.offer.availability.together
+
+
 def failing_share(pool: Pool) -> float:
     """Share of the time in which a server is broken, or starts again after that."""
     if not isinstance(pool, GpuPool) or pool.failures is None:
@@ -47,10 +51,17 @@ def failing_share(pool: Pool) -> float:
     return lost_s / (pool.failures.mtbf + lost_s)
 
 
+def fewest_replicas(pool: Pool, most: int) -> float:
+    """Replicas of a pool, of which `most` have been bought, while nobody comes."""
+    if isinstance(pool, GpuPool) and pool.autoscale is not None and follows_load(pool):
+        return float(min(pool.autoscale.min, most))
+    return float(most)
+
+
 def supply_of(
     scenario: Scenario, index: int, blocks: WeekBlocks, usd_per_hour: Floats, ceiling: Floats | None, worth: float
 ) -> Supply:
-    """What may be bought of a pool; `worth` is how many replicas all its work needs at the ceiling, in the highest block.
+    """What may be bought of a pool; `worth` is how many replicas its work needs at the ceiling in the highest block.
 
     With `ceiling` None the answer is the least that anything like it costs: an autoscaled pool is paid for what it
     serves, and starts cost nothing.
@@ -62,7 +73,7 @@ def supply_of(
         return Supply(pool.name, "api", np.zeros(blocks.count), least=0, most=int(may))
     kind = pool.offer.kind
     least, most = _numbers(pool, purchase, worth)
-    common = Supply(
+    return Supply(
         name=pool.name,
         kind=kind,
         usd_per_hour=usd_per_hour,
@@ -74,8 +85,8 @@ def supply_of(
         start_up_hours=0.0 if ceiling is None else pool.start_up_s / 3600.0,
         ceiling=None if ceiling is None else ceiling * (1.0 - failing_share(pool)),
         available=available_share(pool),
+        together=ceiling is not None and _comes_and_goes_at_once(pool),
     )
-    return common
 
 
 def _purchase(scenario: Scenario, pool: Pool) -> Purchase | None:

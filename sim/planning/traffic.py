@@ -9,7 +9,8 @@ import numpy as np
 from sim.planning.batches import Taken
 from sim.planning.instance import Floats, Integers
 from sim.planning.latency import Class, Replica
-from sim.planning.work import PREPARED, Option, Work
+from sim.planning.policy import Option
+from sim.planning.work import Work
 
 __all__ = ["class_of", "mixes_of", "replica_of"]
 
@@ -50,7 +51,7 @@ def _all(option: Option, stream: int, strategy: int, pool: int) -> Taken:
         return every[0]
     plain, other = every
     has = option.samples[stream].has_context
-    prepared = (np.arange(has.size) * 0.618 % 1.0 < PREPARED) & has
+    prepared = (np.arange(has.size) * 0.618 % 1.0 < option.prepared[stream]) & has
     columns = {name: np.where(prepared, getattr(other, name), getattr(plain, name)) for name in _COLUMNS}
     return Taken(rows=plain.rows, **columns)
 

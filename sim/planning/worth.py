@@ -1,14 +1,17 @@
-"""What the integer program says around a plan: its price tags, what binds it, an analytic front, and the months ahead."""
+"""What the integer program says around a plan: price tags, what binds it, an analytic front, and the months ahead."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from sim.planning.analysis import Analysis, Start
 from sim.planning.document import known, short_pools
 from sim.planning.instance import Instance, Mix
+from sim.planning.mix import solve
 from sim.planning.mix_names import Names
+from sim.planning.trials import Trial
 from sim.scenario import GpuPool, Reserved, Scenario
 
 __all__ = ["analytic_front", "binding_json", "shadow_json", "year_json"]
@@ -23,7 +26,7 @@ def _names(analysis: Analysis) -> Names:
 
 
 def _decided(analysis: Analysis, option: int, start: Start) -> tuple[Instance, Mix]:
-    """An instance with the mix it was decided by; without the targets beside the objectives where they are out of reach."""
+    """An instance with the mix it was decided by, without targets beside the objectives where they are out of reach."""
     made = analysis.careful(option)
     if not start.is_feasible:
         made = replace(made, least_accuracy=None, budget_usd=None, goal="cheapest")
@@ -76,15 +79,20 @@ def analytic_front(analysis: Analysis, starts: dict[int, Start]) -> list[dict[st
     ]
 
 
-def year_json(analysis: Analysis, option: int, start: Start, scenario: Scenario, risk: float) -> dict[str, Any] | None:
-    """The months ahead; None where the scenario says nothing of its growth, or its load cannot be carried now."""
+def year_json(analysis: Analysis, plan: Trial, start: Start, scenario: Scenario, risk: float) -> dict[str, Any] | None:
+    """The months ahead of a plan; None where the scenario says nothing of its growth, or its load cannot be carried."""
     from sim.planning.year import year_ahead
     from sim.planning.year_words import year_document
 
     growing = None if scenario.plan is None else scenario.plan.growing
     if growing is None:
         return None
-    instance, _ = _decided(analysis, option, start)
+    instance, _ = _decided(analysis, plan.point.option, start)
+    now = {
+        choice.name: max(row)
+        for choice, row in zip(analysis.space.choices, plan.point.replicas, strict=True)
+        if choice.kind == "reserved"
+    }
     budget_usd = None if scenario.plan is None else scenario.plan.targets.budget_usd_per_month
     named = {} if scenario.plan is None else scenario.plan.pools
     found = year_ahead(
@@ -94,8 +102,21 @@ def year_json(analysis: Analysis, option: int, start: Start, scenario: Scenario,
         seed=scenario.seed,
         terms={pool.name: _term(pool) for pool in scenario.fleet if isinstance(pool, GpuPool)},
         limited=[name for name, purchase in named.items() if purchase.most is not None],
+        now=now,
+        usd_factor=_factor(instance, plan, now),
     )
     return None if found is None else year_document(found, scenario.start.date())
+
+
+def _factor(instance: Instance, plan: Trial, now: Mapping[str, int]) -> float:
+    """What a plan costs in simulation over what it is foreseen to cost with as many reserved replicas."""
+    supplies = [
+        replace(supply, least=now[supply.name], most=now[supply.name]) if supply.name in now else supply
+        for supply in instance.supplies
+    ]
+    foreseen = solve(replace(instance, supplies=tuple(supplies), budget_usd=None))
+    usd = plan.judged.mean("usd_per_month")
+    return usd / foreseen.usd_per_month if foreseen.is_feasible and foreseen.usd_per_month > 0.0 else 1.0
 
 
 def _term(pool: GpuPool) -> int:

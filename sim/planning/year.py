@@ -107,12 +107,16 @@ def year_ahead(
     terms: Mapping[str, int] | None = None,
     limited: Collection[str] = (),
     at: At | None = None,
+    now: Mapping[str, int] | None = None,
+    usd_factor: float = 1.0,
 ) -> Year | None:
     """The months ahead with the best purchases of reserved replicas; None where the present load cannot be carried.
 
     `terms` are months of commitment by pool (12 where not given); `limited` names pools whose `most` does not grow with
-    the load; `at` gives the instance at a multiple of the load, and is the instance scaled where left out. The present
-    plan is the cheapest one at the present load; a plan for accuracy or goodput keeps what it reaches now.
+    the load; `at` gives the instance at a multiple of the load, and is the instance scaled where left out. `now` are
+    the reserved replicas of the plan that is carried out, by pool; those of the cheapest mix where left out.
+    `usd_factor` is what that plan costs in simulation over what it was decided at: all dollars are multiplied by it. A
+    plan for accuracy or goodput keeps what it reaches now.
 
     Purchases are fixed now for all months (an order is placed before the load is known); what the load turns out to be
     is met by the hour. Among fleets with at most `risk` chance of a load that nothing can carry, the summed mean of the
@@ -122,9 +126,11 @@ def year_ahead(
     budget_usd, plain = instance.budget_usd, _kept(instance)
     ahead = at or at_load(plain, limited)
     factors = load_paths(growing, seed)
-    costs = costs_of(ahead, _grid(factors, _GRID if plain.p_correct.size * plain.hours.size <= _LARGE else _COARSE))
+    points = _GRID if plain.p_correct.size * plain.hours.size <= _LARGE else _COARSE
+    costs = costs_of(ahead, _grid(factors, points), now)
     if costs is None:
         return None
+    costs = costs._replace(usd=costs.usd * usd_factor)
     usd, short = _samples(costs, factors)
     names = [plain.supplies[p].name for p in costs.supplies]
     months = [(terms or {}).get(name, _TERM_MONTHS) for name in names]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from math import ceil
 from typing import NamedTuple
@@ -72,17 +72,21 @@ def at_load(instance: Instance, limited: Collection[str] = ()) -> At:
     return at
 
 
-def costs_of(at: At, factors: Floats) -> Costs | None:
+def costs_of(at: At, factors: Floats, now: Mapping[str, int] | None = None) -> Costs | None:
     """The table: the cheapest mix at each load, then each fleet that is the best somewhere at every load.
 
-    `factors` [G] rise. None where not even the present load, 1, can be carried.
+    `factors` [G] rise; `now` are the reserved replicas that are there, by pool, and those of the cheapest mix at the
+    present load where left out. None where not even the present load, 1, can be carried.
     """
     present = attempt(at(1.0))
     if present is None:
         return None
     mixes = [attempt(at(float(factor))) for factor in factors]
     supplies = reserved_of(at(1.0))
-    fleets = _fleets([present, *(mix for mix in mixes if mix is not None)], supplies)
+    names = [at(1.0).supplies[p].name for p in supplies]
+    there = [(now or {}).get(name, int(present.replicas[p, 0])) for p, name in zip(supplies, names, strict=True)]
+    best = [mix.replicas[supplies, 0] for mix in (present, *mixes) if mix is not None]
+    fleets = _fleets(np.array(there, dtype=np.int64), best)
     if present.flow_rps.size > _LARGE:
         tried, usd = _scaled(at, factors, supplies, fleets, mixes)
     else:
@@ -92,9 +96,8 @@ def costs_of(at: At, factors: Floats) -> Costs | None:
     return Costs(supplies, fleets, factors, _filled(usd), carries, tried)
 
 
-def _fleets(mixes: list[Mix], supplies: list[int]) -> Integers:
+def _fleets(present: Integers, best: list[Integers]) -> Integers:
     """Reserved fleets worth comparing: the present one, the best at each load, and those in between."""
-    present, *best = (mix.replicas[supplies, 0] for mix in mixes)
     found = [step for fleet in best for end in (fleet, np.maximum(present, fleet)) for step in _between(present, end)]
     unique = {tuple(fleet.tolist()): fleet for fleet in [present, *found]}
     order = sorted(list(unique.values())[1:], key=lambda fleet: (int(fleet.sum()), fleet.tolist()))
