@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from router.evaluation.run import Asked
     from sim.comparison.sides import Asked as Comparison
     from sim.measurements import Assumed, Measurements
-    from sim.planning.request import PlanRequest, Progress as PlanProgress
+    from sim.planning.request import PlanRequest
+    from sim.planning.request import Progress as PlanProgress
     from sim.precision import Precision
     from sim.regions import Grid
     from sim.simulation import Progress

@@ -1,4 +1,4 @@
-"""`nightshift plan`: goals, budgets, confirmation, interrupts, files and refusals; the simulator has a stand-in in most."""
+"""`nightshift plan`: goals, budgets, confirmation, interrupts, files, refusals; most with a law for the simulator."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Points from little capacity to much: mixes by the careful estimate, with fuller or less full replicas.
 
-Where a point broke its promise, replicas of those blocks are taken to carry less, and the mix is decided anew (as by the
-cutting planes of Atlason, Epelman and Henderson, 2004); beside it stands one that counts on nothing that may be taken
-away.
+Where a point broke its promise, replicas of those blocks are taken to carry less, and the mix is decided anew, as by
+the cutting planes of Atlason, Epelman and Henderson (2004). Beside it stands one that counts on nothing that may be
+taken away.
 """
 
 from __future__ import annotations
