@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sim.load import load_scenario
 from sim.planning.estimate import Estimator
 from sim.planning.work import work_at
 from sim.replication import Replication
@@ -141,3 +142,15 @@ def test_what_a_context_has_brought_is_not_read_again() -> None:
         run = simulate(each).replications[0]
         completed = completed_in(run)
         assert own == pytest.approx(run.full_batch_s[0] / completed, rel=0.15)
+
+
+def test_contexts_prepared_by_an_api_are_counted_and_paid() -> None:
+    """As in the scenario of the paper on sleep-time compute: all are prepared, at a tenth of the price."""
+    one = load_scenario("sleep-time-paper", ["horizon=2h", "replications=2"])
+    estimate = Estimator(one)
+    found = means(one)
+    outlook = estimate.forecast(one, np.ones((2, estimate.blocks.count), np.int64))
+
+    assert outlook.usd_per_month == pytest.approx(found["cost.usd_per_hour"] * 730.5, rel=0.06)
+    assert outlook.accuracy == pytest.approx(found["quality.accuracy"], abs=0.03)
+    assert outlook.usd_by_pool[1] > 0.1 * outlook.usd_by_pool[0]

@@ -18,8 +18,8 @@ __all__ = ["Met", "Tier", "met_by"]
 
 _MOST_STATES = 1_200
 _SWAMPED = 0.1
-"""Share of what full batches of one replica would do that is missing when its queue grows, of c replicas over the square
-root of c: batches are not full all the time, nor loads even."""
+"""Share of what full batches of one replica would do that is missing when its queue grows; of c replicas it is over the
+square root of c: batches are not full all the time, nor loads even."""
 _ROUNDS = 8
 """Of the search for how much time prompts take of what is served, and how much that leaves to serve."""
 

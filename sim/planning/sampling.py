@@ -24,7 +24,7 @@ from sim.workload.workload import build_workload
 __all__ = ["Sample", "samples_of"]
 
 _LOOKED_AT = 65_536
-_ROWS = 6_144
+_ROWS = 8_192
 
 
 @dataclass(frozen=True)

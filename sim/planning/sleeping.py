@@ -165,7 +165,7 @@ def deferrable_of(
             hours_of[pool] = per_month / 3600.0
     if not np.isfinite(hours_of).any():
         return None
-    return Deferrable(hours_of, open_blocks(scenario, usd, hours))
+    return Deferrable(hours_of, open_blocks(scenario, usd, hours) & (hours > 0.0))
 
 
 def sleep_usd_per_request(option: Option, prepared: Floats, usd: list[list[Floats]], hours: Floats) -> Floats:

@@ -89,9 +89,7 @@ def _stream_forecast(stream: Stream, scenario: Scenario, streams: RandomStreams)
     return _StreamForecast(Integral(truth), _Errors(scenario.forecast, random))
 
 
-def expected_arrivals(
-    stream: Stream, scenario: Scenario, streams: RandomStreams
-) -> Iterator[CumulativeRate] | None:
+def expected_arrivals(stream: Stream, scenario: Scenario, streams: RandomStreams) -> Iterator[CumulativeRate] | None:
     """Requests of a stream expected up to a time, part by part; None for closed arrivals, which follow from answers."""
     arrivals = stream.arrivals
     if isinstance(arrivals, Closed):
