@@ -116,6 +116,13 @@ def test_a_baseline_that_is_cheaper_is_not_a_saving() -> None:
     )
 
 
+def test_the_best_of_a_budget_is_not_told_as_a_saving() -> None:
+    found = made_plan(goal="accuracy")
+
+    assert (baseline_sentences(found), "baselines" in charts_of(found)) == ([], False)
+    assert "What the plan saves" not in plan_page(found) + printed(format_plan(found))
+
+
 def test_tables_hold_what_the_document_holds() -> None:
     found = made_plan()
 

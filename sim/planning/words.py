@@ -175,9 +175,9 @@ def _gpus(pool: Mapping[str, Any]) -> str:
     return f"{each} {name}" if each > 1 else f"one {name}"
 
 
-def _short(row: Any) -> str:
+def _short(row: Mapping[str, int] | float) -> str:
     if not isinstance(row, Mapping):
-        return str(row)
+        return words.number(row)
     numbers = set(row.values())
     if len(numbers) == 1:
         return str(numbers.pop())
@@ -250,7 +250,9 @@ def _figure(verified: Mapping[str, Any], key: str, told: str, limit: float | Non
 
 
 def baseline_sentences(found: Mapping[str, Any]) -> list[str]:
-    """What the plan saves against what one would buy without it."""
+    """What the plan saves against what one would buy without it; nothing where it is for the best of a budget."""
+    if found["goal"] != "cheapest":
+        return []
     told = []
     for each in found["baselines"]:
         name, saving, share = words.printable(each["name"]), each["saving_usd"], each["saving_share"]
@@ -296,7 +298,7 @@ def year_sentences(found: Mapping[str, Any]) -> list[str]:
     if not year or not year["months"]:
         return []
     first, last = year["months"][0], year["months"][-1]
-    whole = f"The next {words.things(len(year['months']), 'month')} cost {dollars(year['total_usd'])}"
+    whole = f"By formulas, the next {words.things(len(year['months']), 'month')} cost {dollars(year['total_usd'])}"
     ends = f"{dollars(first['monthly_usd'])} in the first, {dollars(last['monthly_usd'])} in the last"
     load = f"when the load is {last['load_factor']:.2f} times today's"
     told = [f"{whole}{between(year['interval'])}: {ends}, {load}."]

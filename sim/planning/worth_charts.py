@@ -17,7 +17,7 @@ _COLD_TO_HOT = [[0.0, "@c5"], [0.5, "@c0"], [1.0, "@c1"]]
 def baselines_chart(found: Mapping[str, Any]) -> Figure | None:
     """Bills of the plan and of each baseline; None where there is none."""
     known = [each for each in found["baselines"] if each["monthly_usd"] is not None]
-    if not known or found["plan"] is None:
+    if not known or found["plan"] is None or found["goal"] != "cheapest":
         return None
     rows = [("this plan", found["plan"], "@c2"), *((each["name"], each, "@c6") for each in known)]
     usd = [row["monthly_usd"] for _, row, _ in rows]

@@ -57,10 +57,15 @@ def _purchases(year: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             "name": "purchase",
             "x": [each["month"] for each in bought],
             "y": [usd[each["month"]] for each in bought],
-            "text": [short(f"{each['gpus']} GPUs of {each['pool']}: {each['why']}", 160) for each in bought],
+            "text": [short(_bought(each), 160) for each in bought],
             "marker": {"color": "@c1", "size": 13, "symbol": SYMBOLS[3]},
             "hovertemplate": "month %{x}: %{text}<extra></extra>",
         }
+
+
+def _bought(each: Mapping[str, Any]) -> str:
+    number = f"{each['replicas']} servers" if "replicas" in each else f"{each['gpus']} GPUs"
+    return f"{number} of {each['pool']}: {each['why']}"
 
 
 def _budget(found: Mapping[str, Any], x: Sequence[int]) -> Iterator[dict[str, Any]]:
