@@ -62,7 +62,8 @@ class Ladder(NamedTuple):
         found = self._solved(option, rung.factors * step, step)
         if (rung.factors[risky] > _NEVER).any():
             # Beside more of everything, a mix that does without what may be taken away.
-            found = [*found[:1], *(each for each in self._solved(option, surer, step)[:1] if each not in found)]
+            points = [each.point for each in found[:1]]
+            found = [*found[:1], *(each for each in self._solved(option, surer, step)[:1] if each.point not in points)]
         return found or list(self._any_more(rung))[:_RUNGS]
 
     def below(self, rung: Rung, trial: Trial, free: NDArray[np.bool_]) -> list[Rung]:
