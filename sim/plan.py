@@ -126,7 +126,7 @@ class _Plan:
 
     def _baselines(self, plan: Trial) -> list[Result]:
         """What one would buy without a plan; as far as they got, where they were interrupted."""
-        effort = self.effort._replace(options=2, patience=4, most_requests=self.effort.most_requests / 4.0)
+        effort = self.effort._replace(options=2, patience=4, most_requests=self.effort.most_requests / 6.0)
         seed = self.scenario.seed
         fresh = seed_of(seed, "confirmation")
 
@@ -137,8 +137,8 @@ class _Plan:
 
         made: list[Result] = []
         try:
-            for result in Baselines(self.analysis, effort, trials, self.progress.tell).of(plan):
-                made.append(result)
+            # What came before an interrupt stays in the list.
+            made.extend(Baselines(self.analysis, effort, trials, self.progress.tell).of(plan))
         except KeyboardInterrupt:
             self.notes.append("The comparison with other purchases was interrupted.")
         return made
@@ -166,10 +166,11 @@ class _Plan:
         self.trials = self.search.trials
         self.progress.tell("searching in the simulator")
         found = self.search.run()
-        if found.best is None:
+        best = found.best
+        if best is None:
             raise KeyboardInterrupt if found.is_interrupted else self._no_plan()
-        if not found.best.keeps:
-            raise _too_dear(found.best, self.promise)
+        if not best.keeps:
+            raise _too_dear(best, self.promise)
         self.progress.tell("confirming on a fresh seed")
         self.fresh = self._trials(seed_of(self.scenario.seed, "confirmation"), self.effort.fresh)
         try:
@@ -177,7 +178,7 @@ class _Plan:
         except KeyboardInterrupt:
             found = found._replace(is_interrupted=True)
             self.fresh = self.trials
-            chosen = Confirmed(found.best, found.best)
+            chosen = Confirmed(best, best)
             self.notes.append("The plan was not confirmed on a fresh seed: its figures are those of the search.")
         return first | self._confirmed_document(found, chosen)
 

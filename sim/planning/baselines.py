@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeVar
-
-from pydantic import BaseModel
+from typing import Any, NamedTuple
 
 from sim.errors import InputError
 from sim.planning.aim import Aim
@@ -16,6 +14,7 @@ from sim.planning.document import difference_json, known, short_pools
 from sim.planning.judge import Judged
 from sim.planning.options import Option
 from sim.planning.point import Kind, Point, Space, restricted
+from sim.planning.realise import changed
 from sim.planning.search import Effort, Search
 from sim.planning.trials import Trial, Trials
 from sim.scenario import BusyAutoscale, GpuPool, OnDemand, Scenario, ScheduleAutoscale
@@ -27,7 +26,6 @@ __all__ = ["Baselines", "baselines_json"]
 _TARGETS_BUSY = (0.7, 0.5)
 """Shares of work at which a pool that is scaled by the load is kept, the usual one first."""
 
-_Part = TypeVar("_Part", bound=BaseModel)
 NewTrials = Callable[[Space, bool], Trials]
 """Trials of a space: on the seed of the search, or on the fresh one."""
 
@@ -101,7 +99,7 @@ class Baselines:
         for strategy in scenario.strategies:
             name = f"the same fleet, always {strategy.name}"
             self.tell(f"running for comparison: {name}")
-            fixed = _change(scenario, router=AlwaysRouter(policy="always", strategy=strategy.name))
+            fixed = changed(scenario, router=AlwaysRouter(policy="always", strategy=strategy.name))
             space = Space((Option({}, fixed),), self.analysis.space.choices, self.analysis.space.blocks)
             trial = self.trials(space, True).of([Point(0, plan.point.replicas)])[0]
             yield Result(name, space, trial, trial.judged.refused)
@@ -126,20 +124,14 @@ def _scaled(scenario: Scenario, target: float) -> Scenario:
         if isinstance(pool, GpuPool) and isinstance(pool.offer, OnDemand) and _is_unscaled(pool):
             tick = 30.0 if pool.autoscale is None else pool.autoscale.tick
             scaling = BusyAutoscale(min=1, max=max(pool.most_replicas, 1), target_busy=target, start_up=pool.start_up_s)
-            scaling = _change(scaling, tick=min(tick, 60.0))
-            pool = _change(pool, autoscale=scaling, start_up=None, schedule=[], replicas=1)
+            scaling = changed(scaling, tick=min(tick, 60.0))
+            pool = changed(pool, autoscale=scaling, start_up=None, schedule=[], replicas=1)
         fleet.append(pool)
-    return _change(scenario, fleet=fleet)
+    return changed(scenario, fleet=fleet)
 
 
 def _is_unscaled(pool: GpuPool) -> bool:
     return pool.autoscale is None or isinstance(pool.autoscale, ScheduleAutoscale)
-
-
-def _change(part: _Part, **changes: Any) -> _Part:
-    """A part with other values, checked anew."""
-    values = {name: getattr(part, name) for name in type(part).model_fields} | changes
-    return type(part).model_validate(values)
 
 
 def _why_none(trials: Trials) -> str:

@@ -1,8 +1,8 @@
 """Points from little capacity to much: mixes by the careful estimate, with fuller or less full replicas.
 
-Where a point broke its promise, replicas of those blocks are taken to carry less, and the mix is decided anew (as by the
-cutting planes of Atlason, Epelman and Henderson, 2004); beside it stands one that counts on nothing that may be taken
-away.
+Where a point broke its promise, replicas of those blocks are taken to carry less, and the mix is decided anew, as by
+the cutting planes of Atlason, Epelman and Henderson (2004). Beside it stands one that counts on nothing that may be
+taken away.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ class Ladder(NamedTuple):
         found = self._solved(option, rung.factors * step, step)
         if (rung.factors[risky] > _NEVER).any():
             # Beside more of everything, a mix that does without what may be taken away.
-            known = [each.point for each in found]
-            found = [*found[:1], *(each for each in self._solved(option, surer, step)[:1] if each.point not in known)]
+            points = [each.point for each in found[:1]]
+            found = [*found[:1], *(each for each in self._solved(option, surer, step)[:1] if each.point not in points)]
         return found or list(self._any_more(rung))[:_RUNGS]
 
     def below(self, rung: Rung, trial: Trial, free: NDArray[np.bool_]) -> list[Rung]:

@@ -137,7 +137,7 @@ def is_by_block(pool: GpuPool, asked: Purchase) -> bool:
 def size_of(space: Space) -> int:
     """Most points there can be; those with too many launches at once are among them."""
     ways = [(each.most - each.least + 1) ** (space.blocks.count if each.by_block else 1) for each in space.choices]
-    return len(space.options) * prod(ways)
+    return int(len(space.options) * prod(ways))
 
 
 def points_of(space: Space) -> Iterator[Point]:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import pairwise
 from math import ceil
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from sim.planning.point import Choice, Point, Space
 from sim.scenario import ApiPool, GpuPool, Scenario, ScheduleAutoscale, ScheduleWindow
 from sim.scenario.shape import WEEKDAYS
 
-__all__ = ["Refused", "levels_of_week", "realised", "schedule_windows"]
+__all__ = ["Refused", "changed", "levels_of_week", "realised", "schedule_windows"]
 
+_Part = TypeVar("_Part", bound=BaseModel)
 _HOURS = 168
 _DAY_MINUTES = 1440
 
@@ -72,21 +74,21 @@ def _bought(scenario: Scenario, pool: GpuPool | ApiPool, choice: Choice, levels:
         return _scheduled(scenario, pool, levels)
     if pool.autoscale is not None and not isinstance(pool.autoscale, ScheduleAutoscale):
         return _with_most(pool, max(levels))
-    schedule = [_change(window, replicas=min(window.replicas, levels[0])) for window in pool.schedule]
-    return _change(pool, autoscale=None, start_up=_start_up(pool), replicas=levels[0], schedule=schedule)
+    schedule = [changed(window, replicas=min(window.replicas, levels[0])) for window in pool.schedule]
+    return changed(pool, autoscale=None, start_up=_start_up(pool), replicas=levels[0], schedule=schedule)
 
 
 def _with_most(pool: GpuPool, most: int) -> GpuPool:
     """A pool that scales by itself, up to `most`; one that is reserved is paid in full all the same."""
     assert pool.autoscale is not None
-    scaling = _change(pool.autoscale, max=most, min=min(pool.autoscale.min, most))
-    return _change(pool, autoscale=scaling, replicas=min(max(pool.replicas, scaling.min), most))
+    scaling = changed(pool.autoscale, max=most, min=min(pool.autoscale.min, most))
+    return changed(pool, autoscale=scaling, replicas=min(max(pool.replicas, scaling.min), most))
 
 
 def _scheduled(scenario: Scenario, pool: GpuPool, levels: Sequence[int]) -> GpuPool:
     fewest, most = min(levels), max(levels)
     if fewest == most:
-        return _change(pool, autoscale=None, start_up=_start_up(pool), replicas=most, schedule=[])
+        return changed(pool, autoscale=None, start_up=_start_up(pool), replicas=most, schedule=[])
     scaling = ScheduleAutoscale(
         min=fewest,
         max=most,
@@ -96,7 +98,7 @@ def _scheduled(scenario: Scenario, pool: GpuPool, levels: Sequence[int]) -> GpuP
         windows=schedule_windows(levels, pool.start_up_s),
     )
     begin = scenario.start.weekday() * 24 + scenario.start.hour
-    return _change(pool, autoscale=scaling, start_up=None, replicas=levels[begin % _HOURS], schedule=[])
+    return changed(pool, autoscale=scaling, start_up=None, replicas=levels[begin % _HOURS], schedule=[])
 
 
 def _start_up(pool: GpuPool) -> float | None:
@@ -126,7 +128,7 @@ def schedule_windows(levels: Sequence[int], start_up_s: float) -> list[ScheduleW
 def _runs(day: Sequence[int], level: int) -> list[tuple[int, int]]:
     """Hours of a day at a level, as ranges."""
     edges = [0, *(hour for hour in range(1, 24) if day[hour] != day[hour - 1]), 24]
-    return [(a, b) for a, b in zip(edges, edges[1:], strict=False) if day[a] == level]
+    return [(a, b) for a, b in pairwise(edges) if day[a] == level]
 
 
 def _minutes(begin: int, end: int, early: int) -> list[tuple[int, tuple[int, int]]]:
@@ -142,8 +144,8 @@ def _window(level: int, begin: int, end: int, days: Sequence[int]) -> ScheduleWi
     return ScheduleWindow(hours=hours, days=[WEEKDAYS[day] for day in sorted(set(days))], replicas=level)
 
 
-def _change(part: Any, **changes: Any) -> Any:
-    """A part with other values, checked anew."""
+def changed(part: _Part, **changes: Any) -> _Part:
+    """A part of a scenario with other values, checked anew."""
     values = {name: getattr(part, name) for name in type(part).model_fields} | changes
     return type(part).model_validate(values)
 
@@ -159,4 +161,4 @@ def _without(scenario: Scenario, pools: set[str]) -> dict[str, Any]:
 def _less(part: Any, pools: set[str]) -> Any:
     named = part.pools or []
     kept = [name for name in named if name in pools]
-    return part if not kept or kept == named else _change(part, pools=kept)
+    return part if not kept or kept == named else changed(part, pools=kept)

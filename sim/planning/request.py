@@ -16,7 +16,7 @@ EffortName = Literal["quick", "normal", "thorough"]
 
 EFFORTS: dict[EffortName, Effort] = {
     "quick": Effort(3, 6, options=2, repairs=6, patience=4, most_runs=400, most_requests=15e6),
-    "normal": Effort(4, 10, options=4, repairs=8, patience=10, most_runs=2000, most_requests=60e6),
+    "normal": Effort(4, 10, options=4, repairs=8, patience=10, most_runs=2000, most_requests=80e6),
     "thorough": Effort(6, 20, options=16, repairs=12, patience=30, most_runs=20_000, most_requests=400e6),
 }
 

@@ -70,6 +70,9 @@ class Search:
     effort: Effort
     budget_usd: float | None = None
     best: Trial | None = None
+    until_requests: float = float("inf")
+    until_runs: float = float("inf")
+    """Simulated requests and replications at which the present steps end."""
     starts: dict[int, Start] = field(default_factory=dict)
     """Analytic answers by option."""
     seen: set[Point] = field(default_factory=set)
@@ -84,14 +87,29 @@ class Search:
         """The best point there is time to find."""
         is_interrupted = False
         try:
-            for option in self.promising():
-                if self.trials.may_go_on:
-                    self._explore(option)
+            options = self.promising()
+            for place, option in enumerate(options):
+                # Each option gets an even part of the time that is left, and the best one what is left at last.
+                self._allow(1.0 / (len(options) - place + 1))
+                self._explore(option)
+            self._allow(1.0)
+            if self.best is not None:
+                self._descend(self.best)
             self._close()
         except KeyboardInterrupt:
             is_interrupted = True
         proof = proof_of(self.analysis, self.trials, self.aim, self.best, self.budget_usd)
         return Found(self.best, tuple(self._kept()), proof, is_interrupted)
+
+    def _allow(self, share: float) -> None:
+        """Let the next steps take a share of the time that is left."""
+        trials = self.trials
+        self.until_requests = trials.requests + share * (trials.most_requests - trials.requests)
+        self.until_runs = trials.runs + share * (trials.most_runs - trials.runs)
+
+    @property
+    def _may_go_on(self) -> bool:
+        return self.trials.requests < self.until_requests and self.trials.runs < self.until_runs
 
     def _kept(self) -> list[Trial]:
         return sorted((trial for trial in self.trials.known.values() if trial.serves), key=self._key)
@@ -124,15 +142,16 @@ class Search:
         """
         start = self.starts[option]
         if not self._may_win(start.bound_usd):
-            return None
+            return
         rung: Rung | None = Rung(self.ladder.level(), self.analysis.space.nearest(option, start.replicas))
         for _ in range(_MOST_CLIMBS):
             rung = None if rung is None else self._climbed(rung)
             if rung is None:
-                return None
+                return
             kept = self._settled(self._lowered(rung))
             if kept is not None:
-                return self._descend(kept)
+                self._descend(kept)
+                return
 
     def _may_win(self, least_usd: float) -> bool:
         return self.best is None or self._may_beat(least_usd, self.best)
@@ -159,7 +178,7 @@ class Search:
             serving = [each for each, trial in zip(rungs, trials, strict=True) if trial.serves]
             if serving:
                 return serving[0]
-            rungs = self.ladder.above(rungs[-1], trials[-1]) if self.trials.may_go_on else []
+            rungs = self.ladder.above(rungs[-1], trials[-1]) if self._may_go_on else []
             if not rungs:
                 return None
         return None
@@ -172,7 +191,7 @@ class Search:
         """Better and better trials from a rung that keeps the promise on, with fuller and fuller replicas."""
         path = self.trials.glance([rung.point])
         free = np.ones(self.analysis.space.blocks.count, bool)
-        while free.any() and self.trials.may_go_on:
+        while free.any() and self._may_go_on:
             rungs = self.ladder.below(rung, path[-1], free)
             trials = self.trials.glance([each.point for each in rungs])
             better = [trial for trial in trials if trial.serves and self._key(trial) < self._key(path[-1])]
@@ -193,13 +212,13 @@ class Search:
             if trial.serves:
                 self._take([trial])
                 return trial
-            if not self.trials.may_go_on:
+            if not self._may_go_on:
                 return None
         return None
 
     def _descend(self, kept: Trial) -> None:
         """From a point that keeps the promise to better ones near it."""
-        while self.trials.may_go_on:
+        while self._may_go_on:
             following = self._settled(self._steps_down(kept))
             if following is None:
                 return
@@ -209,7 +228,7 @@ class Search:
         """Better and better neighbours by the first replication, until some were tried in vain."""
         path: list[Trial] = []
         current, tried = self.trials.glance([kept.point])[0], 0
-        while tried < self.effort.patience and self.trials.may_go_on:
+        while tried < self.effort.patience and self._may_go_on:
             batch = self._candidates(current)[:_BATCH]
             if not batch:
                 break

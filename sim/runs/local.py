@@ -128,11 +128,14 @@ def compile_here() -> None:
 
 
 def _pool(workers: int) -> Any:
-    """Processes with one thread for linear algebra; joblib's own are like them, but outlive one that is killed."""
-    from joblib.externals.loky import get_reusable_executor
+    """Processes with one thread for linear algebra.
+
+    There is one set of them in a program; joblib's own calls take it over only where it is of joblib's kind.
+    """
+    from joblib.executor import get_memmapping_executor
 
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    return get_reusable_executor(max_workers=workers, timeout=_IDLE_S, initializer=_begin, env=threads)
+    return get_memmapping_executor(workers, timeout=_IDLE_S, initializer=_begin, env=threads)
 
 
 def attempt_here(scenario: Scenario) -> Outcome:
