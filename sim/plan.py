@@ -133,6 +133,8 @@ class _Plan:
         def trials(space: Space, is_fresh: bool) -> Trials:
             found = self._trials(fresh, self.effort.fresh, space) if is_fresh else self._trials(seed, None, space)
             found.most_requests = effort.most_requests
+            # The budget is the plan's; what others cost is told beside it.
+            found.promise = found.service
             return found
 
         made: list[Result] = []

@@ -25,7 +25,7 @@ _PATIENCE = 20.0
 
 _INFEASIBLE = 2
 
-_STDOUT, _STDERR = 1, 2
+_STDOUT = 1
 
 
 class Answer(NamedTuple):
@@ -76,16 +76,17 @@ def with_row(model: Model, values: Floats, low: float, high: float) -> Model:
 
 @contextmanager
 def clean_stdout() -> Iterator[None]:
-    """HiGHS now and then writes a line of its own to the process's output, which is for answers: it goes to errors."""
+    """HiGHS now and then writes a line meant for its own developers to the process's output: it goes nowhere."""
     try:
-        kept = os.dup(_STDOUT)
-        os.dup2(_STDERR, _STDOUT)
+        kept, nowhere = os.dup(_STDOUT), os.open(os.devnull, os.O_WRONLY)
     except OSError:
         yield
         return
     try:
+        os.dup2(nowhere, _STDOUT)
         yield
     finally:
+        os.close(nowhere)
         os.dup2(kept, _STDOUT)
         os.close(kept)
 
