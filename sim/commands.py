@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from router.evaluation.run import Asked
     from sim.comparison.sides import Asked as Comparison
     from sim.measurements import Assumed, Measurements
-    from sim.planning.request import PlanRequest
-    from sim.planning.request import Progress as PlanProgress
+    from sim.planning.search.request import PlanRequest
+    from sim.planning.search.request import Progress as PlanProgress
     from sim.precision import Precision
     from sim.regions import Grid
     from sim.simulation import Progress
@@ -161,7 +161,7 @@ def plan(
             and for an `out` that cannot be written.
     """
     from sim.plan import planned
-    from sim.planning.folder import check_folder, save_folder
+    from sim.planning.report.folder import check_folder, save_folder
 
     if out is not None:
         check_folder(out)

@@ -12,11 +12,11 @@ import numpy as np
 
 from sim.errors import InputError
 from sim.load import load_scenario
-from sim.planning.aim import Aim, Goal
-from sim.planning.analysis import Analysis, Start, analysed
-from sim.planning.baselines import Baselines, Result, baselines_json
-from sim.planning.confirm import Confirmed, confirmed
-from sim.planning.document import (
+from sim.planning.search.aim import Aim, Goal
+from sim.planning.search.analysis import Analysis, Start, analysed
+from sim.planning.search.baselines import Baselines, Result, baselines_json
+from sim.planning.search.confirm import Confirmed, confirmed
+from sim.planning.search.document import (
     blocks_json,
     by_hour_json,
     known,
@@ -28,17 +28,17 @@ from sim.planning.document import (
     targets_json,
     verified_json,
 )
-from sim.planning.judge import Judged, Promise, misses, promise_of
-from sim.planning.moves import raised
-from sim.planning.notes import notes_of_result, notes_of_scenario
-from sim.planning.options import policy_options
-from sim.planning.point import Point, Space
-from sim.planning.proof import proof_text
-from sim.planning.request import PlanRequest, Progress
-from sim.planning.search import Found, Search
-from sim.planning.simulated import HOURS_PER_MONTH, tasks_side_by_side
-from sim.planning.trials import Runner, Trial, Trials, seed_of, seeds_of
-from sim.planning.worth import analytic_front, binding_json, shadow_json, year_json
+from sim.planning.search.judge import Judged, Promise, misses, promise_of
+from sim.planning.search.moves import raised
+from sim.planning.search.notes import notes_of_result, notes_of_scenario
+from sim.planning.search.options import policy_options
+from sim.planning.search.point import Point, Space
+from sim.planning.search.proof import proof_text
+from sim.planning.search.request import PlanRequest, Progress
+from sim.planning.search.search import Found, Search
+from sim.planning.search.simulated import HOURS_PER_MONTH, tasks_side_by_side
+from sim.planning.search.trials import Runner, Trial, Trials, seed_of, seeds_of
+from sim.planning.search.worth import analytic_front, binding_json, shadow_json, year_json
 from sim.scenario.planning import Targets
 
 __all__ = ["plan", "planned"]

@@ -15,10 +15,10 @@ from sim.cli import run
 from sim.errors import InputError
 from sim.load import load_scenario
 from sim.plan import plan
-from sim.planning.judge import Judged
-from sim.planning.request import PlanRequest, Progress
-from sim.planning.simulated import Task
-from sim.planning.trials import seed_of
+from sim.planning.search.judge import Judged
+from sim.planning.search.request import PlanRequest, Progress
+from sim.planning.search.simulated import Task
+from sim.planning.search.trials import seed_of
 from sim.scenario import AlwaysRouter, GpuPool, Scenario
 from tests.tiny_plans import tiny_scenario
 

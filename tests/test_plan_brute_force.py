@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 
 from sim.load import load_scenario
-from sim.planning.aim import Aim
-from sim.planning.analysis import Analysis, analysed
-from sim.planning.judge import Judged, Promise, promise_of
-from sim.planning.options import policy_options
-from sim.planning.point import points_of
-from sim.planning.request import EFFORTS
-from sim.planning.search import Found, Search
-from sim.planning.simulated import Task, run_task
-from sim.planning.trials import Trial, Trials, seeds_of
+from sim.planning.search.aim import Aim
+from sim.planning.search.analysis import Analysis, analysed
+from sim.planning.search.judge import Judged, Promise, promise_of
+from sim.planning.search.options import policy_options
+from sim.planning.search.point import points_of
+from sim.planning.search.request import EFFORTS
+from sim.planning.search.search import Found, Search
+from sim.planning.search.simulated import Task, run_task
+from sim.planning.search.trials import Trial, Trials, seeds_of
 from tests.tiny_plans import write_tiny
 
 REPLICATIONS = 2

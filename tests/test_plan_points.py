@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from sim.control.schedule import replicas_at
 from sim.errors import InputError
 from sim.load import bundled_scenarios, dump_scenario, load_scenario
-from sim.planning.analysis import analysed
-from sim.planning.blocks import WeekBlocks
-from sim.planning.judge import Judged, Promise, Target, cannot_keep, keeps_promise, misses, promise_of
-from sim.planning.moves import neighbours
-from sim.planning.options import Option, policy_options, values_of
-from sim.planning.point import Point, Space, choices_of, points_of, restricted, size_of
-from sim.planning.realise import Refused, realised, schedule_windows
+from sim.planning.needs.blocks import WeekBlocks
+from sim.planning.search.analysis import analysed
+from sim.planning.search.judge import Judged, Promise, Target, cannot_keep, keeps_promise, misses, promise_of
+from sim.planning.search.moves import neighbours
+from sim.planning.search.options import Option, policy_options, values_of
+from sim.planning.search.point import Point, Space, choices_of, points_of, restricted, size_of
+from sim.planning.search.realise import Refused, realised, schedule_windows
 from sim.scenario import GpuPool, Scenario
 from sim.scenario.planning import Targets
 from tests.tiny_plans import tiny_scenario

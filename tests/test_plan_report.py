@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from sim.planning.charts import charts_of
-from sim.planning.report import plan_page, save_plan
-from sim.planning.tables import baselines_table, blocks_table, pools_table, promise_table, sides_table
-from sim.planning.terminal import format_analytic, format_plan, print_analytic, print_plan
-from sim.planning.words import (
+from sim.planning.report.charts import charts_of
+from sim.planning.report.report import plan_page, save_plan
+from sim.planning.report.tables import baselines_table, blocks_table, pools_table, promise_table, sides_table
+from sim.planning.report.terminal import format_analytic, format_plan, print_analytic, print_plan
+from sim.planning.report.words import (
     answer_sentences,
     baseline_sentences,
     headline,

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sim.planning.blocks import WeekBlocks, Windows, blocks_of
-from sim.planning.demand import Demand, demand_of
+from sim.planning.needs.blocks import WeekBlocks, Windows, blocks_of
+from sim.planning.needs.demand import Demand, demand_of
 from sim.scenario.quantities import parse_hours
 from sim.scenario.shape import WEEKDAYS
 from tests.small import chat, pool, scenario
@@ -90,7 +90,7 @@ def test_a_price_that_follows_the_clock_makes_blocks() -> None:
         "windows": [{"name": "peak", "hours": "11:00-19:00", "usd_per_gpu_hour": 4.0}],
     }
     world = scenario(fleet=[pool(offer={"kind": "on-demand", "tariff": tariff})], **WEEK)
-    from sim.planning.estimate import Estimator
+    from sim.planning.service.estimate import Estimator
 
     found = Estimator(world).blocks
     assert sorted(found.names) == ["11-19", "19-11"]

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sim.planning.capacity import busy_spread
-from sim.planning.estimate import Estimator
-from sim.planning.mix import bound
+from sim.planning.purchase.mix import bound
+from sim.planning.service.capacity import busy_spread
+from sim.planning.service.estimate import Estimator
 from sim.runs import run_scenario
 from sim.scenario import Scenario
 from tests.small import chat, pool, scenario

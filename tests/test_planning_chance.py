@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sim.planning.judge import chance_below
+from sim.planning.search.judge import chance_below
 
 
 @pytest.mark.parametrize("months", [3, 5, 12])

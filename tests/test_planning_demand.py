@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sim.planning.demand import demand_of
-from sim.planning.estimate import Estimator
+from sim.planning.needs.demand import demand_of
+from sim.planning.service.estimate import Estimator
 from sim.simulation import simulate
 from sim.streams import RandomStreams
 from sim.workload.workload import build_workload

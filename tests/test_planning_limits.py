@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sim.load import load_scenario
-from sim.planning.estimate import Estimator
+from sim.planning.service.estimate import Estimator
 
 
 @pytest.fixture(scope="module")

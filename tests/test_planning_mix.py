@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sim.planning.instance import Deferrable
-from sim.planning.mix import bound, load, solve
-from sim.planning.mix_model import capacity_per_replica
-from sim.planning.mix_names import Names
-from sim.planning.mix_solver import clean_stdout
+from sim.planning.purchase.instance import Deferrable
+from sim.planning.purchase.mix import bound, load, solve
+from sim.planning.purchase.mix_model import capacity_per_replica
+from sim.planning.purchase.mix_names import Names
+from sim.planning.purchase.mix_solver import clean_stdout
 from tests.tiny_purchases import WEEK, cheapest_by_trying, drawn_instance, instance_of, supply_of
 
 NEAR = 1e-5

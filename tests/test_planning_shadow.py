@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sim.planning.fronts import best_for, front, worth_of_budget
-from sim.planning.mix import solve
-from sim.planning.mix_names import Names
-from sim.planning.shadow import binding, break_even, shadow_prices, why_not
-from sim.planning.shadow_steps import Step
+from sim.planning.purchase.fronts import best_for, front, worth_of_budget
+from sim.planning.purchase.mix import solve
+from sim.planning.purchase.mix_names import Names
+from sim.planning.purchase.shadow import binding, break_even, shadow_prices, why_not
+from sim.planning.purchase.shadow_steps import Step
 from tests.tiny_purchases import WEEK, drawn_instance, instance_of, supply_of
 
 GPU = 2.0 * WEEK
@@ -77,7 +77,7 @@ def test_a_pool_that_is_not_bought_has_a_price_at_which_it_would_be():
 
 @pytest.mark.parametrize("seed", [3, 16, 19, 27, 33, 38])
 def test_at_its_break_even_a_pool_begins_to_pay(seed):
-    from sim.planning.shadow_steps import with_price
+    from sim.planning.purchase.shadow_steps import with_price
 
     instance = replace(drawn_instance(seed), budget_usd=None)
     mix = solve(instance)

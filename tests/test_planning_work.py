@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from sim.load import load_scenario
-from sim.planning.estimate import Estimator
-from sim.planning.work import work_at
+from sim.planning.needs.work import work_at
+from sim.planning.service.estimate import Estimator
 from sim.replication import Replication
 from sim.runs import run_scenario
 from sim.scenario import Scenario

@@ -6,12 +6,12 @@ from itertools import product
 import numpy as np
 import pytest
 
-from sim.planning.mix import attempt, relaxed_usd, solve
-from sim.planning.shadow_steps import with_supply
-from sim.planning.year import load_paths, year_ahead
-from sim.planning.year_choice import chosen
-from sim.planning.year_costs import at_load, costs_of
-from sim.planning.year_words import next_purchase, year_document
+from sim.planning.months.year import load_paths, year_ahead
+from sim.planning.months.year_choice import chosen
+from sim.planning.months.year_costs import at_load, costs_of
+from sim.planning.months.year_words import next_purchase, year_document
+from sim.planning.purchase.mix import attempt, relaxed_usd, solve
+from sim.planning.purchase.shadow_steps import with_supply
 from sim.scenario.planning import Growing
 from tests.tiny_purchases import WEEK, drawn_instance, instance_of, supply_of
 
@@ -170,7 +170,7 @@ def test_a_table_in_parts_of_replicas_is_near_the_one_in_whole_ones(monkeypatch)
     instance = owned_and_rented(8.0)
     loads = np.array([0.8, 1.0, 1.3, 1.7])
     whole = costs_of(at_load(instance), loads)
-    monkeypatch.setattr("sim.planning.year_costs._LARGE", 0)
+    monkeypatch.setattr("sim.planning.months.year_costs._LARGE", 0)
     parts = costs_of(at_load(instance), loads)
     np.testing.assert_allclose(parts.usd, whole.usd, rtol=0.1)
     assert relaxed_usd(instance) <= solve(instance).usd_per_month

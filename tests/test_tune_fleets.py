@@ -35,9 +35,9 @@ def two_for_each(scenario: Scenario, *, headroom: float = 1.0) -> Scenario:
 
 @pytest.fixture(autouse=True)
 def sizing(monkeypatch: pytest.MonkeyPatch) -> None:
-    module = ModuleType("sim.planning.sizing")
+    module = ModuleType("sim.planning.search.sizing")
     module.sized = two_for_each  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "sim.planning.sizing", module)
+    monkeypatch.setitem(sys.modules, "sim.planning.search.sizing", module)
 
 
 def bills(overrides: Sequence[str], seed: int = 1) -> list[float]:

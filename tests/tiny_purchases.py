@@ -6,7 +6,7 @@ from itertools import product
 import numpy as np
 from scipy.optimize import linprog
 
-from sim.planning.instance import Deferrable, Instance, Supply, Transition
+from sim.planning.purchase.instance import Deferrable, Instance, Supply, Transition
 
 WEEK = 730.5
 

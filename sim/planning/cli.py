@@ -53,8 +53,8 @@ def plan(
 ) -> None:
     """Find what to buy for which hours, and the policy to run it by: cheapest for a promise, or best for a budget."""
     from sim import commands
-    from sim.planning.request import PlanRequest, Progress
-    from sim.planning.terminal import print_analytic, print_plan
+    from sim.planning.report.terminal import print_analytic, print_plan
+    from sim.planning.search.request import PlanRequest, Progress
 
     request = PlanRequest(
         overrides=tuple(overrides or ()),

@@ -79,7 +79,7 @@ def _sized(file: ScenarioFile, overrides: Sequence[str]) -> Scenario:
     scenario = file.scenario([text for text in overrides if not text.startswith(f"{HEADROOM}=")])
     if not room:
         return scenario
-    from sim.planning.sizing import sized
+    from sim.planning.search.sizing import sized
 
     return sized(scenario, headroom=float(room[HEADROOM]))
 

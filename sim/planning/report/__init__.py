@@ -1,0 +1,1 @@
+"""A plan told: words, terminal, page, folder."""

@@ -1,0 +1,1 @@
+"""Plans tried in the simulator until the best is found and confirmed: begin at `search`."""
