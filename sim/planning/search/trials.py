@@ -21,6 +21,8 @@ __all__ = ["Runner", "Trial", "Trials", "seed_of", "seeds_of"]
 
 Runner = Callable[[Sequence[Task], int | None], Iterator[Judged]]
 _LARGEST_SEED = 2**31
+_UNTIL_FIRST = 4.0
+"""By so much longer a first plan that keeps its promise is looked for."""
 
 
 class Trial(NamedTuple):
@@ -86,8 +88,9 @@ class Trials:
 
     @property
     def may_go_on(self) -> bool:
-        """Whether there is time for more."""
-        return self.requests < self.most_requests and self.runs < self.most_runs
+        """Whether there is time for more; there is more of it while nothing keeps its promise."""
+        longer = 1.0 if any(trial.serves for trial in self.known.values()) else _UNTIL_FIRST
+        return self.requests < longer * self.most_requests and self.runs < longer * self.most_runs
 
     @property
     def points_left(self) -> int:
