@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -106,6 +107,17 @@ def read_outcomes(path: Path, effort: str = "medium", held_out: HeldOut | None =
         InputError: for a file that cannot be read, or lacks columns.
         OutcomeTableError: with every row that is wrong.
     """
+    try:
+        found = path.stat()
+    except OSError:
+        # Which reading will tell.
+        return _read_outcomes(path, effort, held_out, ())
+    return _read_outcomes(path, effort, held_out, (found.st_size, found.st_mtime_ns))
+
+
+@lru_cache(maxsize=4)
+def _read_outcomes(path: Path, effort: str, held_out: HeldOut | None, mark: tuple[int, ...]) -> OutcomeTable:
+    """The table of a file with this `mark`: many runs of one program ask the same questions."""
     rows = read_rows(path)
     lacking = [name for name in _NEEDED if name not in rows]
     if lacking:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["HOURS_PER_MONTH", "Task", "run_task", "tasks_side_by_side"]
 
 HOURS_PER_MONTH = 730.5
+_BUCKET_S = 3600.0
+"""Nobody looks closer at a trial: blocks are made of hours."""
 _OFFERED = COUNTS.index("offered")
 
 
@@ -35,7 +37,8 @@ def run_task(task: Task) -> Judged:
     from sim.runs.figures import run_figures
     from sim.simulation import simulate
 
-    changes = {"seed": task.seed, "replications": task.replications}
+    bucket_s = max(task.scenario.bucket, _BUCKET_S)
+    changes = {"seed": task.seed, "replications": task.replications, "bucket": bucket_s}
     try:
         results = simulate(task.scenario.model_copy(update=changes))
     except InputError as error:
