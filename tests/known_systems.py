@@ -17,7 +17,7 @@ import numpy as np
 from sim.scenario import Scenario
 from tests.small import chat, pool, scenario
 
-__all__ = ["FAMILIES", "System", "drawn_system"]
+__all__ = ["FAMILIES", "MEAN_SERVICE_S", "System", "drawn_system"]
 
 FAMILIES = ("mm1", "mmc", "mg1", "ps", "loss")
 STEPS = 2000
