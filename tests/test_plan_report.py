@@ -112,7 +112,11 @@ def test_a_baseline_that_is_cheaper_is_not_a_saving() -> None:
     found["baselines"][0]["keeps_promise"] = False
 
     assert baseline_sentences(found)[0].endswith(
-        "the plan costs $100 a month more, 2.0% of that bill, which does not even keep the promise."
+        "the plan costs $100 a month more, 2.0% of that bill, which does not keep the promise."
+    )
+    found["baselines"][0]["accuracy"] = 0.4
+    assert baseline_sentences(found)[0].endswith(
+        f"does not keep the promise (40.0% right where {100 * found['targets']['accuracy']:.1f}% is asked)."
     )
 
 

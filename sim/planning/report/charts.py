@@ -27,7 +27,10 @@ def charts_of(found: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 _FLEET = "Servers that are up, by how they are bought; the line is the mean rate of requests of the block."
 _COST = "Dollars a month by pool; an API is paid by the token, whatever the hour."
-_BASELINES = "Each is the cheapest of its kind that keeps the same promise; bars are 95 % intervals."
+_BASELINES = (
+    "Other fleets are the cheapest of their kind that keep the same promise; a pale bar does not keep it. Lines at the "
+    "ends of bars are 95 % intervals."
+)
 _FRONT = (
     "Fleets and policies that no other beats in cost, accuracy and 99th percentile; a cross does not keep the promise, "
     "a ring is by formulas alone, the star is the plan on its fresh seed."

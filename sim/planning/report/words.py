@@ -265,9 +265,21 @@ def baseline_sentences(found: Mapping[str, Any]) -> list[str]:
         amount = dollars(abs(saving["mean"]))
         ends = ends if saving["mean"] >= 0.0 else ""
         part = words.share(abs(share["mean"]))
-        broken = "" if each["keeps_promise"] is not False else ", which does not even keep the promise"
+        broken = "" if each["keeps_promise"] is not False else f", which does not keep the promise{_missed(each, found)}"
         told.append(f"Against “{name}” the plan {verb} {amount}{ends} a month{more}, {part} of that bill{broken}.")
     return told
+
+
+def _missed(baseline: Mapping[str, Any], found: Mapping[str, Any]) -> str:
+    """By which shares a baseline falls short of what is asked."""
+    names = {"slo_attainment": "in time", "accuracy": "right"}
+    shares = [(told, baseline.get(key), found["targets"].get(key)) for key, told in names.items()]
+    missed = [
+        f"{words.share(share)} {told} where {words.share(asked)} is asked"
+        for told, share, asked in shares
+        if share is not None and asked is not None and share < asked
+    ]
+    return f" ({' and '.join(missed)})" if missed else ""
 
 
 def shadow_sentences(found: Mapping[str, Any]) -> list[str]:

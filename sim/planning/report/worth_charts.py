@@ -31,7 +31,10 @@ def baselines_chart(found: Mapping[str, Any]) -> Figure | None:
             "text": [dollars(value) for value in usd],
             "textposition": "inside",
             "insidetextanchor": "start",
-            "marker": {"color": [colour for _, _, colour in rows]},
+            "marker": {
+                "color": [colour for _, _, colour in rows],
+                "opacity": [0.45 if row.get("keeps_promise") is False else 1.0 for _, row, _ in rows],
+            },
             "error_x": reach([row["interval"] for _, row, _ in rows], usd),
             "hovertemplate": "%{y}: $%{x:,.0f} a month<extra></extra>",
         }

@@ -280,5 +280,10 @@ def runner_up_json(space: Space, other: Confirmed, plan: Confirmed, promise: Pro
     return plan_json(space, other.fresh.point, other.fresh.judged) | {
         "difference_usd": apart,
         "keeps_promise": other.fresh.keeps,
+        "verified": {
+            "slo_attainment": known(other.fresh.judged.mean("slo.attainment")),
+            "accuracy": known(other.fresh.judged.mean("quality.accuracy")),
+            "e2e_p99_s": known(other.fresh.judged.mean("latency.e2e_s.p99")),
+        },
         "why": why,
     }
