@@ -189,6 +189,14 @@ class TestAnswers:
         assert "Beware: vote of 64 is beyond" in report_page(judged)
         assert "Beware" not in report_page(source)
 
+    def test_what_intervals_cover_is_told(self, source: Source) -> None:
+        drawn = {"sampled": [{"kind": "step_time"}, {"kind": "load"}], "split": {}}
+        unsure = replace(source, summary=source.summary | {"uncertainty": drawn})
+
+        told = "Intervals say where one real run may lie, as step time, load may be off."
+        assert told in report_page(unsure)
+        assert told not in report_page(source)
+
     def test_right_answers_and_cached_tokens_have_panels_of_their_own(self, judged: Source, source: Source) -> None:
         titles = {"<b>Right answers</b>", "<b>Prompt tokens found in a cache</b>"}
 

@@ -72,6 +72,7 @@ def report_page(source: Source) -> str:
         attainment=attainment,
         endings=endings,
         streams=stream_table(source),
+        statistics=words.statistics(source.summary),
         trust=trust_table(source),
         facts=run_facts(source),
         scenario=source.scenario_text,
