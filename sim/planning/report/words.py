@@ -265,7 +265,7 @@ def baseline_sentences(found: Mapping[str, Any]) -> list[str]:
         amount = dollars(abs(saving["mean"]))
         ends = ends if saving["mean"] >= 0.0 else ""
         part = words.share(abs(share["mean"]))
-        broken = "" if each["keeps_promise"] is not False else f", which does not keep the promise{_missed(each, found)}"
+        broken = f", which does not keep the promise{_missed(each, found)}" if each["keeps_promise"] is False else ""
         told.append(f"Against “{name}” the plan {verb} {amount}{ends} a month{more}, {part} of that bill{broken}.")
     return told
 
