@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from html import escape
 from typing import Any
 
 import numpy as np
 
+from sim.pages.drawing import layout, short
 from sim.pages.palette import COLOURS, DASHES, SYMBOLS
 
 __all__ = ["charts_of"]
 
-_BELOW = 90
-"""Pixels below a chart, for the name of its axis and the legend."""
 _MOST_DIAGRAMS = 6
 _MOST_STRATEGIES = 6
 """Strategies with a colour of their own; the others stand as one."""
@@ -84,7 +82,7 @@ def _curve(found: dict[str, Any]) -> Figure:
             "name": "fixed strategies",
             "x": [row["usd"]["value"] for row in routing["singles"].values()],
             "y": [row["accuracy"]["value"] for row in routing["singles"].values()],
-            "text": [_short(name) for name in routing["singles"]],
+            "text": [short(name) for name in routing["singles"]],
             "textposition": "bottom center",
             "marker": {"color": "@c1", "size": 9, "symbol": SYMBOLS[2]},
             "hovertemplate": "%{text}<br>%{x}<br>%{y:.1%}<extra></extra>",
@@ -92,7 +90,7 @@ def _curve(found: dict[str, Any]) -> Figure:
     ]
     x = {"title": {"text": _unit(found)}, "type": "log" if _is_log(found) else "linear"}
     y = {"title": {"text": "right answers"}, "tickformat": ".0%"}
-    return {"data": data, "wide": _layout(460, x, y), "narrow": _layout(500, x, y)}
+    return {"data": data, "wide": _look(460, x, y), "narrow": _look(500, x, y)}
 
 
 def _straight(curve: dict[str, list[float]]) -> tuple[list[float], list[float]]:
@@ -116,7 +114,7 @@ def _gain(found: dict[str, Any]) -> Figure:
     ]
     x = {"title": {"text": _unit(found)}}
     y = {"title": {"text": "gain in right answers"}, "tickformat": "+.1%"}
-    return {"data": data, "wide": _layout(460, x, y), "narrow": _layout(500, x, y)}
+    return {"data": data, "wide": _look(460, x, y), "narrow": _look(500, x, y)}
 
 
 def _unit(found: dict[str, Any]) -> str:
@@ -132,9 +130,9 @@ def _pair(found: dict[str, Any]) -> Figure:
             data += _band(curve["strong_share"], curve["low"], curve["high"], f"{colour}~~")
         data.append(_line(name, curve["strong_share"], curve["value"], colour, DASHES[place]))
     data.append(_line("chance", [0.0, 1.0], [0.0, 1.0], "@c6", DASHES[2]))
-    x = {"title": {"text": f"share of questions to {_short(found['pair']['strong'])}"}, "tickformat": ".0%"}
+    x = {"title": {"text": f"share of questions to {short(found['pair']['strong'])}"}, "tickformat": ".0%"}
     y = {"title": {"text": "gain recovered"}, "tickformat": ".0%"}
-    return {"data": data, "wide": _layout(420, x, y), "narrow": _layout(500, x, y)}
+    return {"data": data, "wide": _look(420, x, y), "narrow": _look(500, x, y)}
 
 
 def _shares(found: dict[str, Any]) -> Figure:
@@ -154,18 +152,18 @@ def _shares(found: dict[str, Any]) -> Figure:
             "type": "scatter",
             "mode": "lines",
             "stackgroup": "one",
-            "name": _short(name),
+            "name": short(name),
             "x": usd,
             "y": values,
             "line": {"width": 0.5, "color": f"@c{place % len(COLOURS)}"},
             "fillcolor": f"@c{place % len(COLOURS)}~",
-            "hovertemplate": f"{_short(name)} %{{y:.1%}}<extra></extra>",
+            "hovertemplate": f"{short(name)} %{{y:.1%}}<extra></extra>",
         }
         for place, (name, values) in enumerate(drawn.items())
     ]
     x = {"title": {"text": _unit(found)}, "type": "log" if _is_log(found) else "linear"}
     y = {"title": {"text": "share of questions"}, "tickformat": ".0%", "range": [0, 1]}
-    return {"data": data, "wide": _layout(380, x, y), "narrow": _layout(480, x, y)}
+    return {"data": data, "wide": _look(380, x, y), "narrow": _look(480, x, y)}
 
 
 def _reliability(found: dict[str, Any]) -> Figure:
@@ -177,7 +175,7 @@ def _reliability(found: dict[str, Any]) -> Figure:
             {
                 "type": "scatter",
                 "mode": "markers",
-                "name": _short(name),
+                "name": short(name),
                 "x": [one["p_correct"] for one in bins],
                 "y": value,
                 "text": [f"{one['questions']:,} questions" for one in bins],
@@ -191,12 +189,12 @@ def _reliability(found: dict[str, Any]) -> Figure:
                     "color": f"@c{place}",
                 },
                 "marker": {"color": f"@c{place}", "size": 8, "symbol": SYMBOLS[place]},
-                "hovertemplate": f"{_short(name)}<br>said %{{x:.1%}}, came %{{y:.1%}}<br>%{{text}}<extra></extra>",
+                "hovertemplate": f"{short(name)}<br>said %{{x:.1%}}, came %{{y:.1%}}<br>%{{text}}<extra></extra>",
             }
         )
     x = {"title": {"text": "chance of a right answer, as expected"}, "tickformat": ".0%", "range": [-0.02, 1.02]}
     y = {"title": {"text": "share of right answers"}, "tickformat": ".0%", "range": [-0.02, 1.02]}
-    return {"data": data, "wide": _layout(460, x, y), "narrow": _layout(500, x, y)}
+    return {"data": data, "wide": _look(460, x, y), "narrow": _look(500, x, y)}
 
 
 def _reach(end: float | None, value: float) -> float:
@@ -228,21 +226,5 @@ def _band(x: list[float], low: list[float | None], high: list[float | None], col
     return [{**shared, "y": low}, {**shared, "y": high, "fill": "tonexty", "fillcolor": colour}]
 
 
-def _layout(height: int, x: dict[str, Any], y: dict[str, Any]) -> dict[str, Any]:
-    axis = {"gridcolor": "@grid", "linecolor": "@line", "zeroline": False, "automargin": True}
-    return {
-        "height": height,
-        "margin": {"l": 50, "r": 12, "t": 12, "b": _BELOW},
-        "paper_bgcolor": "@ground",
-        "plot_bgcolor": "@ground",
-        "font": {"color": "@ink", "size": 13},
-        "hoverlabel": {"bgcolor": "@card", "font": {"color": "@ink"}},
-        "legend": {"orientation": "h", "yanchor": "top", "y": -70.0 / (height - _BELOW - 12)},
-        "xaxis": {**axis, **x},
-        "yaxis": {**axis, **y},
-    }
-
-
-def _short(name: str) -> str:
-    """A name as plotly may show it: cut in the middle where it is long, never read as markup."""
-    return escape(name if len(name) <= 28 else f"{name[:14]}…{name[-13:]}").replace("%{", "% {")
+def _look(height_px: int, x: dict[str, Any], y: dict[str, Any]) -> dict[str, Any]:
+    return layout(height_px, x, y, legend_px=70.0)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sim.sweep.drawing import Figure, axis_of, between, layout_of, padded, short
+from sim.pages.drawing import short
+from sim.sweep.drawing import Figure, axis_of, between, layout_of, padded
 from sim.sweep.figures import form_of
 from sim.sweep.tornado import tornado, tornado_words
 

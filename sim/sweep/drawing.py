@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from html import escape
 from typing import Any
 
+from sim.pages.drawing import layout
 from sim.sweep.figures import is_share
 
-__all__ = ["Figure", "axis_of", "between", "layout_of", "padded", "short"]
+__all__ = ["Figure", "axis_of", "between", "layout_of", "padded"]
 
 Figure = dict[str, Any]
 """Of plotly: its data, and layouts for wide and narrow pages."""
@@ -33,21 +33,4 @@ def axis_of(figure: dict[str, str]) -> dict[str, Any]:
 
 
 def layout_of(height: int, x: dict[str, Any], y: dict[str, Any]) -> dict[str, Any]:
-    axis = {"gridcolor": "@grid", "linecolor": "@line", "zeroline": False, "automargin": True}
-    return {
-        "height": height,
-        "margin": {"l": 20, "r": 14, "t": 12, "b": 30},
-        "paper_bgcolor": "@ground",
-        "plot_bgcolor": "@ground",
-        "font": {"color": "@ink", "size": 13},
-        "hoverlabel": {"bgcolor": "@card", "font": {"color": "@ink"}},
-        "showlegend": False,
-        "xaxis": {**axis, **x},
-        "yaxis": {**axis, **y},
-    }
-
-
-def short(name: str, most: int = 28) -> str:
-    """A name as plotly may show it: cut in the middle where it is long, never read as markup."""
-    half = (most - 1) // 2
-    return escape(name if len(name) <= most else f"{name[:half]}…{name[-half:]}").replace("%{", "% {")
+    return layout(height, x, y, margin={"l": 20, "r": 14, "t": 12, "b": 30}, showlegend=False)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sim.sweep.drawing import Figure, axis_of, between, layout_of, padded, short
+from sim.pages.drawing import short
+from sim.sweep.drawing import Figure, axis_of, between, layout_of, padded
 from sim.sweep.figures import form_of
 
 __all__ = ["tornado", "tornado_words"]

@@ -5,56 +5,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from html import escape
+from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["Figure", "axis", "band", "figure", "reach", "short", "wrapped"]
+from sim.pages.drawing import layout, short
+
+__all__ = ["Figure", "band", "figure", "reach", "wrapped"]
 
 Figure = dict[str, Any]
-
-_BELOW = 90
-"""Pixels below a chart, for the name of its axis and the legend."""
 
 
 def figure(data: list[dict[str, Any]], height: int, x: dict[str, Any], y: dict[str, Any], **more: Any) -> Figure:
     """A figure for wide and for narrow screens; a narrow one is higher, as its legend takes more lines."""
-    return {"data": data, "wide": _layout(height, x, y, more), "narrow": _layout(height + 40, x, y, more)}
-
-
-def _layout(height: int, x: dict[str, Any], y: dict[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "height": height,
-        "margin": {"l": 50, "r": 12, "t": 12, "b": _BELOW},
-        "paper_bgcolor": "@ground",
-        "plot_bgcolor": "@ground",
-        "font": {"color": "@ink", "size": 13},
-        "hoverlabel": {"bgcolor": "@card", "font": {"color": "@ink"}},
-        "legend": {"orientation": "h", "yanchor": "top", "y": -55.0 / (height - _BELOW - 12)},
-        "xaxis": axis(**x),
-        "yaxis": axis(**y),
-        **more,
-    }
-
-
-def axis(**more: Any) -> dict[str, Any]:
-    return {"gridcolor": "@grid", "linecolor": "@line", "zeroline": False, "automargin": True, **more}
-
-
-def short(text: str, most: int = 40) -> str:
-    """A name as plotly may show it: cut in the middle where it is long, never read as markup."""
-    half = (most - 1) // 2
-    short = text if len(text) <= most else f"{text[:half]}…{text[-half:]}"
-    return escape(short).replace("%{", "% {")
+    return {"data": data, "wide": layout(height, x, y, **more), "narrow": layout(height + 40, x, y, **more)}
 
 
 def wrapped(text: str) -> str:
     """A name in two lines where it is long."""
     words, half = text.split(), len(text) / 2
     if len(text) <= 18 or len(words) < 2:
-        return short(text)
+        return short(text, 40)
     cut = min(range(1, len(words)), key=lambda place: abs(len(" ".join(words[:place])) - half))
-    return f"{short(' '.join(words[:cut]))}<br>{short(' '.join(words[cut:]))}"
+    return f"{short(' '.join(words[:cut]), 40)}<br>{short(' '.join(words[cut:]), 40)}"
 
 
 def band(x: Sequence[int], intervals: Sequence[Sequence[float]]) -> list[dict[str, Any]]:

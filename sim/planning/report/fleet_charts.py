@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sim.pages.drawing import axis, short
 from sim.pages.palette import COLOURS, DASHES
-from sim.planning.report.drawing import Figure, axis, figure, short
+from sim.planning.report.drawing import Figure, figure
 
 __all__ = ["cost_chart", "fleet_chart"]
 
@@ -26,14 +27,14 @@ def fleet_chart(found: Mapping[str, Any]) -> Figure | None:
     data = [
         {
             "type": "bar",
-            "name": short(name),
+            "name": short(name, 40),
             "x": [hour + 0.5 for hour in hours],
             "y": [numbers[name, hour]["replicas"] if (name, hour) in numbers else 0 for hour in hours],
             "width": 1.0,
             "marker": {"color": colours[name], "line": {"width": 0}},
             "text": [_hour(hour) for hour in hours],
             "textposition": "none",
-            "hovertemplate": f"%{{text}}<br>{short(name)}: %{{y}}<extra></extra>",
+            "hovertemplate": f"%{{text}}<br>{short(name, 40)}: %{{y}}<extra></extra>",
         }
         for name in steady
     ]
@@ -107,11 +108,11 @@ def cost_chart(found: Mapping[str, Any]) -> Figure | None:
         {
             "type": "bar",
             "orientation": "h",
-            "name": short(name),
-            "y": [short(place) for place in places],
+            "name": short(name, 40),
+            "y": [short(place, 40) for place in places],
             "x": [usd.get(place, 0.0) for place in places],
             "marker": {"color": colours[name]},
-            "hovertemplate": f"{short(name)}, %{{y}}: $%{{x:,.0f}}<extra></extra>",
+            "hovertemplate": f"{short(name, 40)}, %{{y}}: $%{{x:,.0f}}<extra></extra>",
         }
         for name, usd in by_pool.items()
     ]

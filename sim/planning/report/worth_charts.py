@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sim.planning.report.drawing import Figure, figure, reach, short, wrapped
+from sim.pages.drawing import short
+from sim.planning.report.drawing import Figure, figure, reach, wrapped
 from sim.planning.report.words import dollars, short_purchase
 
 __all__ = ["baselines_chart", "front_chart"]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from sim.pages.drawing import short
 from sim.pages.palette import DASHES, SYMBOLS
-from sim.planning.report.drawing import Figure, band, figure, short
+from sim.planning.report.drawing import Figure, band, figure
 from sim.planning.report.words import short_purchase
 
 __all__ = ["year_chart"]
