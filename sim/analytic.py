@@ -110,7 +110,7 @@ def servers_for(load: float, waiting: float) -> int:
     of magnitude: c = a + b sqrt(a) with constant b keeps the chance to wait.
 
     >>> servers_for(100.0, 0.2)
-    112
+    111
     """
     servers = ceil(load + sqrt(load) * max(0.0, log1p((1.0 - waiting) / waiting) / 2.0 - 0.5))
     while servers > load and erlang_c(servers, load) <= waiting:

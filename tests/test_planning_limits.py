@@ -36,4 +36,4 @@ def test_the_least_that_a_plan_costs_knows_no_limit(desk):
     assert all(supply.ceiling is None for supply in hopeful.supplies if supply.kind == "api")
     assert [supply.together for supply in careful.supplies] == [False, False, True, False, False]
     assert not any(supply.together for supply in hopeful.supplies)
-    assert careful.away_late_share == pytest.approx(0.01)
+    assert careful.away_late_share == pytest.approx((1.0 - scenario.plan.targets.slo) / 3.0)
