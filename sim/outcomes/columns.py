@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from sim.errors import InputError, did_you_mean
-from sim.outcomes.tables import OutcomeTable, read_rows, texts_in
+from sim.outcomes.tables import OutcomeTable, mark_of, read_rows, texts_in
 from sim.workload.blocks import Floats
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["number_columns", "texts_of"]
 
@@ -24,6 +28,14 @@ def number_columns(path: Path, table: OutcomeTable, names: Sequence[str]) -> dic
         InputError: for a column that the file does not have, that is not a finite number somewhere, or that differs
             from row to row of one question: then it is known only once the question has been answered.
     """
+    return dict(_number_columns(path, mark_of(path), tuple(table.questions), tuple(names)))
+
+
+@lru_cache(maxsize=4)
+def _number_columns(
+    path: Path, mark: tuple[int, ...], questions: tuple[str, ...], names: tuple[str, ...]
+) -> dict[str, Floats]:
+    """The same of a file with this `mark`."""
     rows = read_rows(path)
     question = texts_in(rows["question"])
     found = {}
@@ -35,9 +47,9 @@ def number_columns(path: Path, table: OutcomeTable, names: Sequence[str]) -> dic
             raise InputError(path.name, rule, remedy, where=str(path))
         values = _numbers(rows[key])
         by_question = values.groupby(question)
-        first = by_question.first().reindex(list(table.questions)).to_numpy(np.float64)
+        first = by_question.first().reindex(list(questions)).to_numpy(np.float64)
         if not np.isfinite(first).all():
-            place = table.questions[int(np.flatnonzero(~np.isfinite(first))[0])]
+            place = questions[int(np.flatnonzero(~np.isfinite(first))[0])]
             raise InputError(f"feature '{name}'", f"is no number for question {place}", "fill it in", where=str(path))
         if ((by_question.max() - by_question.min()) > 0.0).any():
             rule = "differs between rows of one question, so it is not known before an answer"
@@ -61,4 +73,6 @@ def texts_of(path: Path, table: OutcomeTable) -> list[str]:
 
 
 def _numbers(column: pd.Series) -> pd.Series:
+    import pandas as pd
+
     return pd.to_numeric(column, errors="coerce").astype(np.float64)

@@ -12,7 +12,6 @@ from functools import lru_cache
 
 import numpy as np
 from scipy.special import gammaln, xlogy
-from scipy.stats import binom
 
 from sim.strategies import Plurality
 from sim.workload.blocks import Floats
@@ -31,6 +30,9 @@ def plurality_chances(p: Floats, samples: int, law: Plurality) -> Floats:
     >>> plurality_chances(np.array([0.5]), 2, wrong).round(3).tolist()  # p (1 + blank), blank = (1 - p) blank_share
     [0.55]
     """
+    # Here, as it takes a third of a second to import and only curves with votes need it.
+    from scipy.stats import binom
+
     won = _won(samples, law)
     found: Floats = binom.pmf(np.arange(samples + 1), samples, p[:, None]) @ won
     return found

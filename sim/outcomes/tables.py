@@ -21,7 +21,7 @@ from sim.workload.blocks import NOTHING, Floats, Integers
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["OutcomeTable", "OutcomeTableError", "read_outcomes", "read_rows", "texts_in"]
+__all__ = ["OutcomeTable", "OutcomeTableError", "mark_of", "read_outcomes", "read_rows", "texts_in"]
 
 _NEEDED = ("question", "strategy", "correct", "tokens")
 _CORRECT = "correct the row, or leave it out"
@@ -107,12 +107,16 @@ def read_outcomes(path: Path, effort: str = "medium", held_out: HeldOut | None =
         InputError: for a file that cannot be read, or lacks columns.
         OutcomeTableError: with every row that is wrong.
     """
+    return _read_outcomes(path, effort, held_out, mark_of(path))
+
+
+def mark_of(path: Path) -> tuple[int, ...]:
+    """What tells that a file is still the same: its size and time; nothing where it cannot be found."""
     try:
         found = path.stat()
     except OSError:
-        # Which reading will tell.
-        return _read_outcomes(path, effort, held_out, ())
-    return _read_outcomes(path, effort, held_out, (found.st_size, found.st_mtime_ns))
+        return ()
+    return found.st_size, found.st_mtime_ns
 
 
 @lru_cache(maxsize=4)
