@@ -154,3 +154,23 @@ def test_contexts_prepared_by_an_api_are_counted_and_paid() -> None:
     assert outlook.usd_per_month == pytest.approx(found["cost.usd_per_hour"] * 730.5, rel=0.06)
     assert outlook.accuracy == pytest.approx(found["quality.accuracy"], abs=0.03)
     assert outlook.usd_by_pool[1] > 0.1 * outlook.usd_by_pool[0]
+
+
+def test_a_budget_of_sleep_limits_what_is_prepared() -> None:
+    """Nothing is prepared for nothing; half of what all of it costs prepares half as much."""
+
+    def of_budget(usd: float | None) -> tuple[float, float]:
+        changes = ["horizon=2h", "replications=1", f"sleep.budget_usd_per_day={'null' if usd is None else usd}"]
+        one = load_scenario("sleep-time-paper", changes)
+        estimate = Estimator(one)
+        outlook = estimate.forecast(one, np.ones((2, estimate.blocks.count), np.int64))
+        return float(outlook.usd_by_pool[1]), float(outlook.accuracy)
+
+    all_usd, prepared = of_budget(None)
+    half_usd, half = of_budget(all_usd / 730.5 * 24.0 / 2.0)
+    none_usd, plain = of_budget(0.0)
+
+    assert none_usd == 0.0
+    assert half_usd == pytest.approx(all_usd / 2.0, rel=0.01)
+    assert plain != pytest.approx(prepared, abs=1e-3)
+    assert half == pytest.approx((plain + prepared) / 2.0, abs=1e-3)

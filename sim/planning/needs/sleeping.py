@@ -59,7 +59,18 @@ def prepared_shares(option: Option, usd: list[list[Floats]], rps: Floats, hours:
         requests = rps[stream] * hours
         meets = float(requests @ is_open / max(requests.sum(), 1e-12))
         found[stream] = meets * _in_time(option, stream) * _worth_it(option, stream, mean_usd)
-    return found
+    return found * _affordable(option, found, mean_usd, rps, hours)
+
+
+def _affordable(option: Option, prepared: Floats, usd: list[Floats], rps: Floats, hours: Floats) -> float:
+    """Share of it that the budget of sleep-time work pays for."""
+    assert option.scenario.sleep is not None
+    budget_usd = option.scenario.sleep.budget_usd_per_day
+    if not budget_usd:
+        return 1.0 if budget_usd is None else 0.0
+    jobs = {stream: _jobs(option, stream, prepared, rps, hours) for stream in np.flatnonzero(prepared).tolist()}
+    wanted_usd = sum(number * _job_usd(option, stream, usd) for stream, number in jobs.items())
+    return min(1.0, budget_usd * float(hours.sum()) / 24.0 / wanted_usd) if wanted_usd else 1.0
 
 
 def _in_time(option: Option, stream: int) -> float:
