@@ -289,15 +289,15 @@ class _Plan:
         )
 
     def _no_plan(self) -> InputError:
+        assert self.trials is not None
         nearest = self._nearest()
         if nearest is None:
-            assert self.trials is not None
             reasons = [trial.judged.refused for trial in self.trials.known.values() if trial.judged.refused]
             told = reasons[0] if reasons else "nothing was tried"
             return InputError(self.scenario.name, f"has no plan that can be run ({told})", "give it more to buy")
         return InputError(
             _targets_told(self.promise),
-            f"is kept by none of the {len(self.trials.known)} plans tried; {_told(nearest.judged, self.promise)}",  # type: ignore[union-attr]
+            f"is kept by none of the {len(self.trials.known)} plans tried; {_told(nearest.judged, self.promise)}",
             "ask for less, or let more be bought",
         )
 

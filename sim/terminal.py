@@ -19,7 +19,7 @@ from sim import wording as words
 if TYPE_CHECKING:
     from sim.simulation import Progress as Step
 
-__all__ = ["format_summary", "progress_bar"]
+__all__ = ["format_summary", "plain_table", "progress_bar", "titled"]
 
 _SHOW_AFTER_S = 1.0
 
@@ -28,12 +28,12 @@ def format_summary(summary: dict[str, Any]) -> Group:
     """The summary as text and tables for rich to print, at most 80 columns wide."""
     tables = [
         _headline_table(summary),
-        *_titled("Latency", _latency_table(summary)),
-        *(_titled("Answers", _answer_table(summary)) if _tells_answers_apart(summary) else ()),
-        *(_titled("Prepared contexts", _context_table(summary)) if words.asked(summary) else ()),
-        *(_titled("Streams", _stream_table(summary)) if len(summary["streams"]) > 1 else ()),
-        *(_titled("Pools", _pool_table(summary)) if len(summary["pools"]) > 1 else ()),
-        *_titled("Cost", _cost_table(summary)),
+        *titled("Latency", _latency_table(summary)),
+        *(titled("Answers", _answer_table(summary)) if _tells_answers_apart(summary) else ()),
+        *(titled("Prepared contexts", _context_table(summary)) if words.asked(summary) else ()),
+        *(titled("Streams", _stream_table(summary)) if len(summary["streams"]) > 1 else ()),
+        *(titled("Pools", _pool_table(summary)) if len(summary["pools"]) > 1 else ()),
+        *titled("Cost", _cost_table(summary)),
     ]
     answer = Text(words.answer(summary), style="bold")
     return Group(answer, *_statistics(summary), *_warnings(summary), "", *tables, "", _footer(summary))
@@ -49,7 +49,7 @@ def _warnings(summary: dict[str, Any]) -> list[Text]:
 
 
 def _headline_table(summary: dict[str, Any]) -> Table:
-    table = _table("", "", "95 % interval")
+    table = plain_table("", "", "95 % interval")
     for name, label, form in words.HEADLINES:
         section, key = name.split(".")
         if name in _OF_QUALITY and summary["quality"]["accuracy"] is None:
@@ -70,7 +70,7 @@ def _tells_answers_apart(summary: dict[str, Any]) -> bool:
 
 def _answer_table(summary: dict[str, Any]) -> Table:
     """By strategy: its share of the answers, how many are right, how long they are and what they cost."""
-    table = _table("", "share", "right", "95 % interval", "tokens", "USD per 1,000", "per 1,000 right")
+    table = plain_table("", "share", "right", "95 % interval", "tokens", "USD per 1,000", "per 1,000 right")
     for name, way in summary["strategies"].items():
         right = words.range_of(summary["intervals"].get(f"strategies.{name}.accuracy"), words.share)
         prices = (words.usd(way["usd_per_1k_requests"]), words.usd_per_1k(way["usd_per_correct"]))
@@ -81,7 +81,7 @@ def _answer_table(summary: dict[str, Any]) -> Table:
 
 def _context_table(summary: dict[str, Any]) -> Table:
     """What questions on contexts found prepared, and whether preparing has paid."""
-    table = _table("", "questions", "share")
+    table = plain_table("", "questions", "share")
     asked = words.asked(summary)
     for label, count in words.found_prepared(summary).items():
         table.add_row(label, words.count(count), words.share(count / asked))
@@ -91,7 +91,7 @@ def _context_table(summary: dict[str, Any]) -> Table:
 
 
 def _latency_table(summary: dict[str, Any]) -> Table:
-    table = _table("", "mean", "p50", "p90", "p95", "p99", "95 % interval of p99")
+    table = plain_table("", "mean", "p50", "p90", "p95", "p99", "95 % interval of p99")
     for key, label in (("ttft_s", "TTFT"), ("tpot_s", "TPOT"), ("e2e_s", "E2E")):
         values = summary["latency"][key]
         interval = summary["intervals"].get(f"latency.{key}.p99")
@@ -100,7 +100,7 @@ def _latency_table(summary: dict[str, Any]) -> Table:
 
 
 def _stream_table(summary: dict[str, Any]) -> Table:
-    table = _table("", "requests", "met", "TTFT p50", "p99", "TPOT p99", "E2E p99")
+    table = plain_table("", "requests", "met", "TTFT p50", "p99", "TPOT p99", "E2E p99")
     for name, stream in summary["streams"].items():
         ttft_s, tpot_s, e2e_s = (stream["latency"][key] for key in ("ttft_s", "tpot_s", "e2e_s"))
         times = (ttft_s["p50"], ttft_s["p99"], tpot_s["p99"], e2e_s["p99"])
@@ -111,7 +111,7 @@ def _stream_table(summary: dict[str, Any]) -> Table:
 
 def _pool_table(summary: dict[str, Any]) -> Table:
     """Who answered how much, and for how much; a pool that nothing reached shows as one."""
-    table = _table("", "answers", "share", "USD", "share", "per 1M output tokens")
+    table = plain_table("", "answers", "share", "USD", "share", "per 1M output tokens")
     answers, total = summary["requests"]["completed"], summary["cost"]["total_usd"]
     for name, pool in summary["pools"].items():
         of_answers = words.share(pool["completed"] / answers if answers else None)
@@ -124,7 +124,7 @@ def _pool_table(summary: dict[str, Any]) -> Table:
 def _cost_table(summary: dict[str, Any]) -> Table:
     """Dollars by line, then by tariff window where there are several; what is nothing is left out."""
     cost = summary["cost"]
-    table = _table("", "USD", "share")
+    table = plain_table("", "USD", "share")
     lines = {name.replace("_", " "): usd for name, usd in cost["by_line"].items()}
     shown = {name: usd for name, usd in lines.items() if usd} or lines
     windows = {f"window {name}": usd for name, usd in cost["by_window"].items() if usd}
@@ -232,14 +232,16 @@ def _trust(pool: str, trust: dict[str, Any]) -> str:
     return f"step times of {words.printable(pool)} are {trust['standing']} ({trust['basis']}){errors and f': {errors}'}"
 
 
-def _table(*columns: str) -> Table:
+def plain_table(*columns: str) -> Table:
+    """A table without lines, its first column on the left and numbers on the right."""
     table = Table(box=None, pad_edge=False)
     for place, column in enumerate(columns):
         table.add_column(column, justify="right" if place else "left")
     return table
 
 
-def _titled(title: str, table: Table) -> tuple[str, Text, Table]:
+def titled(title: str, table: Table) -> tuple[str, Text, Table]:
+    """A table under a title."""
     return "", Text(title, style="italic"), table
 
 

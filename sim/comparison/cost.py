@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from math import isclose
 from typing import Any, NamedTuple
 
@@ -65,8 +65,7 @@ def _index(units: Sequence[Unit], a: Bill, b: Bill) -> float:
 
 def _rate(unit: Unit, a: Bill, b: Bill) -> float:
     """A's price of a unit."""
-    same_kind: Callable[[Unit], bool] = lambda other: (other.kind, other.pool) == (unit.kind, unit.pool)  # noqa: E731
-    anywhere = [use for other, use in a.used.items() if same_kind(other)]
+    anywhere = [use for other, use in a.used.items() if (other.kind, other.pool) == (unit.kind, unit.pool)]
     whole = Use(sum(use.volume for use in anywhere), sum(use.usd for use in anywhere))
     for use in (a.used.get(unit, whole), whole, b.used[unit]):
         if use.volume:

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from sim import wording as words
 from sim.comparison.words import COLUMNS, around, bars_of, figure_rows, money, points, signed
+from sim.terminal import plain_table, titled
 
 __all__ = ["format_comparison"]
 
@@ -36,7 +37,7 @@ def _sides(found: dict[str, Any]) -> str:
 
 
 def _figures(found: dict[str, Any]) -> Table:
-    table = _table(*COLUMNS)
+    table = plain_table(*COLUMNS)
     for *cells, verdict in figure_rows(found, brief=True):
         table.add_row(*cells, Text(verdict, style=_STYLES.get(verdict, "")))
     return table
@@ -66,19 +67,19 @@ def _waterfall(
         bar = Text("█" * max(round(_WIDTH * abs(mean) / largest), 1), style="green" if mean * good > 0 else "red")
         left, right = (bar, "") if mean < 0 else ("", bar)
         table.add_row(Text(label), signed(form(abs(mean)), mean), left, right, around(difference, form))
-    yield from _titled(title, table)
+    yield from titled(title, table)
 
 
 def _stages(found: dict[str, Any]) -> Iterator[RenderableType]:
     """What each section that differs moves, one after another."""
     if not found["by_change"]:
         return
-    table = _table("changed, in this order", "cost a month", "objectives met", "answers right")
+    table = plain_table("changed, in this order", "cost a month", "objectives met", "answers right")
     for stage in found["by_change"]:
         usd, met, right = (figure["mean"] for figure in stage["figures"].values())
         shares = ("-" if value is None else signed(points(value), value) for value in (met, right))
         table.add_row(" and ".join(stage["sections"]), "-" if usd is None else signed(money(abs(usd)), usd), *shares)
-    yield from _titled("By change", table)
+    yield from titled("By change", table)
 
 
 def _changed(found: dict[str, Any]) -> Iterator[RenderableType]:
@@ -86,25 +87,14 @@ def _changed(found: dict[str, Any]) -> Iterator[RenderableType]:
     if not keys:
         yield from ("", Text("The two scenarios are the same."))
         return
-    table = _table("key", "A", "B")
+    table = plain_table("key", "A", "B")
     for change in keys[:_MOST_KEYS]:
         table.add_row(*(Text(_shortened(change[name])) for name in ("key", "a", "b")))
     if len(keys) > _MOST_KEYS:
         table.add_row(f"and {words.things(len(keys) - _MOST_KEYS, 'other')}", "", "")
-    yield from _titled("What differs", table)
+    yield from titled("What differs", table)
 
 
 def _shortened(value: Any, most: int = 36) -> str:
     text = "-" if value is None else words.printable(str(value))
     return text if len(text) <= most else f"{text[: most - 1]}…"
-
-
-def _table(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False)
-    for place, column in enumerate(columns):
-        table.add_column(column, justify="right" if place else "left")
-    return table
-
-
-def _titled(title: str, table: Table) -> tuple[str, Text, Table]:
-    return "", Text(title, style="italic"), table

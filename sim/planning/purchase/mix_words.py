@@ -31,6 +31,7 @@ class Relaxation(NamedTuple):
     def of(self, instance: Instance) -> Instance:
         """The instance without this constraint."""
         if self.supply is None:
+            # A mapping of fields to values has no type that tells which value belongs to which.
             return replace(instance, **self.change)  # type: ignore[arg-type]
         supplies = list(instance.supplies)
         supplies[self.supply] = replace(supplies[self.supply], **self.change)  # type: ignore[arg-type]

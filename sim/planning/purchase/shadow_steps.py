@@ -67,6 +67,7 @@ def _targets(instance: Instance) -> Iterator[Step]:
         text = "one point less of requests within their objectives"
         away = instance.away_late_share
         eased = {"away_late_share": away + POINT} if away > 0.0 else {"late_share": min(late + POINT, 1.0)}
+        # A mapping of fields to values has no type that tells which value belongs to which.
         yield Step("slo", -POINT, "share", text, replace(instance, **eased))  # type: ignore[arg-type]
     if least is not None:
         text = "one point less of right answers"

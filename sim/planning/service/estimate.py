@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from math import inf
 
@@ -228,12 +228,12 @@ class Estimator:
         with np.errstate(divide="ignore"):
             return float(np.max((work_s @ rates) / ceiling, initial=0.0)) if pairs else 0.0
 
-    def _billed(self, option: Option, work: Work, usd: list[Floats], over_time: object) -> Floats:
+    def _billed(self, option: Option, work: Work, usd: list[Floats], over_time: Callable[..., Floats]) -> Floats:
         """US dollars a request at each pool, [S, A, P]: tokens of an API; by `over_time`, a function over windows."""
         found = np.zeros(option.shape)
         for index, pool in enumerate(option.scenario.fleet):
             if isinstance(pool, ApiPool):
-                fresh, cached, output = over_time(usd[index], axis=0)  # type: ignore[operator]
+                fresh, cached, output = over_time(usd[index], axis=0)
                 prompt_usd = (1.0 - pool.cached_share) * fresh + pool.cached_share * cached
                 found[:, :, index] = work.prompt_tokens * prompt_usd + work.output_tokens * output
         return found
